@@ -1,0 +1,291 @@
+"""CloudEvents as bytes or objects in, items with their data by value out.
+
+Owns the envelope of a fact: body shapes, the attributes of an event, canonical data and the two
+hashes. Knows no tenant and no rule; what the data must say is checked in `edge`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import msgspec
+
+from api.errors import Fault
+from api.limits import EVENT_BYTES_MAX, EVENT_ID_LENGTH_MAX, EVENTS_MAX
+
+UTC_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+KEY_BYTES = 16
+
+BATCH = "application/cloudevents-batch+json"
+SINGLE = "application/cloudevents+json"
+JSON = "application/json"
+LINES = "application/x-ndjson"
+
+
+class Refusal(NamedTuple):
+    """Why one item was not taken: what was wrong, where, and what would be right."""
+
+    reason: str
+    message: str
+    path: str
+    id: str | None = None
+
+
+class Refused(Exception):  # noqa: N818 - carries a Refusal through a check
+    def __init__(self, reason: str, message: str, path: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(reason, message, path)
+
+
+class Envelope(msgspec.Struct):
+    """An event's attributes as they stand in the JSON; checked below."""
+
+    id: str
+    source: str
+    type: str
+    time: str | None = None
+    subject: str | None = None
+    specversion: str = "1.0"
+    data: msgspec.Raw | None = None
+
+
+class Item(NamedTuple):
+    """One event whose envelope is sound; its data is any JSON object."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    subject: str | None
+    data: dict[str, Any]
+    canonical: bytes  #: the data by value: sorted keys, plain numbers
+
+
+def _number(text: str) -> int | Decimal:
+    """A JSON number by value: 1.0 is 1, 1.50 is 1.5, -0.0 is 0."""
+    value = Decimal(text).normalize()
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and 0 <= exponent < 20:
+        return int(value)
+    return value
+
+
+_decode_envelope = msgspec.json.Decoder(Envelope).decode
+_decode_envelopes = msgspec.json.Decoder(list[Envelope]).decode
+_decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_data = msgspec.json.Decoder(float_hook=_number).decode
+_encode_data = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
+_FRACTION = re.compile(r"(\.\d{6})\d+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def read_body(body: bytes, content_type: str) -> list[Item | Refusal]:
+    """The items of a request body, each sound or refused on its own (EV-2).
+
+    Raises Fault when the body does not have the shape its content type announces.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == LINES:
+        lines = [line for line in body.split(b"\n") if line.strip()]
+        _check_count(len(lines))
+        return [read_raw(line) for line in lines]
+    if kind not in (BATCH, SINGLE, JSON):
+        raise Fault(
+            "UNSUPPORTED_MEDIA_TYPE",
+            f"content type {kind or '(none)'!r} is not taken here; send {SINGLE}, {BATCH}, {JSON} "
+            f"or {LINES}",
+        )
+    start = body.lstrip()[:1]
+    if kind != SINGLE and start == b"[":
+        return _read_list(body)
+    if kind != BATCH and start == b"{":
+        return [read_raw(body, whole=True)]
+    _check_json(body)
+    right = {SINGLE: "one JSON object", BATCH: "a JSON list of objects"}.get(
+        kind, "a JSON object, or a list of them"
+    )
+    raise Fault("BAD_REQUEST", f"the body is not {right}, as its content type says")
+
+
+def read_object(event: object) -> Item | Refusal:
+    """One item from an object that was decoded elsewhere (a GraphQL variable)."""
+    try:
+        return read_raw(json.dumps(event, allow_nan=False).encode())
+    except (TypeError, ValueError):
+        return Refusal("invalid_json", "the event is not a JSON object", "")
+
+
+def _read_list(body: bytes) -> list[Item | Refusal]:
+    try:
+        envelopes = _decode_envelopes(body)
+    except msgspec.MsgspecError:
+        pass
+    else:
+        _check_count(len(envelopes))
+        return [_checked(envelope) for envelope in envelopes]
+    try:
+        raws = _decode_raws(body)
+    except msgspec.MsgspecError as error:
+        raise Fault("BAD_REQUEST", f"the body is not JSON: {error}") from None
+    _check_count(len(raws))
+    return [read_raw(bytes(raw)) for raw in raws]
+
+
+def read_raw(raw: bytes, *, whole: bool = False) -> Item | Refusal:
+    """One item from its bytes; `whole` when they are the request's body and must be JSON."""
+    if len(raw) > EVENT_BYTES_MAX:
+        return Refusal(
+            "too_large",
+            f"the event has {len(raw)} bytes; at most {EVENT_BYTES_MAX} are taken",
+            "",
+        )
+    try:
+        return _checked(_decode_envelope(raw))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        if whole:
+            _check_json(raw)
+        return _explain(raw, error)
+
+
+def _checked(envelope: Envelope) -> Item | Refusal:
+    try:
+        return _check(envelope)
+    except Refused as refused:
+        return refused.refusal._replace(id=envelope.id[:EVENT_ID_LENGTH_MAX])
+
+
+def _check(envelope: Envelope) -> Item:
+    check_text(envelope.id, "id")
+    check_text(envelope.source, "source")
+    if envelope.specversion != "1.0":
+        raise Refused(
+            "invalid_field", 'specversion is "1.0", or left out for the same', "specversion"
+        )
+    raw = envelope.data
+    if raw is None or bytes(raw) == b"null":
+        raise Refused("missing_field", "data is missing: an object that says what happened", "data")
+    if len(raw_bytes := bytes(raw)) > EVENT_BYTES_MAX:
+        raise Refused(
+            "too_large", f"data has {len(raw_bytes)} bytes; at most {EVENT_BYTES_MAX}", "data"
+        )
+    try:
+        data = _decode_data(raw_bytes)
+        if not isinstance(data, dict):
+            raise Refused("invalid_field", "data is an object", "data")
+        canonical = _encode_data(data)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError) as error:
+        raise Refused("invalid_json", f"data is not JSON: {error}", "data") from None
+    if raw_bytes.count(b'"') != canonical.count(b'"'):
+        _check_keys_once(raw_bytes)
+    return Item(
+        envelope.id,
+        envelope.source,
+        envelope.type,
+        read_time(envelope.time),
+        envelope.subject,
+        data,
+        canonical,
+    )
+
+
+def read_time(text: str | None) -> datetime:
+    """An RFC 3339 instant with its offset, cut to microseconds."""
+    if text is None:
+        raise Refused("missing_field", "time is missing: when it happened, with offset", "time")
+    if len(text) > 26:
+        text = _FRACTION.sub(r"\1", text)
+    try:
+        time = msgspec.convert(text, datetime)
+    except (msgspec.ValidationError, ValueError, OverflowError):
+        raise Refused(
+            "invalid_field",
+            f"time {text[:40]!r} is no date and time; write it as 2026-10-31T17:00:00+07:00",
+            "time",
+        ) from None
+    if time.tzinfo is None:
+        raise Refused(
+            "time_without_offset",
+            f"time {text!r} has no offset; add Z or one such as +07:00",
+            "time",
+        )
+    return time
+
+
+def check_text(value: str, path: str, limit: int = EVENT_ID_LENGTH_MAX) -> None:
+    """Refuse text that is empty, too long or has control characters."""
+    if not value:
+        raise Refused("invalid_field", f"{path} is empty", path)
+    if len(value) > limit:
+        raise Refused(
+            "too_large", f"{path} has {len(value)} characters; at most {limit} are taken", path
+        )
+    if not value.isprintable() and _CONTROL.search(value):
+        raise Refused("invalid_field", f"{path} has a control character", path)
+
+
+def key_of(source: str, id: str) -> bytes:
+    """The fact's key within its tenant, from what its source calls it."""
+    name = source.encode()
+    return hashlib.blake2b(
+        b"%d:%b%b" % (len(name), name, id.encode()), digest_size=KEY_BYTES
+    ).digest()
+
+
+def content_of(type: str, at: int, subject: str, canonical: bytes) -> bytes:
+    """What the fact says, by value: two spellings of one content are one (EV-1)."""
+    head = f"{type}\0{at}\0{subject}\0".encode()
+    return hashlib.blake2b(head + canonical, digest_size=KEY_BYTES).digest()
+
+
+def _check_count(count: int) -> None:
+    if count > EVENTS_MAX:
+        raise Fault("PAYLOAD_TOO_LARGE", f"{count} events in one request; at most {EVENTS_MAX}")
+
+
+def _check_json(body: bytes) -> None:
+    try:
+        msgspec.json.decode(body, type=msgspec.Raw)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Fault("BAD_REQUEST", f"the body is not JSON: {error}") from None
+
+
+def _check_keys_once(raw: bytes) -> None:
+    """Refuse an object that says a thing twice: which of the two was meant is anybody's guess."""
+
+    def once(pairs: Iterable[tuple[str, object]]) -> dict[str, object]:
+        found: dict[str, object] = {}
+        for name, value in pairs:
+            if name in found:
+                raise Refused("invalid_field", f"{name[:64]!r} stands twice in one object", "data")
+            found[name] = value
+        return found
+
+    json.loads(raw, object_pairs_hook=once)
+
+
+_ATTRIBUTES = ("id", "source", "type", "time", "subject", "specversion")
+
+
+def _explain(raw: bytes, error: Exception) -> Refusal:
+    """Say precisely what keeps an item from being an event."""
+    try:
+        event = _decode_data(raw)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError):
+        return Refusal("invalid_json", f"the item is not JSON: {error}", "")
+    if not isinstance(event, dict):
+        return Refusal("invalid_json", "an event is a JSON object", "")
+    id = event.get("id")
+    known = id[:EVENT_ID_LENGTH_MAX] if isinstance(id, str) else None
+    for name in ("id", "source", "type"):
+        if name not in event:
+            return Refusal("missing_field", f"{name} is missing", name, known)
+    for name in _ATTRIBUTES:
+        if name in event and not isinstance(event[name], str):
+            return Refusal("invalid_field", f"{name} is a string", name, known)
+    return Refusal("invalid_json", str(error), "", known)

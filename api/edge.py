@@ -1,0 +1,307 @@
+"""The edge: an event and the terms of its tenant in, a fact or a clear refusal out.
+
+Owns every check that needs no state (EV-3, EV-6, PR-6, PR-10) and the spelling of what is stored.
+Waits for nothing. What is checked here once is trusted everywhere behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, NoReturn
+
+from api.addresses import normalise_address, normalise_number
+from api.cloudevents import (
+    KEY_BYTES,
+    UTC_EPOCH,
+    Item,
+    Refusal,
+    Refused,
+    check_text,
+    content_of,
+    key_of,
+)
+from api.limits import EVENT_AHEAD_SECONDS_MAX, GROUP_MEMBERS_MAX
+from domain.facts import CHANNELS, GROUP_MARK, TYPES, Channel, Direction, Fact, Type
+from domain.money import MICRO
+from domain.terms import NumberTerms, Terms
+
+AHEAD_MAX = EVENT_AHEAD_SECONDS_MAX * 1_000_000
+SECONDS_MAX = 31_536_000  # a year: no call and no session lasts longer
+SEGMENTS_MAX = 1_000
+QUANTITY_MAX = 10**12
+
+_MESSAGES = frozenset(
+    {
+        Type.MESSAGE_RECEIVED,
+        Type.MESSAGE_SENT,
+        Type.MESSAGE_DELIVERED,
+        Type.MESSAGE_READ,
+        Type.MESSAGE_PLAYED,
+        Type.MESSAGE_FAILED,
+    }
+)
+_TEXTS = ("message_id", "category", "template", "broadcast", "user", "meter", "hold")
+_QUANTITY = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
+
+
+def to_fact(item: Item, terms: Terms, now: int) -> Fact | Refusal:
+    """Check one event against its tenant's terms; `now` is when it arrived."""
+    try:
+        return _fact(item, terms, now)
+    except Refused as refused:
+        return refused.refusal._replace(id=item.id)
+
+
+def _fact(item: Item, terms: Terms, now: int) -> Fact:
+    kind = TYPES.get(item.type)
+    if kind is None:
+        raise Refused(
+            "unknown_type",
+            f"type {item.type[:64]!r} is none of {', '.join(TYPES)}",
+            "type",
+        )
+    at = _instant(item.time, terms, now)
+    data = item.data
+    for name in _TEXTS:
+        value = data.get(name)
+        if value is not None:
+            if not isinstance(value, str):
+                _wrong(name, "is a string")
+            check_text(value, f"data.{name}")
+    number = _number(data, terms)
+    fact = Fact()
+    fact.tenant_id = terms.tenant_id
+    fact.type, fact.at, fact.arrived_at = kind, at, now
+    fact.source, fact.id, fact.key = item.source, item.id, key_of(item.source, item.id)
+    fact.content = content_of(item.type, at, terms.key, item.canonical)
+    fact.data = item.canonical.decode()
+    fact.number_id, fact.channel = number.number_id, number.channel
+    _contact(fact, data, number.channel, kind)
+    fact.message = None
+    message_id = data.get("message_id")
+    if message_id is not None and kind in _MESSAGES:
+        name = f"{number.channel.value}\0{message_id}\0{fact.address}"
+        fact.message = hashlib.blake2b(name.encode(), digest_size=KEY_BYTES).digest()
+    fact.direction = _direction(data, kind)
+    _category(fact, data, kind)
+    fact.agent = data.get("user") or ""
+    fact.broadcast = data.get("broadcast") or ""
+    fact.meter = data.get("meter") or ""
+    fact.hold = data.get("hold")
+    _amounts(fact, data, kind)
+    return fact
+
+
+def _instant(time: datetime, terms: Terms, now: int) -> int:
+    since_epoch = time - UTC_EPOCH
+    at = (since_epoch.days * 86_400 + since_epoch.seconds) * 1_000_000 + since_epoch.microseconds
+    if at > now + AHEAD_MAX:
+        raise Refused(
+            "time_ahead",
+            f"time is {(at - now) // 1_000_000} seconds ahead of our clock; at most "
+            f"{EVENT_AHEAD_SECONDS_MAX} are accepted",
+            "time",
+        )
+    if at < 0:
+        raise Refused("time_out_of_range", "time is before 1970; write when it happened", "time")
+    if terms.since is not None and at < terms.since:
+        raise Refused(
+            "before_since", "time is before the tenant's first accepted instant (since)", "time"
+        )
+    return at
+
+
+def _number(data: dict[str, Any], terms: Terms) -> NumberTerms:
+    address, channel_name = data.get("number"), data.get("channel")
+    if address is None:
+        raise Refused(
+            "missing_field", "number is missing: the tenant's registered address", "data.number"
+        )
+    if not isinstance(address, str):
+        _wrong("number", "is a string: the tenant's registered address")
+    channel: Channel | None = None
+    if channel_name is not None:
+        channel = CHANNELS.get(channel_name) if isinstance(channel_name, str) else None
+        if channel is None:
+            _wrong("channel", f"is none of {', '.join(CHANNELS)}")
+    found: list[NumberTerms] = []
+    for candidate in Channel if channel is None else (channel,):
+        number = terms.addresses.get((candidate, _spelt(candidate, address)))
+        if number is not None:
+            found.append(number)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(number.channel.name.lower() for number in found)
+        raise Refused(
+            "missing_field", f"the number stands on several channels: name one of {names}",
+            "data.channel",
+        )  # fmt: skip
+    if channel is not None:
+        for candidate in Channel:
+            if (candidate, _spelt(candidate, address)) in terms.addresses:
+                raise Refused(
+                    "channel_mismatch",
+                    f"the number is registered for {candidate.name.lower()}, not for "
+                    f"{channel.name.lower()}",
+                    "data.channel",
+                )
+    raise Refused(
+        "unknown_number",
+        f"number {address[:64]!r} is not registered for tenant {terms.key!r}; create it first",
+        "data.number",
+    )
+
+
+def _spelt(channel: Channel, address: str) -> str:
+    try:
+        return normalise_number(channel, address)
+    except ValueError:
+        return ""
+
+
+def _contact(fact: Fact, data: dict[str, Any], channel: Channel, kind: Type) -> None:
+    """The contact's address, country and party; a group owns its windows (WI-1)."""
+    contact = data.get("contact")
+    fact.address, fact.country = "", ""
+    if contact is None:
+        if kind in _MESSAGES or kind is Type.CALL_ENDED:
+            raise Refused(
+                "missing_field", "contact is missing: the address of the other end", "data.contact"
+            )
+    elif not isinstance(contact, str):
+        _wrong("contact", "is a string: the address of the other end", "invalid_contact")
+    else:
+        try:
+            fact.address, fact.country = normalise_address(channel, contact)
+        except ValueError as error:
+            raise Refused("invalid_contact", str(error), "data.contact") from None
+    fact.party, fact.group = fact.address, None
+    group = data.get("group")
+    if group is not None:
+        fact.group = _group(group, channel)
+        fact.party = GROUP_MARK + group["id"]
+
+
+def _group(group: object, channel: Channel) -> tuple[str, ...]:
+    if not isinstance(group, dict) or not isinstance(group.get("id"), str):
+        _wrong("group", "is an object {id, members}")
+    check_text(group["id"], "data.group.id")
+    members = group.get("members", [])
+    if not isinstance(members, list) or len(members) > GROUP_MEMBERS_MAX:
+        _wrong("group.members", f"is a list of at most {GROUP_MEMBERS_MAX} contacts")
+    found: list[str] = []
+    for place, member in enumerate(members):
+        try:
+            if not isinstance(member, str):
+                raise ValueError("a member is a string: the address of a contact")
+            found.append(normalise_address(channel, member)[0])
+        except ValueError as error:
+            raise Refused("invalid_contact", str(error), f"data.group.members[{place}]") from None
+    return tuple(found)
+
+
+def _direction(data: dict[str, Any], kind: Type) -> Direction:
+    written = data.get("direction")
+    if kind is Type.CALL_ENDED:
+        if written is None:
+            raise Refused("missing_field", 'direction is missing: "in" or "out"', "data.direction")
+        if written not in ("in", "out"):
+            _wrong("direction", 'is "in" or "out"')
+        return Direction.IN if written == "in" else Direction.OUT
+    if kind not in _MESSAGES:
+        return Direction.OUT if kind is Type.EMAIL_SENT else Direction.NONE
+    implied = Direction.IN if kind is Type.MESSAGE_RECEIVED else Direction.OUT
+    if written is not None and written != implied.name.lower():
+        _wrong("direction", f'is "{implied.name.lower()}" for this type, or left out')
+    return implied
+
+
+def _category(fact: Fact, data: dict[str, Any], kind: Type) -> None:
+    """A message's category: templates name theirs, free text is a service message (PR-10)."""
+    template, category = data.get("template"), data.get("category")
+    fact.template = template is not None
+    fact.category = category or ""
+    entry = data.get("entry")
+    if entry is not None and entry != "ad":
+        _wrong("entry", 'is "ad", or left out')
+    fact.entry = entry == "ad" and kind is Type.MESSAGE_RECEIVED
+    if kind not in _MESSAGES or kind is Type.MESSAGE_RECEIVED:
+        return
+    if fact.template and category == "service":
+        _wrong("category", "is not service for a template; leave template out for free text")
+    if not fact.template and category is None:
+        fact.category = "service"
+    elif not fact.template and category != "service":
+        _wrong(
+            "template", f"is missing: a {fact.category[:32]} message is sent by a template's name;"
+            " free text has category service, or none",
+        )  # fmt: skip
+
+
+def _amounts(fact: Fact, data: dict[str, Any], kind: Type) -> None:
+    fact.segments = _whole(data, "segments", SEGMENTS_MAX) or 0
+    seconds = _whole(data, "seconds", SECONDS_MAX, up=True)
+    if kind is Type.CALL_ENDED and seconds is None:
+        raise Refused(
+            "missing_field", "seconds is missing: the answered seconds, 0 if none", "data.seconds"
+        )
+    fact.seconds = seconds or 0
+    answered = data.get("answered")
+    if answered is not None and not isinstance(answered, bool):
+        _wrong("answered", "is true or false")
+    fact.answered = fact.seconds > 0 if answered is None else answered
+    fact.quantity = MICRO
+    if kind is Type.EMAIL_SENT or kind is Type.USAGE_RECORDED:
+        written = data.get("quantity")
+        if written is None and kind is Type.USAGE_RECORDED:
+            raise Refused("missing_field", "quantity is missing: a decimal from 0", "data.quantity")
+        if written is not None:
+            fact.quantity = _decimal(written)
+        if kind is Type.USAGE_RECORDED and not fact.meter:
+            raise Refused("missing_field", "meter is missing: what was used", "data.meter")
+
+
+def _whole(data: dict[str, Any], name: str, limit: int, *, up: bool = False) -> int | None:
+    """A whole number from 0; with `up` a fraction counts as the next one (VO-1)."""
+    value = data.get(name)
+    if value is None:
+        return None
+    if up and isinstance(value, Decimal) and value.is_finite() and 0 <= value <= limit:
+        value = int(value) + (value != int(value))
+    if isinstance(value, bool) or not isinstance(value, int):
+        _wrong(name, "is a whole number from 0")
+    if value < 0 or value > limit:
+        _wrong(name, f"is a whole number from 0 to {limit}", "number_out_of_range")
+    return value
+
+
+def _decimal(value: object) -> int:
+    """A quantity in micros: from 0, at most 12 digits before and 6 after the point."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        if not 0 <= value < QUANTITY_MAX:
+            _wrong("quantity", "is from 0, with at most 12 digits", "number_out_of_range")
+        return value * MICRO
+    if isinstance(value, Decimal):
+        exponent = value.as_tuple().exponent
+        if not isinstance(exponent, int) or not 0 <= value < QUANTITY_MAX or exponent < -6:
+            _wrong(
+                "quantity", "is from 0, with at most 12 digits and 6 decimals",
+                "number_out_of_range",
+            )  # fmt: skip
+        return int(value.scaleb(6))
+    if isinstance(value, str):
+        if not _QUANTITY.fullmatch(value):
+            _wrong(
+                "quantity", "is a decimal from 0, with at most 12 digits and 6 decimals",
+                "number_out_of_range" if value.strip("-.0123456789") == "" else "invalid_field",
+            )  # fmt: skip
+        return int(Decimal(value).scaleb(6))
+    return _wrong("quantity", 'is a decimal from 0, such as 3 or "2.5"')
+
+
+def _wrong(name: str, right: str, reason: str = "invalid_field") -> NoReturn:
+    raise Refused(reason, f"{name} {right}", f"data.{name}")

@@ -1,0 +1,55 @@
+"""`POST /v1/events`: a body of CloudEvents, read within its limit, answered item by item.
+
+Owns the route's HTTP: sizes, encodings, statuses. Everything it refuses is a problem of the whole
+request; items are refused inside the answer.
+"""
+
+from __future__ import annotations
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from api.errors import Fault, unauthenticated, unavailable
+from api.intake import SCOPE, Intake
+from api.lanes import Busy, Unavailable
+from api.limits import EVENTS_BODY_BYTES_MAX
+
+
+async def read_limited(request: Request, limit: int) -> bytes:
+    """The request's body, refused as soon as it is known to be too large."""
+    announced = request.headers.get("content-length", "")
+    if announced.isdecimal() and int(announced) > limit:
+        raise Fault("PAYLOAD_TOO_LARGE", f"the body may have at most {limit} bytes")
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise Fault("PAYLOAD_TOO_LARGE", f"the body may have at most {limit} bytes")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def events(request: Request) -> Response:
+    """Take facts; 200 whenever the body has the announced shape, even if each is refused."""
+    intake: Intake = request.app.state.intake
+    principal = await request.app.state.authenticator.authenticate(
+        request.headers.get("authorization")
+    )
+    if principal is None:
+        raise unauthenticated("this needs a key: Authorization: Bearer KEY")
+    principal.require(SCOPE)
+    try:
+        body = await read_limited(request, EVENTS_BODY_BYTES_MAX)
+    except ClientDisconnect:
+        # Half a body is no body: nothing was read of it, so nothing can be half done.
+        return Response(status_code=400)
+    try:
+        answer = await intake.record(principal, body, request.headers.get("content-type", ""))
+    except Busy as busy:
+        raise unavailable(f"{busy}; send it again in a moment") from None
+    except Unavailable as away:
+        raise unavailable(
+            f"{away}; nothing is known to be kept, send it again: what was kept is a duplicate then"
+        ) from None
+    return Response(answer, media_type="application/json")

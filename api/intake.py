@@ -1,0 +1,196 @@
+"""Intake: a request's events in, an answer for each out; one door behind HTTP and GraphQL.
+
+Owns who may send facts of which tenant, the terms the edge checks against, and the shape of an
+answer. Decides nothing about a fact: `edge` checks it, a lane commits it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+
+import msgspec
+
+from api.auth import Principal
+from api.cloudevents import Item, Refusal, read_body, read_object
+from api.edge import to_fact
+from api.lanes import Lanes, Leg, Verdict
+from domain.facts import Fact, Status
+from domain.money import text
+from domain.terms import Terms
+from persistence import terms as stored_terms
+from persistence.catalogue import Catalogue
+from persistence.door import Door
+
+SCOPE = "events:write"
+
+#: Refusals that a number registered a moment ago would undo.
+MAY_BE_NEW = frozenset({"unknown_number", "channel_mismatch"})
+
+_text = lru_cache(maxsize=8192)(text)
+_STATUS = {status: status.name.lower() for status in Status}
+
+
+class Charge(msgspec.Struct):
+    """One leg of a fact's charge. `amount` is in the balance's own unit: money or product units."""
+
+    balance: str | None
+    units: str
+    amount: str
+    currency: str | None
+    category: str | None
+    rule: str | None
+
+
+class Result(msgspec.Struct):
+    """What became of one event."""
+
+    id: str | None
+    status: str
+    reason: str | None = None
+    message: str | None = None
+    path: str | None = None
+    charges: list[Charge] = []
+
+
+class Answer(msgspec.Struct):
+    results: list[Result]
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Intake:
+    """The way in of one process."""
+
+    def __init__(
+        self, door: Door, catalogue: Catalogue, now: Callable[[], int], lanes: Lanes
+    ) -> None:
+        self._door = door
+        self._catalogue = catalogue
+        self._now = now
+        self._lanes = lanes
+        self._terms: dict[str, Terms] = {}
+
+    async def start(self) -> None:
+        await self._lanes.start()
+
+    async def stop(self) -> None:
+        await self._lanes.stop()
+
+    @property
+    def waiting(self) -> int:
+        """Facts that wait for a lane."""
+        return self._lanes.waiting
+
+    async def record(self, principal: Principal, body: bytes, content_type: str) -> bytes:
+        """Take a request's body and give its answer as JSON; raises Fault for the whole."""
+        items = read_body(body, content_type)
+        return _encode(Answer(await self._record(principal, items)))
+
+    async def record_events(self, principal: Principal, events: Sequence[object]) -> list[Result]:
+        """Take events that were decoded elsewhere; as `record` in everything else."""
+        return await self._record(principal, [read_object(event) for event in events])
+
+    async def _record(self, principal: Principal, items: Sequence[Item | Refusal]) -> list[Result]:
+        principal.require(SCOPE)
+        now = self._now()
+        checked = await self._check(principal, items, now)
+        facts = [entry for entry in checked if isinstance(entry, Fact)]
+        verdicts = iter(await self._lanes.commit(facts) if facts else ())
+        results = []
+        for entry in checked:
+            if isinstance(entry, Fact):
+                results.append(self._result(entry, next(verdicts)))
+            else:
+                results.append(Result(entry.id, "refused", entry.reason, entry.message, entry.path))
+        return results
+
+    async def _check(
+        self, principal: Principal, items: Sequence[Item | Refusal], now: int
+    ) -> list[Fact | Refusal]:
+        """Facts and refusals in the order of the items; terms are read once for all of them."""
+        subjects = {
+            item.subject or principal.tenant_key for item in items if isinstance(item, Item)
+        }
+        own = {key for key in subjects if key is not None and principal.sees(key)}
+        await self._read_terms(own - self._terms.keys())
+        checked: list[Fact | Refusal] = []
+        unknown: set[str] = set()
+        for item in items:
+            entry = self._one(principal, item, now)
+            if isinstance(item, Item) and isinstance(entry, Refusal) and entry.reason in MAY_BE_NEW:
+                unknown.add(item.subject or principal.tenant_key or "")
+            checked.append(entry)
+        if unknown & own:
+            # The number may be a moment old, registered by another process.
+            await self._read_terms(unknown & own)
+            for place, item in enumerate(items):
+                if isinstance(checked[place], Refusal):
+                    checked[place] = self._one(principal, item, now)
+        return checked
+
+    def _one(self, principal: Principal, item: Item | Refusal, now: int) -> Fact | Refusal:
+        if isinstance(item, Refusal):
+            return item
+        subject = item.subject or principal.tenant_key
+        if not subject:
+            return Refusal(
+                "missing_field",
+                "subject is missing: the tenant's key (an operator's key has no tenant)",
+                "subject",
+                item.id,
+            )
+        terms = self._terms.get(subject) if principal.sees(subject) else None
+        if terms is None:
+            return Refusal(
+                "unknown_tenant",
+                f"there is no tenant {subject[:64]!r} for this key; write the tenant's key",
+                "subject",
+                item.id,
+            )
+        return to_fact(item, terms, now)
+
+    async def _read_terms(self, keys: Iterable[str]) -> None:
+        wanted = list(keys)
+        if not wanted:
+            return
+        for terms in await stored_terms.by_keys(self._door, self._catalogue, wanted):
+            self._terms[terms.key] = terms
+            self._lanes.directory[terms.tenant_id] = terms
+
+    def _result(self, fact: Fact, verdict: Verdict) -> Result:
+        status = _STATUS[verdict.status]
+        if verdict.status is Status.CONFLICT:
+            return Result(
+                fact.id,
+                status,
+                "content_differs",
+                "this source and id came before with other content; the first stays",
+                "data",
+            )
+        if verdict.status is Status.REFUSED:
+            return Result(fact.id, status, "invalid_field", verdict.refusal, "data")
+        terms = self._lanes.directory[fact.tenant_id]
+        charges = [self._charge(terms, fact, leg) for leg in verdict.legs]
+        if verdict.status is Status.UNRATED:
+            return Result(
+                fact.id,
+                status,
+                "no_rate",
+                "kept, and rated as soon as the price book has a rate for it",
+                None,
+                charges,
+            )
+        return Result(fact.id, status, charges=charges)
+
+    def _charge(self, terms: Terms, fact: Fact, leg: Leg) -> Charge:
+        balance = terms.balances.get(leg.balance_id) if leg.balance_id else None
+        return Charge(
+            balance=None if balance is None else balance.key,
+            units=_text(leg.units),
+            amount=_text(leg.amount),
+            currency=None if balance is None else balance.currency,
+            category=fact.category or None,
+            rule=None if leg.rule_id is None else self._catalogue.rules.get(leg.rule_id),
+        )

@@ -1,0 +1,433 @@
+"""Lanes: facts of many requests become few commits, each tenant's facts in the order they came.
+
+Owns the order of work from queue to answer: lock, keys, load, fold, record, commit, answer. A lane
+is a task with a connection of its own that no request can cancel; a tenant always takes the same
+lane, and several processes may run lanes for the same tenants: the heads' locks keep them apart.
+There is no timer: a lane takes what has gathered while it committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import asyncpg
+import structlog
+
+from api.limits import (
+    LANE_BATCH_MAX,
+    LANE_CONTACTS_MAX,
+    LANE_PATIENCE_SECONDS,
+    LANE_QUEUE_MAX,
+    LANES,
+)
+from domain.facts import Fact, Status
+from domain.fold import fold
+from domain.state import Changes, Part, State
+from domain.terms import Terms
+from persistence import load, record, terms
+from persistence.catalogue import Catalogue
+from persistence.connection import Connection
+from persistence.door import CONNECTION_LOST, Door, tenant_scope
+from persistence.show import Show
+
+log = structlog.get_logger(__name__)
+
+#: How often a tenant may be passed over because another process holds it before a lane waits.
+PASSED_OVER_MAX = 2
+RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+class Unavailable(Exception):  # noqa: N818
+    """The database did not answer in time: nothing is known to be kept, send it again."""
+
+
+class Busy(Exception):  # noqa: N818
+    """More is waiting than this process takes: send it again a little later."""
+
+
+class Leg(NamedTuple):
+    """One line of the answer to a fact; ids, so that a lane formats nothing."""
+
+    balance_id: int | None
+    rule_id: int | None
+    units: int
+    amount: int
+
+
+class Verdict(NamedTuple):
+    """What became of one fact."""
+
+    status: Status
+    legs: tuple[Leg, ...]
+    refusal: str = ""
+
+
+class Submission:
+    """The facts of one request on one lane, and their verdicts once all are there."""
+
+    __slots__ = ("done", "missing", "verdicts")
+
+    def __init__(self, count: int) -> None:
+        self.verdicts: list[Verdict | None] = [None] * count
+        self.missing = count
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def answer(self, place: int, verdict: Verdict) -> None:
+        if self.verdicts[place] is None:
+            self.verdicts[place] = verdict
+            self.missing -= 1
+        if not self.missing and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, error: Exception) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+            self.done.exception()  # the request may be gone: nobody must ask for it
+
+
+class Waiting(NamedTuple):
+    """One fact on its way, and where its verdict goes."""
+
+    fact: Fact
+    submission: Submission
+    place: int
+
+
+class Lanes:
+    """All lanes of a process."""
+
+    def __init__(
+        self, door: Door, catalogue: Catalogue, now: Callable[[], int], show: Show
+    ) -> None:
+        self.directory: dict[int, Terms] = {}  #: terms as last seen, by tenant
+        self._lanes = [Lane(door, catalogue, now, show, self.directory) for _ in range(LANES)]
+
+    async def start(self) -> None:
+        for lane in self._lanes:
+            lane.start()
+
+    async def stop(self) -> None:
+        """Let every lane finish its commit; what still waits is answered Unavailable."""
+        await asyncio.gather(*(lane.stop() for lane in self._lanes))
+
+    @property
+    def waiting(self) -> int:
+        """Facts that wait in this process."""
+        return sum(lane.waiting for lane in self._lanes)
+
+    async def commit(self, facts: Sequence[Fact]) -> list[Verdict]:
+        """Commit facts and give their verdicts, in order; an answer means kept."""
+        if self.waiting + len(facts) > LANE_QUEUE_MAX:
+            raise Busy(f"{self.waiting} facts are waiting")
+        places: dict[int, list[int]] = {}
+        for place, fact in enumerate(facts):
+            places.setdefault(fact.tenant_id % LANES, []).append(place)
+        submissions = {
+            lane: self._lanes[lane].submit([facts[place] for place in own])
+            for lane, own in places.items()
+        }
+        for submission in submissions.values():
+            # Shielded: a client that goes away takes nothing with it.
+            await asyncio.shield(submission.done)
+        verdicts: list[Verdict | None] = [None] * len(facts)
+        for lane, own in places.items():
+            for place, verdict in zip(own, submissions[lane].verdicts, strict=True):
+                verdicts[place] = verdict
+        return [verdict for verdict in verdicts if verdict is not None]
+
+
+class Lane:
+    """One connection, one queue, one commit at a time."""
+
+    def __init__(
+        self,
+        door: Door,
+        catalogue: Catalogue,
+        now: Callable[[], int],
+        show: Show,
+        directory: dict[int, Terms],
+    ) -> None:
+        self._door = door
+        self._catalogue = catalogue
+        self._now = now
+        self._show = show
+        self._directory = directory
+        self._queue: deque[Waiting] = deque()
+        self._wake = asyncio.Event()
+        self._connection: Connection | None = None
+        self._states: dict[int, State] = {}
+        self._passed_over: dict[int, int] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._under_way = 0
+
+    @property
+    def waiting(self) -> int:
+        return len(self._queue) + self._under_way
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="lane")
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._wake.set()
+        if self._task is not None:
+            await self._task
+        for waiting in self._queue:
+            waiting.submission.fail(Unavailable("the process is stopping"))
+        if self._connection is not None and not self._connection.is_closed():
+            await self._connection.close(timeout=1)
+
+    def submit(self, facts: Sequence[Fact]) -> Submission:
+        submission = Submission(len(facts))
+        self._queue.extend(Waiting(fact, submission, place) for place, fact in enumerate(facts))
+        self._wake.set()
+        return submission
+
+    async def _run(self) -> None:
+        while not self._stopping:
+            if not self._queue:
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            count = min(len(self._queue), LANE_BATCH_MAX)
+            batch = [self._queue.popleft() for _ in range(count)]
+            self._under_way = count
+            try:
+                skipped = await self._patiently(batch)
+            except Exception as error:
+                # Nothing may end a lane: its tenants would wait for ever.
+                log.exception("a lane could not commit", facts=count)
+                for waiting in batch:
+                    waiting.submission.fail(Unavailable(str(error)))
+                skipped = []
+            self._under_way = 0
+            self._queue.extendleft(reversed(skipped))
+
+    async def _patiently(self, batch: list[Waiting]) -> list[Waiting]:
+        """Commit a batch through lost connections: the same batch again, the keys decide."""
+        deadline = asyncio.get_running_loop().time() + LANE_PATIENCE_SECONDS
+        attempt = 0
+        while True:
+            try:
+                return await self._split(batch)
+            except CONNECTION_LOST as error:
+                await self._disconnect()
+                if asyncio.get_running_loop().time() > deadline or self._stopping:
+                    for waiting in batch:
+                        waiting.submission.fail(Unavailable("the database does not answer"))
+                    return []
+                log.warning("database lost, trying again", facts=len(batch), error=repr(error))
+                await asyncio.sleep(RECONNECT_SECONDS[min(attempt, len(RECONNECT_SECONDS) - 1)])
+                attempt += 1
+
+    async def _split(self, batch: list[Waiting]) -> list[Waiting]:
+        """Commit a batch; where its data cannot be stored, halve it until the culprit is alone."""
+        try:
+            return await self._commit(batch)
+        except CONNECTION_LOST:
+            raise
+        except Exception as error:
+            await self._rollback()
+            if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
+                return await self._split(batch)
+            if len(batch) > 1:
+                half = len(batch) // 2
+                skipped = await self._split(batch[:half])
+                # What was passed over stays before its tenant's later facts.
+                held = {waiting.fact.tenant_id for waiting in skipped}
+                rest = batch[half:]
+                skipped += [waiting for waiting in rest if waiting.fact.tenant_id in held]
+                rest = [waiting for waiting in rest if waiting.fact.tenant_id not in held]
+                return skipped + (await self._split(rest) if rest else [])
+            log.exception("a fact cannot be stored", key=batch[0].fact.key.hex())
+            reason = "it cannot be stored as it is; nothing of it was kept"
+            batch[0].submission.answer(batch[0].place, Verdict(Status.REFUSED, (), reason))
+            return []
+
+    async def _commit(self, batch: list[Waiting]) -> list[Waiting]:
+        """One transaction for a batch; gives what was passed over, in order."""
+        now = self._now()
+        connection = await self._connect()
+        tenants = sorted({waiting.fact.tenant_id for waiting in batch})
+        wait = any(self._passed_over.get(tenant, 0) >= PASSED_OVER_MAX for tenant in tenants)
+        await connection.execute(f"begin; {tenant_scope(tenants)}")
+        heads = await load.lock(connection, tenants, wait=wait)
+        skipped: list[Waiting] = []
+        if len(heads) < len(tenants):
+            batch, skipped = self._pass_over(batch, heads)
+            if not batch:
+                await connection.execute("rollback")
+                await asyncio.sleep(0)
+                return skipped
+            await connection.execute(tenant_scope(heads))
+        for tenant in heads:
+            self._passed_over.pop(tenant, None)
+        own = await self._terms(connection, heads)
+
+        first: dict[tuple[int, bytes], Waiting] = {}
+        for waiting in batch:
+            first.setdefault((waiting.fact.tenant_id, waiting.fact.key), waiting)
+        versions = {tenant: head["version"] + 1 for tenant, head in heads.items()}
+        facts = [waiting.fact for waiting in first.values()]
+        known = await load.keep_keys(connection, facts, versions)
+        fresh = [fact for fact in facts if (fact.tenant_id, fact.key) not in known]
+        repeated = await load.keep_messages(
+            connection, [fact for fact in fresh if fact.claims_message]
+        )
+        changed = await self._fold(connection, heads, own, fresh, repeated, now)
+        conflicts = [
+            waiting.fact
+            for waiting in batch
+            if waiting.fact.content != _content(waiting.fact, first, known)
+        ]
+        await record.conflicts(connection, conflicts, now)
+        if changed:
+            await record.record(connection, changed, now)
+        verdicts = _fresh_verdicts(changed)
+        verdicts.update(await _known_verdicts(connection, known))
+        await connection.execute("commit")
+        self._keep(changed)
+        for waiting in batch:
+            _answer(waiting, first, known, verdicts)
+        self._show.bump([(c.terms.tenant_id, c.state.version) for c in changed])
+        return skipped
+
+    async def _fold(
+        self,
+        connection: Connection,
+        heads: dict[int, asyncpg.Record],
+        own: dict[int, Terms],
+        fresh: Sequence[Fact],
+        repeated: dict[bytes, int],
+        now: int,
+    ) -> list[Changes]:
+        by_tenant: dict[int, list[Fact]] = {}
+        for fact in fresh:
+            by_tenant.setdefault(fact.tenant_id, []).append(fact)
+        states: dict[int, State] = {}
+        for tenant in by_tenant:
+            # Taken out: a state is changed in place, and kept again only with its commit.
+            state = self._states.pop(tenant, None)
+            if state is None or state.version != heads[tenant]["version"]:
+                state = load.state_of(heads[tenant])
+            states[tenant] = state
+        if not states:
+            return []
+        months = {own[fact.tenant_id].numbers[fact.number_id].zone.month(fact.at) for fact in fresh}
+        await load.lots(connection, states, min(fact.at for fact in fresh))
+        await load.counters(connection, states, months)
+        await load.contacts(connection, states, fresh)
+        return [
+            fold(own[tenant], states[tenant], by_tenant[tenant], repeated, now)
+            for tenant in sorted(by_tenant)
+        ]
+
+    async def _terms(
+        self, connection: Connection, heads: dict[int, asyncpg.Record]
+    ) -> dict[int, Terms]:
+        """The terms in force under the lock; read again where they changed since the edge."""
+        stale = [
+            tenant
+            for tenant, head in heads.items()
+            if tenant not in self._directory or self._directory[tenant].settings != head["settings"]
+        ]
+        if stale:
+            for own in await terms.by_ids(connection, self._catalogue, stale):
+                self._directory[own.tenant_id] = own
+        return {tenant: self._directory[tenant] for tenant in heads}
+
+    def _pass_over(
+        self, batch: list[Waiting], heads: dict[int, asyncpg.Record]
+    ) -> tuple[list[Waiting], list[Waiting]]:
+        taken = [waiting for waiting in batch if waiting.fact.tenant_id in heads]
+        skipped = [waiting for waiting in batch if waiting.fact.tenant_id not in heads]
+        for tenant in {waiting.fact.tenant_id for waiting in skipped}:
+            self._passed_over[tenant] = self._passed_over.get(tenant, 0) + 1
+        return taken, skipped
+
+    def _keep(self, changed: Iterable[Changes]) -> None:
+        """Remember tenants' states for their next batches; the oldest are forgotten first."""
+        for changes in changed:
+            self._states[changes.terms.tenant_id] = changes.state
+        contacts = sum(len(state.contacts) for state in self._states.values())
+        while contacts > LANE_CONTACTS_MAX:
+            contacts -= len(self._states.pop(next(iter(self._states))).contacts)
+
+    async def _connect(self) -> Connection:
+        if self._connection is None or self._connection.is_closed():
+            self._connection = await self._door.lane()
+        return self._connection
+
+    async def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
+    async def _rollback(self) -> None:
+        if self._connection is not None and not self._connection.is_closed():
+            await self._connection.execute("rollback")
+
+
+def _content(
+    fact: Fact,
+    first: dict[tuple[int, bytes], Waiting],
+    known: dict[tuple[int, bytes], tuple[bytes, int]],
+) -> bytes:
+    """The content that holds for a fact's key: what was stored, else the first of the batch."""
+    key = (fact.tenant_id, fact.key)
+    return known[key][0] if key in known else first[key].fact.content
+
+
+def _fresh_verdicts(changed: Iterable[Changes]) -> dict[tuple[int, bytes], Verdict]:
+    return {
+        (outcome.fact.tenant_id, outcome.fact.key): Verdict(
+            outcome.status, tuple(leg for part in outcome.parts for leg in _legs(part))
+        )
+        for changes in changed
+        for outcome in changes.outcomes
+    }
+
+
+def _legs(part: Part) -> Iterable[Leg]:
+    if not part.legs:
+        return (Leg(part.balance_id, part.rule_id, part.units, part.amount),)
+    return [Leg(part.balance_id, part.rule_id, part.units, leg.taken) for leg in part.legs]
+
+
+async def _known_verdicts(
+    connection: Connection, known: dict[tuple[int, bytes], tuple[bytes, int]]
+) -> dict[tuple[int, bytes], Verdict]:
+    """First outcomes of facts kept before, from what is stored."""
+    if not known:
+        return {}
+    found: dict[tuple[int, bytes], Verdict] = {}
+    asked = [(tenant, at, key) for (tenant, key), (_, at) in known.items()]
+    for row in await load.outcomes(connection, asked):
+        name = (row["tenant_id"], row["key"])
+        before = found.get(name, Verdict(Status.DUPLICATE, ()))
+        if row["amount"] is not None:
+            leg = Leg(row["balance_id"], row["rule_id"], row["units"], row["amount"])
+            before = before._replace(legs=(*before.legs, leg))
+        found[name] = before
+    return found
+
+
+def _answer(
+    waiting: Waiting,
+    first: dict[tuple[int, bytes], Waiting],
+    known: dict[tuple[int, bytes], tuple[bytes, int]],
+    verdicts: dict[tuple[int, bytes], Verdict],
+) -> None:
+    fact = waiting.fact
+    key = (fact.tenant_id, fact.key)
+    if fact.content != _content(fact, first, known):
+        verdict = Verdict(Status.CONFLICT, ())
+    else:
+        verdict = verdicts[key]
+        if first[key] is not waiting:
+            verdict = verdict._replace(status=Status.DUPLICATE)
+    waiting.submission.answer(waiting.place, verdict)

@@ -1,0 +1,214 @@
+"""The life of a served process: listen, run the servers it owns, serve, end cleanly.
+
+Owns sockets, signals and the order of starting and stopping. What is served is `api.app`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from starlette.types import ASGIApp
+
+from api.settings import Clock, Settings, without_secrets
+from persistence.migrate import migrate
+from persistence.servers import Addresses, Owner, Servers
+
+#: Requests in flight at the end are given this long; then they are cancelled.
+GRACE_SECONDS = 2
+#: An idle connection is kept longer than a proxy keeps its side, which then never meets a closed one.
+KEEP_ALIVE_SECONDS = 75
+#: Unacknowledged bytes older than this mean that the client is gone (Linux).
+SILENCE_MILLISECONDS = 30_000
+BACKLOG = 2048
+REACH_SECONDS = 5.0
+#: Objects made before the youngest generation is looked at: facts are many and have no cycles.
+GC_THRESHOLDS = (50_000, 20, 50)
+
+
+class ServeError(Exception):
+    """Serving cannot begin; one line says why, and what to do."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn without its signals: it raises them again after its end, and ours would not come."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the loop's own handlers."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start up, then say so; the memory of what stays for ever is left out of collections."""
+        await super().startup(sockets=sockets)
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        self._ready()
+
+    def bid_farewell(self) -> None:
+        """Take no more connections, finish what is in flight, end. Asked twice: do not finish."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes a free one. ServeError when it cannot be had."""
+    try:
+        family, _, _, _, place = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as fault:
+        raise ServeError(
+            f"--host {host} is no address of this machine ({fault.strerror})"
+        ) from fault
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if sys.platform == "linux":
+        # Accepted connections inherit it: a client that stopped reading does not stay for ever.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENCE_MILLISECONDS)
+    try:
+        listening.bind(place)
+        listening.listen(BACKLOG)
+    except OSError as fault:
+        listening.close()
+        raise ServeError(
+            f"cannot listen on {host} port {port} ({fault.strerror});"
+            " stop what listens there, or choose another with --port"
+        ) from fault
+    return listening
+
+
+def address_of(listening: socket.socket) -> str:
+    """The URL a client on this machine reaches the socket at."""
+    host, port = listening.getsockname()[:2]
+    if ipaddress.ip_address(host).is_unspecified:
+        host = "::1" if listening.family == socket.AF_INET6 else "127.0.0.1"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def check_clock(settings: Settings, listening: socket.socket) -> None:
+    """A clock that is not the real one is for tests: refuse to show it to other machines."""
+    host = listening.getsockname()[0]
+    if settings.clock is not None and not ipaddress.ip_address(host).is_loopback:
+        raise ServeError(
+            "KUOTA_CLOCK is for tests on this machine; serve on --host 127.0.0.1, or unset it"
+        )
+
+
+def embedded(settings: Settings, data: Path) -> Servers | None:
+    """The servers that no URL is set for, not started; None when both have one."""
+    wants_postgres = settings.database_url is None
+    wants_valkey = settings.redis_url is None
+    if not (wants_postgres or wants_valkey):
+        return None
+    return Servers(data, owner=Owner.SERVE, postgres=wants_postgres, valkey=wants_valkey)
+
+
+def completed(settings: Settings, addresses: Addresses) -> Settings:
+    """The settings with the embedded servers' URLs where none was set."""
+    if addresses.app_url is not None:
+        settings = msgspec.structs.replace(
+            settings, database_url=addresses.app_url, database_owner_url=addresses.owner_url
+        )
+    if addresses.redis_url is not None:
+        settings = msgspec.structs.replace(settings, redis_url=addresses.redis_url)
+    return settings
+
+
+@contextlib.contextmanager
+def housed(settings: Settings, data: Path) -> Iterator[tuple[Settings, Servers | None]]:
+    """Run what no URL is set for, bring an embedded database up to date, and stop it all again."""
+    servers = embedded(settings, data)
+    if servers is None:
+        asyncio.run(reach(settings))
+        yield settings, None
+        return
+    with servers:
+        settings = completed(settings, servers.addresses)
+        if servers.addresses.owner_url is not None:
+            asyncio.run(migrate(servers.addresses.owner_url))
+        else:
+            asyncio.run(reach(settings))
+        try:
+            yield settings, servers
+        finally:
+            # A second Ctrl-C or SIGTERM must not leave half of them running.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_IGN)
+
+
+async def reach(settings: Settings) -> None:
+    """Refuse to start on a database that does not answer: ServeError."""
+    import asyncpg
+
+    assert settings.database_url is not None
+    try:
+        conn = await asyncpg.connect(settings.database_url, timeout=REACH_SECONDS)
+        await conn.close()
+    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as fault:
+        why = " ".join(str(fault).split()) or "no answer"
+        raise ServeError(
+            f"the database {without_secrets(settings.database_url)} cannot be reached ({why});"
+            " start it, or correct KUOTA_DATABASE_URL"
+        ) from fault
+
+
+def serve(
+    settings: Settings, clock: Clock, listening: socket.socket, ready: Callable[[], None]
+) -> None:
+    """Serve on a listening socket until SIGINT or SIGTERM; `ready` is called once it answers."""
+    import uvloop
+
+    from api.app import create_app
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(create_app(settings, clock), listening, ready))
+
+
+async def _serve(app: ASGIApp, listening: socket.socket, ready: Callable[[], None]) -> None:
+    server = Server(
+        uvicorn.Config(
+            app,
+            http="httptools",
+            ws="websockets-sansio",
+            ws_per_message_deflate=False,
+            lifespan="on",
+            access_log=False,
+            server_header=False,
+            log_config=None,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        ),
+        ready,
+    )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.bid_farewell)
+    await server.serve(sockets=[listening])
+
+
+def start_logging(level: str) -> None:
+    """Plain lines on stderr; uvicorn's own news are no more than we say ourselves."""
+    logging.basicConfig(
+        level=level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    if level != "debug":
+        logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

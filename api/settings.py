@@ -1,0 +1,188 @@
+"""Settings: the environment read once, checked, and never printed with its secrets.
+
+Owns the names, their forms and their defaults, and the clock one of them sets. What a setting does
+belongs to who reads it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import urlsplit
+
+import msgspec
+
+PREFIX = "KUOTA_"
+OPERATOR_KEY_CHARACTERS_MIN = 16
+LOG_LEVELS = ("debug", "info", "warning", "error")
+#: Read by the tests alone; no setting of the application, and no reason not to start.
+OF_THE_TESTS = frozenset({"KUOTA_NODE_MODULES"})
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: Turns a variable's text into its value; a ValueError says what is wrong, after the name.
+Reader: TypeAlias = Callable[[str], object]
+
+
+class SettingsError(Exception):
+    """A variable of the environment cannot be used; one line names it and says what would do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What the environment says; None where it says nothing."""
+
+    database_url: str | None = None  #: the app's role
+    database_owner_url: str | None = None  #: migrations and partitions; default: `database_url`
+    redis_url: str | None = None
+    operator_key: str | None = None
+    data: Path | None = None  #: where embedded servers keep their files
+    public_url: str | None = None  #: without a slash at its end
+    allowed_origins: tuple[str, ...] = ()
+    log_level: str = "info"
+    clock: int | None = None  #: the instant the clock starts at, microseconds since 1970 UTC
+
+    def __repr__(self) -> str:
+        """The settings without secrets: keys hidden, passwords of URLs removed."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        if self.operator_key is not None:
+            shown["operator_key"] = "(hidden)"
+        for name in ("database_url", "database_owner_url", "redis_url"):
+            if shown[name] is not None:
+                shown[name] = without_secrets(shown[name])
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+    @property
+    def owner_url(self) -> str | None:
+        """The URL migrations run with."""
+        return self.database_owner_url or self.database_url
+
+
+def without_secrets(url: str) -> str:
+    """A URL as it may be shown: without password and without query values named like one."""
+    shown = re.sub(r"(?<=://)([^@/:]*):[^@/]*@", r"\1:***@", url)
+    return re.sub(r"(?i)([?&](?:\w*password|passfile|sslpassword|\w*key)=)[^&]*", r"\1***", shown)
+
+
+def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings of `environ` (default: the process's), or SettingsError.
+
+    A `KUOTA_` name nobody knows stops the start, so that a misspelt one is not silently ignored.
+    An empty value is the same as none.
+    """
+    environ = os.environ if environ is None else environ
+    known = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known and name not in OF_THE_TESTS:
+            near = difflib.get_close_matches(name, known, 1, 0.0)[0]
+            raise SettingsError(f"{name} is no setting of kuota; the nearest is {near}")
+    found: dict[str, object] = {}
+    for variable, name in known.items():
+        if text := environ.get(variable, "").strip():
+            try:
+                found[name] = READERS[name](text)
+            except ValueError as fault:
+                raise SettingsError(f"{variable} {fault}") from None
+    return Settings(**found)  # type: ignore[arg-type]  # each reader gives its field's type
+
+
+def data_folder(settings: Settings, environ: Mapping[str, str] | None = None) -> Path:
+    """Where embedded servers keep their files when the command line does not say.
+
+    As root a folder of the system, because the account the servers then run as cannot reach a home.
+    """
+    environ = os.environ if environ is None else environ
+    if settings.data is not None:
+        return settings.data
+    if os.geteuid() == 0:
+        return Path("/var/lib/kuota")
+    home = environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(home) / "kuota"
+
+
+class Clock:
+    """The present, in microseconds since 1970 UTC; `offset` shifts it, in microseconds."""
+
+    __slots__ = ("offset",)
+
+    def __init__(self, offset: int = 0) -> None:
+        self.offset = offset
+
+    @classmethod
+    def starting(cls, instant: int | None) -> Clock:
+        """A clock that shows `instant` now and runs on from there; None: the real time."""
+        return cls() if instant is None else cls(instant - time.time_ns() // 1000)
+
+    def now(self) -> int:
+        """The instant it shows."""
+        return time.time_ns() // 1000 + self.offset
+
+
+def _url(*schemes: str) -> Reader:
+    def read(text: str) -> str:
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            # The value is not repeated: it may hold a password.
+            raise ValueError(f"is no URL beginning with {' or '.join(f'{s}://' for s in schemes)}")
+        return text
+
+    return read
+
+
+def _operator_key(text: str) -> str:
+    if len(text) < OPERATOR_KEY_CHARACTERS_MIN:
+        raise ValueError(f"is shorter than {OPERATOR_KEY_CHARACTERS_MIN} characters")
+    return text
+
+
+def _public_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise ValueError(f"is {text!r}; it wants the outside address, like https://kuota.example")
+    return text.rstrip("/")
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip().rstrip("/") for origin in text.split(",") if origin.strip())
+    for origin in origins:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.netloc or parts.path:
+            raise ValueError(
+                f"has {origin!r}; it wants origins like https://a.example,https://b.example"
+            )
+    return origins
+
+
+def _log_level(text: str) -> str:
+    if text.lower() not in LOG_LEVELS:
+        raise ValueError(f"is {text!r}; it wants one of {', '.join(LOG_LEVELS)}")
+    return text.lower()
+
+
+def _instant(text: str) -> int:
+    wish = "it wants an instant with its offset, like 2026-10-31T16:59:50Z"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"is {text!r}; {wish}") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"is {text!r}, without an offset; {wish}")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+READERS: Mapping[str, Reader] = {
+    "database_url": _url("postgresql", "postgres"),
+    "database_owner_url": _url("postgresql", "postgres"),
+    "redis_url": _url("redis", "rediss", "unix"),
+    "operator_key": _operator_key,
+    "data": lambda text: Path(text).expanduser(),
+    "public_url": _public_url,
+    "allowed_origins": _origins,
+    "log_level": _log_level,
+    "clock": _instant,
+}

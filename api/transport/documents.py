@@ -1,0 +1,278 @@
+"""GraphQL documents: read, measured, and refused before any work is done for one that is too large.
+
+Owns the limits of a document and the cache of those read. Everything is one walk of bounded length:
+what fragments multiply is computed, not walked, so 30 links of fragments cost 30 steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from graphql import (
+    DocumentNode,
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLError,
+    GraphQLSyntaxError,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    OperationType,
+    SelectionSetNode,
+    VariableNode,
+    parse,
+)
+
+from api.limits import (
+    DOCUMENTS_MAX,
+    LIST_LENGTH_ASSUMED,
+    PAGE_SIZE_MAX,
+    QUERY_ALIASES_MAX,
+    QUERY_BRACKETS_MAX,
+    QUERY_CHARACTERS_MAX,
+    QUERY_COST_MAX,
+    QUERY_DEPTH_MAX,
+    QUERY_DIRECTIVES_MAX,
+    QUERY_FIELDS_MAX,
+    QUERY_MUTATIONS_MAX,
+    QUERY_OPERATIONS_MAX,
+    QUERY_OVERLAPS_MAX,
+    QUERY_TOKENS_MAX,
+)
+
+# Brackets, and what may hold brackets that are none.
+BRACKETS = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[\[({]|[\])}]', re.S)
+#: Counts stop here, so that fragments cannot make numbers of a thousand digits.
+COUNT_MAX = 1_000_000
+
+
+class Measure(NamedTuple):
+    """What a selection holds once its fragments are in place."""
+
+    depth: int = 0
+    fields: int = 0
+    aliases: int = 0
+    directives: int = 0
+
+    def beside(self, other: Measure) -> Measure:
+        return Measure(
+            max(self.depth, other.depth),
+            min(self.fields + other.fields, COUNT_MAX),
+            min(self.aliases + other.aliases, COUNT_MAX),
+            min(self.directives + other.directives, COUNT_MAX),
+        )
+
+
+class Document:
+    """A document within its limits, and, once it was validated, what was wrong with it."""
+
+    __slots__ = ("errors", "fragments", "node")
+
+    def __init__(self, node: DocumentNode, fragments: dict[str, FragmentDefinitionNode]) -> None:
+        self.node = node
+        self.fragments = fragments
+        self.errors: list[GraphQLError] | None = None
+
+    def cost(self, operation_name: str | None, variables: dict[str, Any]) -> int:
+        """The values an answer may have; a GraphQLError where they are too many."""
+        total = 0
+        for node in self.node.definitions:
+            if isinstance(node, OperationDefinitionNode) and (
+                operation_name is None or (node.name and node.name.value == operation_name)
+            ):
+                total = cost_of(node.selection_set, self.fragments, variables, {})
+        return checked("cost", total, QUERY_COST_MAX, "ask for shorter pages or fewer fields")
+
+
+@lru_cache(maxsize=DOCUMENTS_MAX)
+def read(query: str) -> Document:
+    """Parse a document; a GraphQLError says what is wrong, or which limit it passes."""
+    checked("length", len(query), QUERY_CHARACTERS_MAX, "send a shorter query")
+    checked("nesting", nesting(query), QUERY_BRACKETS_MAX, "nest fewer brackets")
+    try:
+        node = parse(query, max_tokens=QUERY_TOKENS_MAX)
+    except GraphQLSyntaxError as error:
+        error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
+        raise
+    operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
+    fragments = {
+        d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)
+    }
+    checked("operations", len(operations), QUERY_OPERATIONS_MAX, "send them one by one")
+    measures: dict[str, Measure] = {}
+    whole = Measure()
+    for fragment in fragments.values():
+        whole = whole.beside(of_fragment(fragment, fragments, measures, ()))
+    for operation in operations:
+        own = measure(operation.selection_set, fragments, measures, ())
+        whole = whole.beside(own)
+        if operation.operation is OperationType.MUTATION:
+            roots = sum(1 for _ in flat(operation.selection_set, fragments, QUERY_FIELDS_MAX))
+            checked("mutations", roots, QUERY_MUTATIONS_MAX, "send them in several documents")
+    checked("depth", whole.depth, QUERY_DEPTH_MAX, "ask for fewer levels")
+    checked("fields", whole.fields, QUERY_FIELDS_MAX, "ask for fewer fields, or in several queries")
+    checked("aliases", whole.aliases, QUERY_ALIASES_MAX, "use fewer aliases")
+    checked("directives", whole.directives, QUERY_DIRECTIVES_MAX, "use fewer directives")
+    overlaps = sum(overlapping([o.selection_set], fragments) for o in operations)
+    checked("overlaps", overlaps, QUERY_OVERLAPS_MAX, "name the same field fewer times")
+    return Document(node, fragments)
+
+
+def checked(what: str, value: int, most: int, advice: str) -> int:
+    if value > most:
+        raise GraphQLError(
+            f"the query's {what} is {value if value < COUNT_MAX else 'over a million'}, "
+            f"the limit is {most}: {advice}",
+            extensions={"code": "BAD_USER_INPUT", "limit": what, "max": most},
+        )
+    return value
+
+
+def nesting(query: str) -> int:
+    """How many brackets are open at once: the parser calls itself for each."""
+    depth = deepest = 0
+    for match in BRACKETS.finditer(query):
+        first = match[0][0]
+        if first in "[({":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif first in "])}":
+            depth -= 1
+    return deepest
+
+
+def measure(
+    selections: SelectionSetNode | None,
+    fragments: dict[str, FragmentDefinitionNode],
+    known: dict[str, Measure],
+    open_: tuple[str, ...],
+) -> Measure:
+    """Measure a selection, each fragment once; fragments inside themselves are refused."""
+    total = Measure()
+    for node in selections.selections if selections else ():
+        own = len(node.directives or ())
+        if isinstance(node, FieldNode):
+            inner = measure(node.selection_set, fragments, known, open_)
+            inner = Measure(
+                inner.depth + 1, inner.fields + 1, inner.aliases + bool(node.alias), inner.directives
+            )
+        elif isinstance(node, InlineFragmentNode):
+            inner = measure(node.selection_set, fragments, known, open_)
+        else:
+            assert isinstance(node, FragmentSpreadNode)
+            fragment = fragments.get(node.name.value)
+            # A spread of nothing is named by validation.
+            inner = of_fragment(fragment, fragments, known, open_) if fragment else Measure()
+        total = total.beside(inner._replace(directives=inner.directives + own))
+    return total
+
+
+def of_fragment(
+    fragment: FragmentDefinitionNode,
+    fragments: dict[str, FragmentDefinitionNode],
+    known: dict[str, Measure],
+    open_: tuple[str, ...],
+) -> Measure:
+    name = fragment.name.value
+    if name in open_:
+        raise GraphQLError(
+            f"fragment {name!r} is spread within itself",
+            [fragment],
+            extensions={"code": "GRAPHQL_VALIDATION_FAILED"},
+        )
+    if name not in known:
+        if len(open_) >= QUERY_BRACKETS_MAX:
+            checked("nesting", len(open_) + 1, QUERY_BRACKETS_MAX, "nest fewer fragments")
+        known[name] = measure(fragment.selection_set, fragments, known, (*open_, name))
+    return known[name]
+
+
+def flat(
+    selections: SelectionSetNode | None, fragments: dict[str, FragmentDefinitionNode], most: int
+) -> Iterator[FieldNode]:
+    """The fields of one level, those of fragments included; at most `most` of them."""
+    waiting = list(reversed(selections.selections)) if selections else []
+    steps = 0
+    while waiting and steps < most:
+        steps += 1
+        node = waiting.pop()
+        if isinstance(node, FieldNode):
+            yield node
+            continue
+        inner: SelectionSetNode | None = None
+        if isinstance(node, InlineFragmentNode):
+            inner = node.selection_set
+        elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments:
+            inner = fragments[node.name.value].selection_set
+        if inner:
+            waiting.extend(reversed(inner.selections))
+
+
+def overlapping(
+    sets: list[SelectionSetNode], fragments: dict[str, FragmentDefinitionNode]
+) -> int:
+    """Pairs of fields that answer to one name, in this place and all those below.
+
+    Called when the number of fields is known to be small. Validation compares every such pair.
+    """
+    groups: dict[str, list[SelectionSetNode]] = {}
+    names: Counter[str] = Counter()
+    for one in sets:
+        for node in flat(one, fragments, COUNT_MAX):
+            name = node.alias.value if node.alias else node.name.value
+            names[name] += 1
+            if node.selection_set:
+                groups.setdefault(name, []).append(node.selection_set)
+    pairs = sum(count * (count - 1) // 2 for count in names.values())
+    return pairs + sum(overlapping(group, fragments) for group in groups.values())
+
+
+def cost_of(
+    selections: SelectionSetNode | None,
+    fragments: dict[str, FragmentDefinitionNode],
+    variables: dict[str, Any],
+    known: dict[str, int],
+) -> int:
+    """Fields times the lengths of the lists they stand in, as far as `first` says them."""
+    total = 0
+    for node in selections.selections if selections else ():
+        if isinstance(node, FieldNode):
+            inner = cost_of(node.selection_set, fragments, variables, known)
+            total += 1 + inner * length_of(node, variables)
+        elif isinstance(node, InlineFragmentNode):
+            total += cost_of(node.selection_set, fragments, variables, known)
+        elif isinstance(node, FragmentSpreadNode) and node.name.value in fragments:
+            name = node.name.value
+            if name not in known:
+                selection = fragments[name].selection_set
+                known[name] = cost_of(selection, fragments, variables, known)
+            total += known[name]
+        total = min(total, COUNT_MAX)
+    return total
+
+
+#: Fields that answer a page when the query does not say of how many.
+PAGED = frozenset({"tenants", "charges"})
+#: Fields that answer a list whose length nobody asks for.
+LISTED = frozenset({"balances", "numbers", "lots", "rates", "legs", "usageSeries", "results"})
+
+
+def length_of(node: FieldNode, variables: dict[str, Any]) -> int:
+    """How many times what stands below a field is answered, at most or as is usual."""
+    for argument in node.arguments or ():
+        if argument.name.value == "first":
+            value = argument.value
+            if isinstance(value, IntValueNode):
+                return min(int(value.value), PAGE_SIZE_MAX) if len(value.value) < 9 else 1
+            if isinstance(value, VariableNode):
+                given = variables.get(value.name.value)
+                if isinstance(given, int) and 0 < given:
+                    return min(given, PAGE_SIZE_MAX)
+            return PAGE_SIZE_MAX
+    name = node.name.value
+    return LIST_LENGTH_ASSUMED if name in LISTED else PAGE_SIZE_MAX // 2 if name in PAGED else 1

@@ -1,0 +1,68 @@
+"""Lots: the dated parts a balance is made of, and what is left of each.
+
+Owns where a lot came from (its stored numbers never change meaning) and the one sum that says what
+remains. Which lot pays a charge is decided in `draw`, what is shown of a period in `figures`.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class LotSource(IntEnum):
+    """Where a lot came from."""
+
+    ALLOWANCE = 1  #: granted by the plan for one period, ends with it (BA-3)
+    TOP_UP = 2
+    PROMOTION = 3
+    ADJUSTMENT = 4
+    OVERDRAFT = 5  #: usage nothing covered: amount 0, remaining negative (BA-11)
+
+
+class Lot:
+    """One lot with its running sums in micros. Slots and mutable: a draw changes it in place."""
+
+    __slots__ = (
+        "amount", "balance_id", "created_at", "ends_at", "exhausted_at", "lapsed", "lot_id",
+        "month", "moved", "priority", "source", "starts_at", "used",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        lot_id: int,
+        balance_id: int,
+        source: LotSource,
+        priority: int,
+        month: int | None,
+        amount: int,
+        used: int = 0,
+        moved: int = 0,
+        lapsed: int = 0,
+        starts_at: int,
+        ends_at: int | None,
+        created_at: int,
+        exhausted_at: int | None = None,
+    ) -> None:
+        self.lot_id = lot_id
+        self.balance_id = balance_id
+        self.source = source
+        self.priority = priority
+        self.month = month  #: the period an allowance or an overdraft belongs to
+        self.amount = amount
+        self.used = used
+        self.moved = moved  #: taken (or given, negative) by paying off and refunds; not usage
+        self.lapsed = lapsed
+        self.starts_at = starts_at
+        self.ends_at = ends_at
+        self.created_at = created_at
+        self.exhausted_at = exhausted_at
+
+    @property
+    def remaining(self) -> int:
+        """Micros left; negative only for an overdraft."""
+        return self.amount - self.used - self.moved - self.lapsed
+
+    def active(self, at: int) -> bool:
+        """Whether the lot may pay what happened at `at`."""
+        return self.starts_at <= at and (self.ends_at is None or at < self.ends_at)

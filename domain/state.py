@@ -1,0 +1,132 @@
+"""What the fold knows of one tenant at one version, and what a commit changes of it.
+
+Owns the memory of lots, counters and contacts and the marks of what was touched; decides nothing.
+A State is loaded for the keys a batch needs, changed in place by the fold, and worth keeping after
+the commit: it is true as long as the tenant's head still has its version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from domain.contacts import Contact
+from domain.draw import Leg
+from domain.facts import Fact, Flag, Status
+from domain.lots import Lot
+from domain.periods import Period
+from domain.terms import Terms
+
+
+class Counter:
+    """A free count (or tier count) of one month."""
+
+    __slots__ = ("month", "name", "number_id", "reached_at", "value")
+
+    def __init__(self, name: str, number_id: int, month: int) -> None:
+        self.name = name
+        self.number_id = number_id  #: 0 counts for the whole tenant
+        self.month = month
+        self.value = 0
+        self.reached_at: int | None = None  #: instant of the fact that used the last of it
+
+
+class State:
+    """One tenant's figures, as far as they were loaded."""
+
+    __slots__ = (
+        "contacts", "counters", "digest", "last_lot", "lots", "lots_from", "months", "next_due",
+        "periods", "unsettled_from", "version",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        version: int,
+        digest: bytes,
+        last_lot: int,
+        next_due: int | None,
+        unsettled_from: int | None,
+    ) -> None:
+        self.version = version
+        self.digest = digest
+        self.last_lot = last_lot
+        self.next_due = next_due
+        self.unsettled_from = unsettled_from
+        self.lots: dict[int, list[Lot]] = {}  #: by balance, in drawing order
+        self.lots_from: int | None = None  #: lots that ended before it are not here
+        self.counters: dict[tuple[str, int, int], Counter] = {}
+        self.months: set[int] = set()  #: months whose counters are here
+        self.contacts: dict[tuple[int, str], list[Contact]] = {}  #: rows of (channel, party)
+        self.periods: set[int] = set()  #: months whose period is known to be stored
+
+    def contact(self, channel: int, party: str, number_id: int) -> Contact:
+        """The row of a contact on a number, new if there is none."""
+        rows = self.contacts.get((channel, party))
+        if rows is None:
+            rows = self.contacts[(channel, party)] = []
+        for row in rows:
+            if row.number_id == number_id:
+                return row
+        row = Contact(channel, party, number_id)
+        rows.append(row)
+        return row
+
+
+class Part(NamedTuple):
+    """One charge of a fact. Free ones have amount 0, no legs and the rule that made them free."""
+
+    balance_id: int
+    rule_id: int
+    units: int  #: micros of what was counted
+    amount: int  #: micros of the balance's unit
+    legs: tuple[Leg, ...]
+
+
+class Outcome(NamedTuple):
+    """What became of one fact."""
+
+    fact: Fact
+    status: Status
+    flags: Flag
+    market: str
+    parts: tuple[Part, ...]
+
+
+class Transfer(NamedTuple):
+    """A movement between two accounts of one balance: `amount` leaves `debit` for `credit`."""
+
+    balance_id: int
+    debit: str
+    credit: str
+    amount: int
+    cause: int
+
+
+#: Columns of a usage row, in order.
+USAGE = (
+    "conversations", "visitors", "messages_in", "messages_out", "messages_free", "segments",
+    "seconds", "emails", "sessions", "units", "cost",
+)  # fmt: skip
+CONVERSATIONS, VISITORS, MESSAGES_IN, MESSAGES_OUT, MESSAGES_FREE = range(5)
+SEGMENTS, SECONDS, EMAILS, SESSIONS, UNITS, COST = range(5, 11)
+
+#: (number, direction, country, category, agent, broadcast)
+Dimensions = tuple[int, int, str, str, str, str]
+
+
+@dataclass(slots=True)
+class Changes:
+    """Everything one commit changes of one tenant; absolute values but for the rollups."""
+
+    terms: Terms
+    state: State
+    cause: int
+    outcomes: list[Outcome] = field(default_factory=list)
+    lots: dict[int, Lot] = field(default_factory=dict)
+    lot_days: dict[tuple[int, int], list[int]] = field(default_factory=dict)  #: used, moved
+    counters: dict[tuple[str, int, int], Counter] = field(default_factory=dict)
+    contacts: list[Contact] = field(default_factory=list)
+    periods: dict[int, Period] = field(default_factory=dict)
+    transfers: list[Transfer] = field(default_factory=list)
+    usage: dict[tuple[int, Dimensions], list[int]] = field(default_factory=dict)  #: by local hour

@@ -1,0 +1,181 @@
+"""The catalogue: plans, price books and the names of their rules, as the database holds them.
+
+Owns the rows of `books`, `plans`, `markets` and `rules`, their versions and digests, and the sample
+files. Knows nothing of what a book or a plan means: `domain.books` and `domain.plans` read them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import tomllib
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from domain.books import Book, parse_book
+from domain.plans import Plan, parse_plan
+from persistence.connection import Connection
+
+Document: TypeAlias = dict[str, Any]
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Everything a process prices with: each plan's latest version, each book with all of its."""
+
+    plans: dict[str, Plan]
+    books: dict[str, Book]
+    rule_ids: dict[str, int]  #: `BOOK@YYYY-MM-DD/ROW` to the number stored with charges
+    rules: dict[int, str]  #: and back
+
+    @classmethod
+    async def load(cls, conn: Connection) -> Catalogue:
+        """Read the catalogue; a book or plan that no longer parses raises its own error."""
+        markets = {row["markets"]: json.loads(row["body"]) for row in await conn.fetch(MARKETS_SQL)}
+        books: dict[str, Book] = {}
+        for row in await conn.fetch(BOOKS_SQL):
+            document = json.loads(row["body"])
+            book = parse_book(document, row["version"], lists_of(document, markets))
+            earlier = books.get(book.key)
+            books[book.key] = book if earlier is None else earlier.with_version(book)
+        plans: dict[str, Plan] = {}
+        for row in await conn.fetch(PLANS_SQL):
+            document = json.loads(row["body"])
+            plan = parse_plan(document, books[document["book"]])
+            plans[plan.key] = replace(plan, version=row["version"])
+        rules = {row["rule_id"]: row["rule"] for row in await conn.fetch(RULES_SQL)}
+        return cls(plans, books, {rule: number for number, rule in rules.items()}, rules)
+
+
+MARKETS_SQL = "select markets, body from markets"
+
+# Every version: a row of an earlier one rates what happened on its dates (PR-2).
+BOOKS_SQL = "select book, version, body from books order by book, version"
+
+PLANS_SQL = """
+select distinct on (plan) plan, version, body
+from plans order by plan, version desc
+"""
+
+RULES_SQL = "select rule_id, rule from rules"
+
+
+async def load_samples(
+    conn: Connection, *, folder: Path = SAMPLES, now: int | None = None
+) -> list[str]:
+    """Publish the sample files as the owner and say what was new, as `kind key version`.
+
+    A file that is there already changes nothing; one whose content changed becomes the next
+    version. Every file is read and checked before the first is written.
+    """
+    published_at = time.time_ns() // 1000 if now is None else now
+    markets, books, plans = read_samples(folder)
+    parsed = {
+        key: parse_book(document, 1, lists_of(document, markets)) for key, document in books.items()
+    }
+    for document in plans.values():
+        parse_plan(document, parsed[document["book"]])
+
+    news: list[str] = []
+    async with conn.transaction():
+        # Readers go on; a second publisher waits here and then finds nothing to do.
+        await conn.execute("lock table books, plans, markets, rules in share row exclusive mode")
+        for key, document in markets.items():
+            if await put_markets(conn, key, document):
+                news.append(f"markets {key}")
+        for key, document in books.items():
+            if version := await put_version(conn, "book", key, document, published_at):
+                names = sorted({row.rule for row in parsed[key].rows})
+                await conn.execute(PUT_RULES_SQL, names)
+                news.append(f"book {key} {version}")
+        for key, document in plans.items():
+            if version := await put_version(conn, "plan", key, document, published_at):
+                news.append(f"plan {key} {version}")
+    return news
+
+
+PUT_RULES_SQL = """
+insert into rules (rule)
+select name from unnest($1::text[]) name where not exists (select from rules where rule = name)
+"""
+
+PUT_MARKETS_SQL = """
+insert into markets (markets, body, digest) values ($1, $2, $3)
+on conflict (markets) do update set body = excluded.body, digest = excluded.digest
+where markets.digest <> excluded.digest
+returning markets
+"""
+
+
+async def put_markets(conn: Connection, key: str, document: Document) -> bool:
+    """Store a table of prefixes; True when it is new or changed."""
+    body = canonical(document)
+    return await conn.fetchval(PUT_MARKETS_SQL, key, body, digest_of(document)) is not None
+
+
+async def put_version(
+    conn: Connection, kind: str, key: str, document: Document, published_at: int
+) -> int | None:
+    """Store `document` as the next version of book or plan `key`; None if it is the latest."""
+    digest = digest_of(document)
+    latest = await conn.fetchrow(
+        f"select version, digest from {kind}s where {kind} = $1 order by version desc limit 1", key
+    )
+    if latest is not None and latest["digest"] == digest:
+        return None
+    version: int = 1 if latest is None else latest["version"] + 1
+    await conn.execute(
+        f"insert into {kind}s ({kind}, version, body, digest, published_at) "
+        "values ($1, $2, $3, $4, $5)",
+        key,
+        version,
+        canonical(document),
+        digest,
+        published_at,
+    )
+    return version
+
+
+def read_samples(
+    folder: Path,
+) -> tuple[dict[str, Document], dict[str, Document], dict[str, Document]]:
+    """The sample files as (markets, books, plans), each by its key."""
+    found: dict[str, dict[str, Document]] = {"markets": {}, "book": {}, "plan": {}}
+    for path in sorted(folder.glob("*.toml")):
+        document = written(tomllib.loads(path.read_text(encoding="utf-8")))
+        # A plan names its book, and a book its lists: what stands highest is what the file is.
+        kind = next((kind for kind in ("plan", "book", "markets") if kind in document), None)
+        if kind is None:
+            raise ValueError(f"{path.name}: is neither a plan, a book nor lists of markets")
+        if document[kind] in found[kind]:
+            raise ValueError(f"{path.name}: there is another {kind} {document[kind]!r}")
+        found[kind][document[kind]] = document
+    return found["markets"], found["book"], found["plan"]
+
+
+def lists_of(document: Document, markets: dict[str, Document]) -> Document | None:
+    """The lists of prefixes that a book names, if it names some that are there."""
+    return markets.get(document.get("markets", ""))
+
+
+def written(value: Any) -> Any:
+    """`value` with TOML's dates as ISO text, which is how the database gives them back."""
+    if isinstance(value, dict):
+        return {key: written(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [written(item) for item in value]
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def canonical(document: Any) -> str:
+    """JSON that depends on the content alone."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+
+
+def digest_of(document: Any) -> bytes:
+    return hashlib.blake2b(canonical(document).encode(), digest_size=16).digest()

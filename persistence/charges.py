@@ -1,0 +1,176 @@
+"""Charges as they are listed: newest first, page by page, each with the legs that paid it.
+
+Owns the reading of charges alone. A fact's first charge stands in the fact's own row while one lot
+or none paid it; further ones, reversals and later revisions stand in `charges`. Both come in one
+order: the fact's instant, its key, then part, revision and reversal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import asyncpg
+
+from domain.lots import LotSource
+from persistence.door import Door
+
+
+class Cursor(NamedTuple):
+    """The place of a charge in the list."""
+
+    at: int
+    key: bytes
+    part: int
+    revision: int
+    reversal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeLeg:
+    """What one lot paid; micros of the balance's unit."""
+
+    lot_id: int
+    source: LotSource
+    month: int | None
+    taken: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRecord:
+    """One charge and the fact it is for; a reversal takes back what its revision said."""
+
+    cursor: Cursor
+    booked_at: int
+    fact_id: str
+    source: str
+    type: int
+    channel: int | None  #: None only where the fact's number is gone
+    number: str | None
+    party: str
+    category: str | None
+    market: str | None
+    country: str | None
+    balance: str | None  #: its key
+    currency: str | None  #: of a money balance
+    rule: str | None
+    units: int  #: micros
+    amount: int  #: micros of the balance's unit
+    flags: int
+    status: int
+    legs: tuple[ChargeLeg, ...]
+
+
+# Each branch walks its primary key backwards from the cursor and stops at a page: a page costs the
+# same however long the list is. The row comparison on (at, key) is what the index can use, the one
+# on all five columns is exact.
+PAGE = """
+with page as (
+    (
+        select at, key, 0::smallint as part, 0 as revision, false as reversal,
+            arrived_at as booked_at, balance_id, rule_id, coalesce(units, 0) as units, amount,
+            case when lot_id is null then '{}' else array[lot_id] end as lots,
+            case when lot_id is null then '{}' else array[amount] end as taken, flags
+        from facts
+        where tenant_id = $1 and at >= $2 and at < $3 and (at, key) <= ($4, $5)
+            and (at, key, 0, 0, false) < ($4, $5, $6, $7, $8)
+            and (lot_id is not null or amount = 0)
+            and ($9::text is null or balance_id = (
+                select balance_id from balances where tenant_id = $1 and key = $9))
+        order by at desc, key desc
+        limit $10
+    )
+    union all
+    (
+        select at, key, part, revision, reversal, booked_at, balance_id, rule_id, units, amount,
+            lots, taken, flags
+        from charges
+        where tenant_id = $1 and at >= $2 and at < $3 and (at, key) <= ($4, $5)
+            and (at, key, part, revision, reversal) < ($4, $5, $6, $7, $8)
+            and ($9::text is null or balance_id = (
+                select balance_id from balances where tenant_id = $1 and key = $9))
+        order by at desc, key desc, part desc, revision desc, reversal desc
+        limit $10
+    )
+    order by at desc, key desc, part desc, revision desc, reversal desc
+    limit $10
+)
+select
+    p.at, p.key, p.part, p.revision, p.reversal, p.booked_at, p.units, p.amount, p.flags,
+    p.lots, p.taken, l.sources, l.months,
+    f.id as fact_id, f.source, f.type, f.party, f.category, f.market, f.country, f.status,
+    n.channel, n.address as number, b.key as balance, b.currency, r.rule
+from page p
+left join lateral (
+    select id, source, type, party, category, market, country, status, number_id from facts
+    where tenant_id = $1 and at = p.at and key = p.key
+    offset 0
+) f on true
+left join numbers n on n.tenant_id = $1 and n.number_id = f.number_id
+left join balances b on b.tenant_id = $1 and b.balance_id = p.balance_id
+left join rules r on r.rule_id = p.rule_id
+left join lateral (
+    select array_agg(lots.source order by leg.n) as sources,
+        array_agg(lots.month order by leg.n) as months
+    from unnest(p.lots) with ordinality leg (lot_id, n)
+    join lots on lots.tenant_id = $1 and lots.lot_id = leg.lot_id
+) l on true
+order by p.at desc, p.key desc, p.part desc, p.revision desc, p.reversal desc
+"""
+
+#: Beyond every stored instant and key.
+FIRST_PAGE = Cursor((1 << 63) - 1, b"\xff" * 16, (1 << 15) - 1, (1 << 31) - 1, True)
+EARLIEST = -(1 << 63)
+LATEST = (1 << 63) - 1
+
+
+async def page(
+    door: Door,
+    tenant_id: int,
+    *,
+    after: Cursor | None = None,
+    limit: int,
+    start: int | None = None,
+    end: int | None = None,
+    balance: str | None = None,
+) -> list[ChargeRecord]:
+    """Up to `limit` charges of facts in `[start, end)`, newest first, those behind `after`."""
+    async with door.tenant_tx(tenant_id) as connection:
+        rows = await connection.fetch(
+            PAGE,
+            tenant_id,
+            EARLIEST if start is None else start,
+            LATEST if end is None else end,
+            *(after or FIRST_PAGE),
+            balance,
+            limit,
+        )
+    return [_from_row(row) for row in rows]
+
+
+def _from_row(row: asyncpg.Record) -> ChargeRecord:
+    legs = zip(row["lots"], row["sources"] or (), row["months"] or (), row["taken"], strict=True)
+    return ChargeRecord(
+        cursor=Cursor(row["at"], row["key"], row["part"], row["revision"], row["reversal"]),
+        booked_at=row["booked_at"],
+        fact_id=row["fact_id"],
+        source=row["source"],
+        type=row["type"],
+        channel=row["channel"],
+        number=row["number"],
+        party=row["party"],
+        category=row["category"],
+        market=row["market"],
+        country=row["country"],
+        balance=row["balance"],
+        currency=row["currency"],
+        rule=row["rule"],
+        units=row["units"],
+        amount=row["amount"],
+        flags=row["flags"],
+        status=row["status"],
+        legs=tuple(
+            ChargeLeg(lot_id, LotSource(source), month, taken)
+            for lot_id, source, month, taken in legs
+        ),
+    )

@@ -1,0 +1,93 @@
+"""The one door to tenant data: transactions that name the tenants they may see.
+
+Owns connections, roles and `app.tenants`; no statement of its own beyond those. Whoever opens
+`tenant_tx` sees the rows of the named tenants and no others, whatever it asks; what has no tenant
+(key look-up, operator lists, due heads) goes through `system_tx`, which says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Self
+
+import asyncpg
+
+from persistence.connection import Connection, Pool, connect, open_pool
+
+#: Connections a process keeps for readers and operations; lanes have their own.
+READERS_MAX = 8
+
+
+class Door:
+    """A pool of connections as the app's role."""
+
+    def __init__(self, url: str, pool: Pool) -> None:
+        self.url = url
+        self._pool = pool
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, url: str, *, size: int = READERS_MAX) -> AsyncIterator[Self]:
+        """Open a door on `url`; a role that may do more than the app's is lowered to it."""
+        pool = await open_pool(url, size)
+        try:
+            yield cls(url, pool)
+        finally:
+            await pool.close()
+
+    @asynccontextmanager
+    async def tenant_tx(self, *tenants: int) -> AsyncIterator[Connection]:
+        """A transaction that sees `tenants` and nothing else; committed unless its body raises."""
+        async with self._transaction(tenant_scope(tenants)) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def system_tx(self, reason: str) -> AsyncIterator[Connection]:
+        """A transaction of the system role, for what has no tenant; `reason` says which that is."""
+        if not reason:
+            raise ValueError("a system transaction says why it needs no tenant")
+        async with self._transaction("set local role kuota_system") as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def _transaction(self, scope: str) -> AsyncIterator[Connection]:
+        async with self._pool.acquire() as pooled:
+            connection: Connection = pooled  # type: ignore[assignment]  # the proxy has its face
+            # One round trip: begin and scope travel together.
+            await connection.execute(f"begin; {scope}")
+            try:
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await connection.execute("rollback")
+                raise
+            await connection.execute("commit")
+
+    async def lane(self) -> Connection:
+        """A connection of its own for a lane; the caller closes it."""
+        return await connect(self.url)
+
+    async def ping(self) -> None:
+        """Raise unless the database answers."""
+        async with self._pool.acquire() as connection:
+            await connection.execute("select 1")
+
+
+def tenant_scope(tenants: Iterable[int]) -> str:
+    """The statement that lets the current transaction see `tenants` (ids, so nothing to quote)."""
+    ids = ",".join(str(int(tenant)) for tenant in tenants)
+    return f"set local app.tenants = '{{{ids}}}'"
+
+
+#: What a lost or refused connection looks like, whichever layer noticed.
+CONNECTION_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    OSError,
+    TimeoutError,
+)

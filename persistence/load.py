@@ -1,0 +1,238 @@
+"""Loading what a batch of facts needs, set-based and under the tenants' locks.
+
+Owns the statements between the lock and the fold, each reading exactly the keys of the batch.
+`unnest ... lateral (... offset 0)` keeps a young table from being scanned whole: a plain join let
+the planner choose a scan of everything once it knew no better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import asyncpg
+
+from domain.contacts import Contact
+from domain.draw import order
+from domain.facts import Fact
+from domain.lots import Lot, LotSource
+from domain.state import Counter, State
+from persistence.connection import Connection
+
+LOCK = """
+select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from
+from tenant_head
+where tenant_id = any ($1::bigint[])
+order by tenant_id
+for no key update"""
+
+#: What another process holds is left for the next round.
+LOCK_FREE = LOCK + " skip locked"
+
+
+async def lock(
+    connection: Connection, tenants: Sequence[int], *, wait: bool
+) -> dict[int, asyncpg.Record]:
+    """Lock tenants' heads in id order and give them; without `wait`, those that are free."""
+    rows = await connection.fetch(LOCK if wait else LOCK_FREE, tenants)
+    return {row["tenant_id"]: row for row in rows}
+
+
+def state_of(head: asyncpg.Record) -> State:
+    """An empty state at the head's version, to be filled by the loads below."""
+    return State(
+        version=head["version"],
+        digest=head["digest"],
+        last_lot=head["last_lot"],
+        next_due=head["next_due"],
+        unsettled_from=head["unsettled_from"],
+    )
+
+
+KEEP_KEYS = """
+insert into fact_keys (tenant_id, key, content, at, version)
+select * from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])
+on conflict do nothing"""
+
+KNOWN_KEYS = """
+select k.tenant_id, k.key, k.content, k.at
+from unnest($1::bigint[], $2::bytea[], $3::bigint[]) asked (tenant_id, key, version),
+    lateral (
+        select f.tenant_id, f.key, f.content, f.at from fact_keys f
+        where f.tenant_id = asked.tenant_id and f.key = asked.key and f.version <> asked.version
+        offset 0
+    ) k"""
+
+
+async def keep_keys(
+    connection: Connection, facts: Sequence[Fact], versions: Mapping[int, int]
+) -> dict[tuple[int, bytes], tuple[bytes, int]]:
+    """Insert the keys of `facts`, which *is* the dedupe; `versions` are those now being written.
+
+    Gives content and instant of the keys that were there before.
+    """
+    tenants = [fact.tenant_id for fact in facts]
+    keys = [fact.key for fact in facts]
+    new = [versions[tenant] for tenant in tenants]
+    done = await connection.execute(
+        KEEP_KEYS, tenants, keys, [fact.content for fact in facts], [fact.at for fact in facts], new
+    )
+    if _count(done) == len(facts):
+        return {}
+    rows = await connection.fetch(KNOWN_KEYS, tenants, keys, new)
+    return {(row["tenant_id"], row["key"]): (row["content"], row["at"]) for row in rows}
+
+
+KEEP_MESSAGES = """
+insert into messages (tenant_id, message, charged_by, charged_at)
+select * from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[])
+on conflict do nothing"""
+
+KNOWN_MESSAGES = """
+select asked.key, m.charged_by, m.charged_at
+from unnest($1::bigint[], $2::bytea[], $3::bytea[]) asked (tenant_id, message, key),
+    lateral (
+        select charged_by, charged_at from messages m
+        where m.tenant_id = asked.tenant_id and m.message = asked.message
+        offset 0
+    ) m"""
+
+
+async def keep_messages(connection: Connection, facts: Sequence[Fact]) -> dict[bytes, int]:
+    """Note the messages that `facts` charge; a message is charged once (EV-5).
+
+    Gives the keys of facts whose message another fact has charged, and when.
+    """
+    if not facts:
+        return {}
+    tenants = [fact.tenant_id for fact in facts]
+    messages = [fact.message for fact in facts]
+    keys = [fact.key for fact in facts]
+    done = await connection.execute(
+        KEEP_MESSAGES, tenants, messages, keys, [fact.at for fact in facts]
+    )
+    if _count(done) == len(facts):
+        return {}
+    rows = await connection.fetch(KNOWN_MESSAGES, tenants, messages, keys)
+    return {row["key"]: row["charged_at"] for row in rows if row["key"] != row["charged_by"]}
+
+
+CONTACTS = """
+select c.*
+from unnest($1::bigint[], $2::smallint[], $3::text[]) asked (tenant_id, channel, party),
+    lateral (
+        select * from contacts c
+        where c.tenant_id = asked.tenant_id and c.channel = asked.channel
+            and c.party = asked.party
+        offset 0
+    ) c"""
+
+_COLUMNS = (
+    "last_at", "service_opened_at", "service_ends_at", "conversation_opened_at",
+    "conversation_ends_at", "conversation_paid", "entry_at", "entry_opened_at", "entry_ends_at",
+    "visited",
+)  # fmt: skip
+
+
+async def contacts(
+    connection: Connection, states: Mapping[int, State], facts: Iterable[Fact]
+) -> None:
+    """Load the contacts and groups that `facts` speak of and no state has yet."""
+    asked: dict[tuple[int, int, str], None] = {}
+    for fact in facts:
+        known = states[fact.tenant_id].contacts
+        if (fact.channel, fact.party) not in known:
+            asked[(fact.tenant_id, fact.channel, fact.party)] = None
+        if fact.address != fact.party and (fact.channel, fact.address) not in known:
+            asked[(fact.tenant_id, fact.channel, fact.address)] = None
+    if not asked:
+        return
+    for tenant_id, channel, party in asked:
+        states[tenant_id].contacts[(channel, party)] = []
+    rows = await connection.fetch(CONTACTS, *map(list, zip(*asked, strict=True)))
+    for row in rows:
+        contact = Contact(row["channel"], row["party"], row["number_id"])
+        for name in _COLUMNS:
+            setattr(contact, name, row[name])
+        states[row["tenant_id"]].contacts[(contact.channel, contact.party)].append(contact)
+
+
+LOTS = """
+select tenant_id, lot_id, balance_id, source, priority, month, amount, used, moved, lapsed,
+    starts_at, ends_at, created_at, exhausted_at
+from lots
+where tenant_id = any ($1::bigint[])
+    and (ends_at is null or ends_at > $2 or (source <> 5 and amount - used - moved <> lapsed))"""
+
+
+async def lots(connection: Connection, states: Mapping[int, State], since: int) -> None:
+    """Load the lots that may pay for what happened from `since` on, or have a lapse to book."""
+    stale = [
+        tenant
+        for tenant, state in states.items()
+        if state.lots_from is None or since < state.lots_from
+    ]
+    if not stale:
+        return
+    found: dict[int, dict[int, list[Lot]]] = {tenant: {} for tenant in stale}
+    for row in await connection.fetch(LOTS, stale, since):
+        values = dict(row)
+        tenant_id = values.pop("tenant_id")
+        values["source"] = LotSource(values["source"])
+        lot = Lot(**values)
+        found[tenant_id].setdefault(lot.balance_id, []).append(lot)
+    for tenant in stale:
+        states[tenant].lots = {balance: order(lots) for balance, lots in found[tenant].items()}
+        states[tenant].lots_from = since
+
+
+COUNTERS = """
+select tenant_id, name, number_id, month, value, reached_at
+from counters
+where tenant_id = any ($1::bigint[]) and month = any ($2::integer[])"""
+
+
+async def counters(
+    connection: Connection, states: Mapping[int, State], months: Collection[int]
+) -> None:
+    """Load the free counts of `months` that some state does not have yet."""
+    stale = [tenant for tenant, state in states.items() if not state.months.issuperset(months)]
+    if not stale:
+        return
+    for row in await connection.fetch(COUNTERS, stale, list(months)):
+        state = states[row["tenant_id"]]
+        counter = Counter(row["name"], row["number_id"], row["month"])
+        counter.value, counter.reached_at = row["value"], row["reached_at"]
+        state.counters.setdefault((counter.name, counter.number_id, counter.month), counter)
+    for tenant in stale:
+        states[tenant].months.update(months)
+
+
+OUTCOMES = """
+select f.tenant_id, f.key, f.status, f.balance_id, f.rule_id, f.units, f.amount, f.category
+from unnest($1::bigint[], $2::bigint[], $3::bytea[]) asked (tenant_id, at, key),
+    lateral (
+        select * from facts f
+        where f.tenant_id = asked.tenant_id and f.at = asked.at and f.key = asked.key
+        offset 0
+    ) f
+union all
+select c.tenant_id, c.key, null, c.balance_id, c.rule_id, c.units, leg, null
+from unnest($1::bigint[], $2::bigint[], $3::bytea[]) asked (tenant_id, at, key),
+    lateral (
+        select * from charges c
+        where c.tenant_id = asked.tenant_id and c.at = asked.at and c.key = asked.key
+            and c.revision = 0 and not c.reversal
+        order by part
+        offset 0
+    ) c, unnest(c.taken) leg"""
+
+
+async def outcomes(
+    connection: Connection, asked: Collection[tuple[int, int, bytes]]
+) -> list[asyncpg.Record]:
+    """What became of facts kept before: a row a leg, one without a leg where none was drawn."""
+    return await connection.fetch(OUTCOMES, *map(list, zip(*asked, strict=True)))
+
+
+def _count(tag: str) -> int:
+    return int(tag.rsplit(" ", 1)[1])

@@ -1,0 +1,231 @@
+"""Tenants and their numbers: who is billed, and the addresses it sends from.
+
+Owns the rows of `tenants`, `numbers` and `balances` (the names of a tenant's pots, not their
+figures), and the first row of `tenant_head`. Checks nothing but what the tables say: operations do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+
+from domain.plans import BalancePlan
+from domain.problems import Problem
+from persistence.connection import Connection
+from persistence.door import Door
+
+
+@dataclass(frozen=True, slots=True)
+class TenantRecord:
+    tenant_id: int
+    key: str
+    name: str
+    timezone: str
+    currency: str
+    country: str
+    locale: str
+    plan: str
+    status: str  #: active or suspended
+    since: int | None  #: facts before it are refused; None: any past is accepted
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRecord:
+    number_id: int
+    tenant_id: int
+    channel: int  #: a `domain.facts.Channel`
+    address: str  #: normalised; phones are digits with country code, without plus
+    timezone: str
+
+
+TENANT_COLUMNS = """tenant_id, key, name, timezone, currency, country, locale, plan, status, since,
+    created_at"""
+
+NEW_TENANT_SQL = """
+insert into tenants (tenant_id, key, name, timezone, currency, country, locale, plan, since,
+    created_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+"""
+
+NEW_BALANCES_SQL = """
+insert into balances (tenant_id, balance_id, key, unit, currency)
+select $1, * from unnest($2::smallint[], $3::text[], $4::text[], $5::text[])
+"""
+
+
+async def create_tenant(
+    door: Door,
+    *,
+    key: str,
+    name: str,
+    timezone: str,
+    currency: str,
+    country: str,
+    locale: str,
+    plan: str,
+    balances: Sequence[BalancePlan],
+    since: int | None,
+    now: int,
+) -> TenantRecord:
+    """Create a tenant with the pots of its plan; a key that is taken raises `KEY_TAKEN`."""
+    # The row is only visible to a transaction that names its id, so the id comes first.
+    async with door.tenant_tx() as conn:
+        tenant_id: int = await conn.fetchval("select nextval('tenants_tenant_id_seq')")
+    try:
+        async with door.tenant_tx(tenant_id) as conn:
+            await conn.execute(
+                NEW_TENANT_SQL,
+                tenant_id,
+                key,
+                name,
+                timezone,
+                currency,
+                country,
+                locale,
+                plan,
+                since,
+                now,
+            )
+            await conn.execute(
+                NEW_BALANCES_SQL,
+                tenant_id,
+                list(range(1, len(balances) + 1)),
+                [balance.key for balance in balances],
+                [balance.unit for balance in balances],
+                [balance.currency for balance in balances],
+            )
+            await conn.execute("insert into tenant_head (tenant_id) values ($1)", tenant_id)
+    except asyncpg.UniqueViolationError as error:
+        if error.constraint_name != "tenants_key_key":
+            raise
+        raise Problem("KEY_TAKEN", f"a tenant with the key {key!r} exists already", "key") from None
+    return TenantRecord(
+        tenant_id, key, name, timezone, currency, country, locale, plan, "active", since, now
+    )
+
+
+NEW_NUMBER_SQL = """
+insert into numbers (tenant_id, channel, address, timezone, created_at)
+values ($1, $2, $3, $4, $5)
+on conflict (tenant_id, channel, address) do nothing
+returning number_id
+"""
+
+
+async def create_number(
+    door: Door, tenant_id: int, *, channel: int, address: str, timezone: str, now: int
+) -> NumberRecord:
+    """Register a number; one that stands on the channel already raises `NUMBER_TAKEN`."""
+    async with door.tenant_tx(tenant_id) as conn:
+        number_id = await conn.fetchval(NEW_NUMBER_SQL, tenant_id, channel, address, timezone, now)
+    if number_id is None:
+        raise Problem(
+            "NUMBER_TAKEN",
+            f"the tenant has {address!r} on this channel already",
+            "address",
+        )
+    return NumberRecord(number_id, tenant_id, channel, address, timezone)
+
+
+async def find_by_keys(door: Door, keys: Iterable[str]) -> dict[str, TenantRecord]:
+    """The tenants that exist of `keys`, by key. Whether the caller may see them is not asked."""
+    async with door.system_tx("tenant keys to tenants") as conn:
+        rows = await conn.fetch(
+            f"select {TENANT_COLUMNS} from tenants where key = any ($1::text[])", list(keys)
+        )
+    return {row["key"]: TenantRecord(**row) for row in rows}
+
+
+async def find_by_ids(door: Door, tenant_ids: Iterable[int]) -> dict[int, TenantRecord]:
+    """The tenants that exist of `tenant_ids`, by id."""
+    ids = list(tenant_ids)
+    async with door.tenant_tx(*ids) as conn:
+        rows = await conn.fetch(
+            f"select {TENANT_COLUMNS} from tenants where tenant_id = any ($1::bigint[])", ids
+        )
+    return {row["tenant_id"]: TenantRecord(**row) for row in rows}
+
+
+# Without a search the unique index on `key` is walked from the cursor; a search reads every tenant.
+PAGE_SQL = f"""
+select {TENANT_COLUMNS} from tenants
+where key > $1 and ($2::text is null or key ilike $2 or name ilike $2)
+order by key limit $3
+"""
+
+
+async def page(
+    door: Door, *, after: str = "", limit: int, search: str | None = None
+) -> list[TenantRecord]:
+    """Tenants of any kind by key, those after `after`; `search` is part of a key or name."""
+    pattern = None if search is None else f"%{escaped(search)}%"
+    async with door.system_tx("the operator's list of tenants") as conn:
+        rows = await conn.fetch(PAGE_SQL, after, pattern, limit)
+    return [TenantRecord(**row) for row in rows]
+
+
+NUMBERS_SQL = """
+select number_id, tenant_id, channel, address, timezone from numbers
+where tenant_id = any ($1::bigint[]) order by tenant_id, channel, address
+"""
+
+
+async def numbers_of(door: Door, tenant_ids: Iterable[int]) -> dict[int, list[NumberRecord]]:
+    """Each tenant's numbers by channel and address; a tenant without any has an empty list."""
+    ids = list(dict.fromkeys(tenant_ids))
+    found: dict[int, list[NumberRecord]] = {tenant_id: [] for tenant_id in ids}
+    async with door.tenant_tx(*ids) as conn:
+        for row in await conn.fetch(NUMBERS_SQL, ids):
+            found[row["tenant_id"]].append(NumberRecord(**row))
+    return found
+
+
+ADDRESSES_SQL = """
+select number_id, tenant_id, channel, address, timezone
+from unnest($1::bigint[], $2::text[]) wanted (of_tenant, of_address)
+join numbers on tenant_id = of_tenant and address = of_address
+order by tenant_id, address, channel
+"""
+
+
+async def find_numbers(
+    conn: Connection, wanted: Iterable[tuple[int, str]]
+) -> dict[tuple[int, str], list[NumberRecord]]:
+    """The numbers behind (tenant, normalised address): one for each channel it stands on.
+
+    `conn` is of a transaction that names the tenants.
+    """
+    pairs = list(wanted)
+    rows = await conn.fetch(ADDRESSES_SQL, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
+    found: dict[tuple[int, str], list[NumberRecord]] = {}
+    for row in rows:
+        found.setdefault((row["tenant_id"], row["address"]), []).append(NumberRecord(**row))
+    return found
+
+
+async def find_number(door: Door, number_id: int, tenant_id: int | None) -> NumberRecord | None:
+    """One number by its id; `tenant_id` limits the look to one tenant, None is an operator's."""
+    if tenant_id is None:
+        async with door.system_tx("an operator's number by its id") as conn:
+            row = await conn.fetchrow(
+                "select number_id, tenant_id, channel, address, timezone from numbers "
+                "where number_id = $1",
+                number_id,
+            )
+    else:
+        async with door.tenant_tx(tenant_id) as conn:
+            row = await conn.fetchrow(
+                "select number_id, tenant_id, channel, address, timezone from numbers "
+                "where tenant_id = $1 and number_id = $2",
+                tenant_id,
+                number_id,
+            )
+    return None if row is None else NumberRecord(**row)
+
+
+def escaped(text: str) -> str:
+    """`text` as a LIKE pattern that means itself."""
+    return text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
