@@ -52,7 +52,7 @@ class Envelope(msgspec.Struct):
     time: str | None = None
     subject: str | None = None
     specversion: str = "1.0"
-    data: msgspec.Raw | None = None
+    data: msgspec.Raw = msgspec.Raw(b"")
 
 
 class Item(NamedTuple):
@@ -167,22 +167,22 @@ def _check(envelope: Envelope) -> Item:
         raise Refused(
             "invalid_field", 'specversion is "1.0", or left out for the same', "specversion"
         )
-    raw = envelope.data
-    if raw is None or bytes(raw) == b"null":
+    raw = bytes(envelope.data)
+    if raw in (b"", b"null"):
         raise Refused("missing_field", "data is missing: an object that says what happened", "data")
-    if len(raw_bytes := bytes(raw)) > EVENT_BYTES_MAX:
+    if len(raw) > EVENT_BYTES_MAX:
         raise Refused(
-            "too_large", f"data has {len(raw_bytes)} bytes; at most {EVENT_BYTES_MAX}", "data"
+            "too_large", f"data has {len(raw)} bytes; at most {EVENT_BYTES_MAX} are taken", "data"
         )
     try:
-        data = _decode_data(raw_bytes)
+        data = _decode_data(raw)
         if not isinstance(data, dict):
             raise Refused("invalid_field", "data is an object", "data")
         canonical = _encode_data(data)
     except (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError) as error:
         raise Refused("invalid_json", f"data is not JSON: {error}", "data") from None
-    if raw_bytes.count(b'"') != canonical.count(b'"'):
-        _check_keys_once(raw_bytes)
+    if raw.count(b'"') != canonical.count(b'"'):
+        _check_keys_once(raw)
     return Item(
         envelope.id,
         envelope.source,

@@ -15,25 +15,28 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import uvicorn
-from starlette.types import ASGIApp
 
-from api.settings import Clock, Settings, without_secrets
+from api.settings import Clock, Settings
 from persistence.migrate import migrate
 from persistence.servers import Addresses, Owner, Servers
 
 #: Requests in flight at the end are given this long; then they are cancelled.
 GRACE_SECONDS = 2
-#: An idle connection is kept longer than a proxy keeps its side, which then never meets a closed one.
+#: Longer than proxies keep an idle connection, so that none sends into one we just closed.
 KEEP_ALIVE_SECONDS = 75
 #: Unacknowledged bytes older than this mean that the client is gone (Linux).
 SILENCE_MILLISECONDS = 30_000
 BACKLOG = 2048
-REACH_SECONDS = 5.0
 #: Objects made before the youngest generation is looked at: facts are many and have no cycles.
 GC_THRESHOLDS = (50_000, 20, 50)
+
+
+#: Called once requests are answered; False while the database is away or not migrated.
+Ready: TypeAlias = Callable[[bool], None]
 
 
 class ServeError(Exception):
@@ -43,9 +46,9 @@ class ServeError(Exception):
 class Server(uvicorn.Server):
     """uvicorn without its signals: it raises them again after its end, and ours would not come."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._started = started
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -54,11 +57,14 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start up, then say so; the memory of what stays for ever is left out of collections."""
-        await super().startup(sockets=sockets)
+        try:
+            await super().startup(sockets=sockets)
+        except SystemExit as end:
+            raise ServeError("the application did not start; its log stands above") from end
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
-        self._ready()
+        self._started()
 
     def bid_farewell(self) -> None:
         """Take no more connections, finish what is in flight, end. Asked twice: do not finish."""
@@ -135,15 +141,12 @@ def housed(settings: Settings, data: Path) -> Iterator[tuple[Settings, Servers |
     """Run what no URL is set for, bring an embedded database up to date, and stop it all again."""
     servers = embedded(settings, data)
     if servers is None:
-        asyncio.run(reach(settings))
         yield settings, None
         return
     with servers:
         settings = completed(settings, servers.addresses)
         if servers.addresses.owner_url is not None:
             asyncio.run(migrate(servers.addresses.owner_url))
-        else:
-            asyncio.run(reach(settings))
         try:
             yield settings, servers
         finally:
@@ -152,35 +155,22 @@ def housed(settings: Settings, data: Path) -> Iterator[tuple[Settings, Servers |
                 signal.signal(number, signal.SIG_IGN)
 
 
-async def reach(settings: Settings) -> None:
-    """Refuse to start on a database that does not answer: ServeError."""
-    import asyncpg
-
-    assert settings.database_url is not None
-    try:
-        conn = await asyncpg.connect(settings.database_url, timeout=REACH_SECONDS)
-        await conn.close()
-    except (OSError, TimeoutError, ValueError, asyncpg.PostgresError) as fault:
-        why = " ".join(str(fault).split()) or "no answer"
-        raise ServeError(
-            f"the database {without_secrets(settings.database_url)} cannot be reached ({why});"
-            " start it, or correct KUOTA_DATABASE_URL"
-        ) from fault
-
-
 def serve(
-    settings: Settings, clock: Clock, listening: socket.socket, ready: Callable[[], None]
+    settings: Settings,
+    clock: Clock,
+    listening: socket.socket,
+    ready: Ready,
+    watch: Callable[[Callable[[], None]], None] | None = None,
 ) -> None:
-    """Serve on a listening socket until SIGINT or SIGTERM; `ready` is called once it answers."""
+    """Serve on a listening socket until SIGINT or SIGTERM.
+
+    `ready` is called once requests are answered, and `watch`, inside the loop, with what ends it.
+    """
     import uvloop
 
     from api.app import create_app
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(create_app(settings, clock), listening, ready))
-
-
-async def _serve(app: ASGIApp, listening: socket.socket, ready: Callable[[], None]) -> None:
+    app = create_app(settings, clock)
     server = Server(
         uvicorn.Config(
             app,
@@ -195,12 +185,19 @@ async def _serve(app: ASGIApp, listening: socket.socket, ready: Callable[[], Non
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=GRACE_SECONDS,
         ),
-        ready,
+        lambda: ready(app.state.core.ready),
     )
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.bid_farewell)
-    await server.serve(sockets=[listening])
+
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, server.bid_farewell)
+        if watch is not None:
+            watch(server.bid_farewell)
+        await server.serve(sockets=[listening])
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run())
 
 
 def start_logging(level: str) -> None:

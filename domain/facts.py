@@ -6,7 +6,7 @@ change meaning. Knows nothing of JSON, of rows, or of what a fact costs.
 
 from __future__ import annotations
 
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 
 
 class Type(IntEnum):
@@ -74,8 +74,12 @@ class Status(IntEnum):
     REFUSED = 6
 
 
-class Flag(IntFlag):
-    """What a fact did beside its charge."""
+class Flag:
+    """What a fact did beside its charge: bits of one int.
+
+    Plain ints, because enum's flags cost a microsecond an operation and are iterable, which the
+    driver takes for an array.
+    """
 
     NONE = 0
     SERVICE_OPENED = 1  #: opened a customer-service window

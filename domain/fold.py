@@ -46,6 +46,9 @@ ALLOWANCE_PRIORITY = 10
 TOP_UP_PRIORITY = 20
 OVERDRAFT_PRIORITY = 90
 
+#: What pays off the negative part of its balance (BA-5).
+CREDITS = frozenset({LotSource.TOP_UP, LotSource.ADJUSTMENT})
+
 #: Stored causes of transfers and commits; a number never changes meaning.
 GRANT, USE, LAPSE, PAY_OFF, TOP_UP = 1, 2, 3, 4, 5
 FACTS, ACTION = 1, 2
@@ -106,9 +109,7 @@ class Fold:
             self._roll_up(fact, usage, parts)
         self.changes.outcomes.append(Outcome(fact, status, flags, market, parts))
 
-    def _received(
-        self, fact: Fact, number: NumberTerms
-    ) -> tuple[Flag, tuple[Part, ...], list[int]]:
+    def _received(self, fact: Fact, number: NumberTerms) -> tuple[int, tuple[Part, ...], list[int]]:
         flags = Flag.NONE
         parts: tuple[Part, ...] = ()
         rule = self.terms.book.windows.get(number.channel.name.lower())
@@ -132,7 +133,7 @@ class Fold:
 
     def _reached(
         self, fact: Fact, number: NumberTerms
-    ) -> tuple[Status, Flag, str, tuple[Part, ...], list[int]]:
+    ) -> tuple[Status, int, str, tuple[Part, ...], list[int]]:
         terms = self.terms
         flags = Flag.NONE
         channel = number.channel.name.lower()
@@ -190,14 +191,14 @@ class Fold:
             self.changes.contacts.append(contact)
         return contact
 
-    def _late(self, fact: Fact, contact: Contact) -> Flag:
+    def _late(self, fact: Fact, contact: Contact) -> int:
         """LATE where a later fact already moved what this one shares (EV-9)."""
         if fact.at < contact.last_at:
             return Flag.LATE
         contact.last_at = fact.at
         return Flag.NONE
 
-    def _book(self, fact: Fact, rated: Rated) -> Flag:
+    def _book(self, fact: Fact, rated: Rated) -> int:
         """Note the legs of a fact's charges; gives the flags they add."""
         day = self.terms.zone.day_start(fact.at)
         for part in rated.parts:
@@ -329,21 +330,32 @@ class Fold:
                 Transfer(balance_id, _account(debit), _account(credit), amount, cause)
             )
 
-    def pay_off(self, credit: Lot) -> None:
-        """Let a lot that just came fill the negative part of its balance."""
+    def _pay_off(self, balance_id: int) -> None:
+        """Let what a balance holds fill what it owes; promotions and allowances do not."""
         day = self.terms.zone.day_start(self.now)
-        for lot, amount in draw.pay_off(credit, self.state.lots[credit.balance_id], self.now):
-            self.move(credit.balance_id, credit.lot_id, lot.lot_id, amount, PAY_OFF)
-            for side, moved in ((credit, amount), (lot, -amount)):
-                self.changes.lots[side.lot_id] = side
-                self.changes.lot_days.setdefault((side.lot_id, day), [0, 0])[1] += moved
+        lots = self.state.lots[balance_id]
+        overdrafts = [lot for lot in lots if lot.source is LotSource.OVERDRAFT]
+        if not any(lot.remaining < 0 for lot in overdrafts):
+            return
+        for credit in lots:
+            if credit.source not in CREDITS:
+                continue
+            for lot, amount in draw.pay_off(credit, overdrafts, self.now):
+                self.move(balance_id, credit.lot_id, lot.lot_id, amount, PAY_OFF)
+                for side, moved in ((credit, amount), (lot, -amount)):
+                    self.changes.lots[side.lot_id] = side
+                    self.changes.lot_days.setdefault((side.lot_id, day), [0, 0])[1] += moved
 
     def finish(self) -> Changes:
-        """Close the commit: usage and lapses as one ledger line a lot, and the next due instant."""
+        """Close the commit: usage, pay-offs and lapses as one ledger line each, and what is due."""
         for lots in self.state.lots.values():
             for lot in lots:
                 used = self._used.get(lot.lot_id, 0)
                 self.move(lot.balance_id, lot.lot_id, "usage", used, USE)
+        for balance_id in {lot.balance_id for lot in self.changes.lots.values()}:
+            self._pay_off(balance_id)
+        for lots in self.state.lots.values():
+            for lot in lots:
                 lapsed = draw.lapse(lot, self.now)
                 if lapsed:
                     self.changes.lots[lot.lot_id] = lot

@@ -17,7 +17,7 @@ from domain.contacts import Contact
 from domain.facts import Flag
 
 
-def receive(contact: Contact, at: int, rule: WindowRule, *, entry: bool) -> Flag:
+def receive(contact: Contact, at: int, rule: WindowRule, *, entry: bool) -> int:
     """Move the customer-service window for an inbound message or call at `at` (WI-1)."""
     opened = Flag.NONE
     ends = at + rule.customer_service
@@ -36,7 +36,7 @@ def receive(contact: Contact, at: int, rule: WindowRule, *, entry: bool) -> Flag
     return opened
 
 
-def reach(contact: Contact, at: int, rule: WindowRule) -> Flag:
+def reach(contact: Contact, at: int, rule: WindowRule) -> int:
     """Open what the business's delivered message opens at `at` (CO-1, WI-2)."""
     opened = Flag.NONE
     if contact.entry_at is not None and contact.entry_at <= at:
@@ -57,7 +57,7 @@ def reach(contact: Contact, at: int, rule: WindowRule) -> Flag:
     return opened  # late, and it overlaps the one already counted
 
 
-def visit(rows: Iterable[Contact], row: Contact, month: int) -> Flag:
+def visit(rows: Iterable[Contact], row: Contact, month: int) -> int:
     """Count a contact once in a period, whichever of the channel's numbers it wrote to (VI-1).
 
     `rows` are all rows of the contact on the channel, `row` the one of the number written to.

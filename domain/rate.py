@@ -32,7 +32,7 @@ class Rated(NamedTuple):
     """What a message costs; no part at all says that no rate covers it (EV-7)."""
 
     parts: tuple[Part, ...]
-    flags: Flag
+    flags: int
     at_boundary: bool  #: a later fact had already used up a count or a lot this one touches
 
 
@@ -41,7 +41,7 @@ def rate_message(
     number: NumberTerms,
     fact: Fact,
     contact: Contact,
-    opened: Flag,
+    opened: int,
     market: str,
     purse: Purse,
 ) -> Rated:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from domain.contacts import Contact
 from domain.draw import Leg
-from domain.facts import Fact, Flag, Status
+from domain.facts import Fact, Status
 from domain.lots import Lot
 from domain.periods import Period
 from domain.terms import Terms
@@ -88,7 +88,7 @@ class Outcome(NamedTuple):
 
     fact: Fact
     status: Status
-    flags: Flag
+    flags: int
     market: str
     parts: tuple[Part, ...]
 

@@ -21,15 +21,22 @@ app = App(
     result_action="return_value",
 )
 # Named by their modules: what one command imports costs the others nothing.
-app.command("api.cli.serve:serve", name="serve")
-app.command("api.cli.migrate:migrate", name="migrate")
-app.command("api.cli.replay:replay", name="replay")
-app.command(tenant := App(name="tenant", help="Tenants: the businesses that are billed."))
-tenant.command("api.cli.tenant:create", name="create")
-app.command(number := App(name="number", help="Numbers: a tenant's senders."))
-number.command("api.cli.number:create", name="create")
-app.command(key := App(name="key", help="Keys: credentials of operators and tenants."))
-key.command("api.cli.key:create", name="create")
+COMMANDS = {
+    "serve": ("api.cli.serve:serve", "Serve the API until Ctrl-C or SIGTERM."),
+    "migrate": ("api.cli.migrate:migrate", "Bring the database up to date."),
+    "replay": ("api.cli.replay:replay", "Send facts from a file to a served process."),
+}
+GROUPS = {
+    "tenant": ("api.cli.tenant:create", "Tenants: the businesses that are billed."),
+    "number": ("api.cli.number:create", "Numbers: a tenant's senders."),
+    "key": ("api.cli.key:create", "Keys: credentials of operators and of tenants."),
+}
+for name, (where, what) in COMMANDS.items():
+    app.command(where, name=name, help=what)
+for name, (where, what) in GROUPS.items():
+    app.command(group := App(name=name, help=what))
+    group.command(where, name="create", help=f"Create a {name}.")
+app.command("api.cli.serve:worker", name="worker", show=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

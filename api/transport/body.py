@@ -73,7 +73,9 @@ def from_url(request: Request) -> Params:
     for name in ("variables", "extensions"):
         if name in given:
             text = given[name]
-            given[name] = decode(text.encode("utf-8", "surrogatepass"), f"`{name}`") if text else None
+            given[name] = (
+                decode(text.encode("utf-8", "surrogatepass"), f"`{name}`") if text else None
+            )
     return params_of(given)
 
 
@@ -127,9 +129,7 @@ def depth_of(value: Any) -> int:
         if depth > JSON_DEPTH_MAX:
             break
         level = [
-            inner
-            for item in level
-            for inner in (item.values() if isinstance(item, dict) else item)
+            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
         ]
     return depth
 

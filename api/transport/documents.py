@@ -46,7 +46,9 @@ from api.limits import (
 )
 
 # Brackets, and what may hold brackets that are none.
-BRACKETS = re.compile(r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[\[({]|[\])}]', re.S)
+BRACKETS = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[\[({]|[\])}]', re.S
+)
 #: Counts stop here, so that fragments cannot make numbers of a thousand digits.
 COUNT_MAX = 1_000_000
 
@@ -100,9 +102,7 @@ def read(query: str) -> Document:
         error.extensions = {"code": "GRAPHQL_PARSE_FAILED"}
         raise
     operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
-    fragments = {
-        d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)
-    }
+    fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
     checked("operations", len(operations), QUERY_OPERATIONS_MAX, "send them one by one")
     measures: dict[str, Measure] = {}
     whole = Measure()
@@ -159,7 +159,10 @@ def measure(
         if isinstance(node, FieldNode):
             inner = measure(node.selection_set, fragments, known, open_)
             inner = Measure(
-                inner.depth + 1, inner.fields + 1, inner.aliases + bool(node.alias), inner.directives
+                inner.depth + 1,
+                inner.fields + 1,
+                inner.aliases + bool(node.alias),
+                inner.directives,
             )
         elif isinstance(node, InlineFragmentNode):
             inner = measure(node.selection_set, fragments, known, open_)
@@ -213,9 +216,7 @@ def flat(
             waiting.extend(reversed(inner.selections))
 
 
-def overlapping(
-    sets: list[SelectionSetNode], fragments: dict[str, FragmentDefinitionNode]
-) -> int:
+def overlapping(sets: list[SelectionSetNode], fragments: dict[str, FragmentDefinitionNode]) -> int:
     """Pairs of fields that answer to one name, in this place and all those below.
 
     Called when the number of fields is known to be small. Validation compares every such pair.

@@ -89,9 +89,7 @@ class View(GraphQL[Context, None]):
             return refusal(fault, request_id, media_type)
         return answer(result, request_id, media_type)
 
-    async def run_operation(
-        self, params: Params, context: Context, method: str
-    ) -> ExecutionResult:
+    async def run_operation(self, params: Params, context: Context, method: str) -> ExecutionResult:
         try:
             return await self.schema.execute(
                 params.query,

@@ -1,0 +1,95 @@
+"""The composition root: settings and a clock in, the ASGI application out."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from api import health, logs
+from api.core import Core
+from api.errors import CODES, problem
+from api.events import events
+from api.metrics import Metrics
+from api.schema.root import schema
+from api.settings import Clock, Settings
+from api.transport.envelope import Envelope
+from api.transport.view import View
+
+PAGE = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>Kuota</title>
+<h1>Kuota</h1>
+<p>Billing and live usage of messaging platforms.</p>
+<ul>
+<li><code>POST /v1/events</code>: facts, as CloudEvents
+<li><code>POST /graphql</code>: everything else
+<li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>
+</ul>
+</html>
+"""
+
+
+def create_app(settings: Settings, clock: Clock) -> Starlette:
+    """The application; its lifespan opens the database and closes it again."""
+    logs.configure()
+    metrics = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        async with Core.open(settings, clock, metrics) as core:
+            app.state.core = core
+            app.state.graphql = View(schema, core)
+            yield
+
+    routes = [
+        Route("/", front, methods=["GET"]),
+        Route("/graphql", GraphQLRoute()),
+        Route("/v1/events", events, methods=["POST"]),
+        Route("/healthz", health.healthz, methods=["GET"]),
+        Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/metrics", health.metrics, methods=["GET"]),
+    ]
+    return Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=[
+            Middleware(Envelope, metrics=metrics, routes=frozenset(route.path for route in routes))
+        ],
+        exception_handlers={HTTPException: refused},
+    )
+
+
+class GraphQLRoute:
+    """Hands a request to the view, which exists once the lifespan has begun."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.graphql(scope, receive, send)
+
+
+async def front(request: Request) -> Response:
+    """A short page that says where things are."""
+    return HTMLResponse(PAGE)
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """No such route, or not by this method, as a problem."""
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    detail = {
+        404: f"there is nothing at {request.url.path[:200]!r}: see / for what there is",
+        405: f"{request.method[:20]} is not answered here",
+    }.get(status, str(error.detail))
+    return problem(
+        status,
+        CODES.get(status, "BAD_REQUEST"),
+        detail,
+        request.state.request_id,
+        dict(error.headers or {}),
+    )

@@ -1,0 +1,49 @@
+"""Metrics of a process for Prometheus. No label names a tenant: their number has no end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    generate_latest,
+)
+
+BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The counters of one app, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self.requests = Counter(
+            "kuota_http_requests",
+            "HTTP requests answered.",
+            ["route", "status"],
+            registry=self.registry,
+        )
+        self.seconds = Histogram(
+            "kuota_http_request_seconds",
+            "Time from a request's first byte to its answer's last.",
+            ["route"],
+            registry=self.registry,
+            buckets=BUCKETS,
+        )
+        self.failures = Counter(
+            "kuota_failures", "Exceptions nobody expected.", ["where"], registry=self.registry
+        )
+
+    def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
+        """Show what `read` answers whenever metrics are collected."""
+        Gauge(name, description, registry=self.registry).set_function(read)
+
+    def page(self) -> tuple[bytes, str]:
+        """The text Prometheus reads, and its media type."""
+        return generate_latest(self.registry), CONTENT_TYPE_LATEST

@@ -1,0 +1,42 @@
+"""Top-ups: what a bought or given lot is, and how long it lives.
+
+Owns BA-4 for the lots that are added by hand and the ledger lines that bring them in.
+"""
+
+from __future__ import annotations
+
+from domain.fold import ACTION, TOP_UP, TOP_UP_PRIORITY, Fold
+from domain.lots import Lot, LotSource
+from domain.periods import period
+from domain.plans import Carry
+from domain.state import Changes, State
+from domain.terms import Terms
+
+
+def carried_until(terms: Terms, carry: Carry, starts_at: int) -> int | None:
+    """The instant a top-up ends by its balance's carry-over policy; None: it never does."""
+    if carry.kind == "always":
+        return None
+    end = period(terms.zone, starts_at).end
+    for _ in range(carry.periods):
+        end = period(terms.zone, end).end
+    return end
+
+
+def top_up(
+    terms: Terms,
+    state: State,
+    balance_id: int,
+    amount: int,
+    source: LotSource,
+    starts_at: int,
+    ends_at: int | None,
+    now: int,
+) -> tuple[Lot, Changes]:
+    """Add a lot; what its balance owes is paid off by it at once, promotions apart (BA-5)."""
+    work = Fold(terms, state, now, ACTION)
+    lot = work.new_lot(
+        balance_id, source, amount, starts_at, ends_at, month=None, priority=TOP_UP_PRIORITY
+    )
+    work.move(balance_id, source.name.lower(), lot.lot_id, amount, TOP_UP)
+    return lot, work.finish()
