@@ -15,7 +15,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
-from api.errors import Fault, unauthenticated
+from api.faults import Fault, unauthenticated
 from api.limits import KEY_CACHE_ENTRIES_MAX, KEY_CACHE_SECONDS
 from api.settings import Clock
 from persistence.credentials import KeyRecord, find_by_prefix

@@ -103,5 +103,7 @@ class Core:
         return True
 
     async def _keep_opening(self) -> None:
-        while not await self._open():
+        opened = False
+        while not opened:
             await asyncio.sleep(OPEN_RETRY_SECONDS)
+            opened = await self._open()

@@ -9,8 +9,9 @@ from __future__ import annotations
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from api.core import Core
 from api.errors import Fault, unauthenticated, unavailable
-from api.intake import SCOPE, Intake
+from api.intake import SCOPE
 from api.lanes import Busy, Unavailable
 from api.limits import EVENTS_BODY_BYTES_MAX
 
@@ -32,10 +33,8 @@ async def read_limited(request: Request, limit: int) -> bytes:
 
 async def events(request: Request) -> Response:
     """Take facts; 200 whenever the body has the announced shape, even if each is refused."""
-    intake: Intake = request.app.state.intake
-    principal = await request.app.state.authenticator.authenticate(
-        request.headers.get("authorization")
-    )
+    core: Core = request.app.state.core
+    principal = await core.authenticator.authenticate(request.headers.get("authorization"))
     if principal is None:
         raise unauthenticated("this needs a key: Authorization: Bearer KEY")
     principal.require(SCOPE)
@@ -45,7 +44,7 @@ async def events(request: Request) -> Response:
         # Half a body is no body: nothing was read of it, so nothing can be half done.
         return Response(status_code=400)
     try:
-        answer = await intake.record(principal, body, request.headers.get("content-type", ""))
+        answer = await core.intake.record(principal, body, request.headers.get("content-type", ""))
     except Busy as busy:
         raise unavailable(f"{busy}; send it again in a moment") from None
     except Unavailable as away:

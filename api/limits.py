@@ -8,6 +8,10 @@ from __future__ import annotations
 #: A GraphQL body in bytes: thirty times a large dashboard's; facts have a route of their own.
 GRAPHQL_BODY_BYTES_MAX = 128 * 1024
 
+#: Bytes of a body that is too large which are read all the same, and forgotten: who is still
+#: sending when the connection closes never sees the answer.
+GRAPHQL_DRAIN_BYTES_MAX = 8 * 1024 * 1024
+
 #: Levels of lists and objects in a body: a CloudEvent with deep data has ten.
 JSON_DEPTH_MAX = 64
 

@@ -1,4 +1,4 @@
-"""The log: structlog in front of the standard library's, one line an event, on whatever it is sent to."""
+"""The log: structlog in front of the standard library's, one line an event."""
 
 from __future__ import annotations
 

@@ -106,6 +106,18 @@ def data_folder(settings: Settings, environ: Mapping[str, str] | None = None) ->
     return Path(home) / "kuota"
 
 
+def instant_of(text: str) -> int:
+    """An instant written with its offset, in microseconds since 1970 UTC; else a ValueError."""
+    wish = "it wants an instant with its offset, like 2026-10-31T16:59:50Z"
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"is {text!r}; {wish}") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"is {text!r}, without an offset; {wish}")
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
 class Clock:
     """The present, in microseconds since 1970 UTC; `offset` shifts it, in microseconds."""
 
@@ -164,17 +176,6 @@ def _log_level(text: str) -> str:
     return text.lower()
 
 
-def _instant(text: str) -> int:
-    wish = "it wants an instant with its offset, like 2026-10-31T16:59:50Z"
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"is {text!r}; {wish}") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"is {text!r}, without an offset; {wish}")
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
 READERS: Mapping[str, Reader] = {
     "database_url": _url("postgresql", "postgres"),
     "database_owner_url": _url("postgresql", "postgres"),
@@ -184,5 +185,5 @@ READERS: Mapping[str, Reader] = {
     "public_url": _public_url,
     "allowed_origins": _origins,
     "log_level": _log_level,
-    "clock": _instant,
+    "clock": instant_of,
 }

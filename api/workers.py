@@ -63,19 +63,24 @@ class Workers:
     async def _keep(self, first: asyncio.Future[bool]) -> None:
         while not self._stopping.is_set():
             process = await self._spawn()
-            assert process.stdout is not None
-            said = await process.stdout.readline()
-            if said and not first.done():
-                first.set_result(said == READY)
+            hearing = asyncio.create_task(self._hear(process, first))
             code = await self._ended(process)
+            await hearing
             if self._stopping.is_set():
                 return
             if not first.done():
-                first.set_exception(ServeError("a worker did not start; its own words stand above"))
+                first.set_exception(ServeError(f"a worker ended with {code} before it answered"))
                 return
             logger.warning("worker %d ended with %d; starting another", process.pid, code)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), PAUSE_SECONDS)
+
+    async def _hear(self, process: asyncio.subprocess.Process, first: asyncio.Future[bool]) -> None:
+        """Wait for a worker's word that it answers; it says nothing more."""
+        assert process.stdout is not None
+        said = await process.stdout.readline()
+        if said and not first.done():
+            first.set_result(said == READY)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         fd = self._listening.fileno()

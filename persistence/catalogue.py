@@ -11,7 +11,7 @@ import json
 import time
 import tomllib
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 

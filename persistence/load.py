@@ -16,6 +16,7 @@ from domain.draw import order
 from domain.facts import Fact
 from domain.lots import Lot, LotSource
 from domain.state import Counter, State
+from persistence.bulk import Columns, insert
 from persistence.connection import Connection
 
 LOCK = """
@@ -48,14 +49,12 @@ def state_of(head: asyncpg.Record) -> State:
     )
 
 
-KEEP_KEYS = """
-insert into fact_keys (tenant_id, key, content, at, version)
-select * from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[])
-on conflict do nothing"""
+_KEYS = Columns("tenant_id bigint, key bytea, content bytea, at bigint, version bigint")
+KEEP_KEYS = insert("fact_keys", _KEYS, "on conflict do nothing")
 
-KNOWN_KEYS = """
+KNOWN_KEYS = f"""
 select k.tenant_id, k.key, k.content, k.at
-from unnest($1::bigint[], $2::bytea[], $3::bigint[]) asked (tenant_id, key, version),
+from ({_KEYS.source}) asked,
     lateral (
         select f.tenant_id, f.key, f.content, f.at from fact_keys f
         where f.tenant_id = asked.tenant_id and f.key = asked.key and f.version <> asked.version
@@ -70,26 +69,23 @@ async def keep_keys(
 
     Gives content and instant of the keys that were there before.
     """
-    tenants = [fact.tenant_id for fact in facts]
-    keys = [fact.key for fact in facts]
-    new = [versions[tenant] for tenant in tenants]
-    done = await connection.execute(
-        KEEP_KEYS, tenants, keys, [fact.content for fact in facts], [fact.at for fact in facts], new
-    )
-    if _count(done) == len(facts):
+    rows = [
+        (fact.tenant_id, fact.key, fact.content, fact.at, versions[fact.tenant_id])
+        for fact in facts
+    ]
+    parameters = _KEYS.parameters(rows)
+    if _count(await connection.execute(KEEP_KEYS, *parameters)) == len(facts):
         return {}
-    rows = await connection.fetch(KNOWN_KEYS, tenants, keys, new)
-    return {(row["tenant_id"], row["key"]): (row["content"], row["at"]) for row in rows}
+    known = await connection.fetch(KNOWN_KEYS, *parameters)
+    return {(row["tenant_id"], row["key"]): (row["content"], row["at"]) for row in known}
 
 
-KEEP_MESSAGES = """
-insert into messages (tenant_id, message, charged_by, charged_at)
-select * from unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bigint[])
-on conflict do nothing"""
+_MESSAGES = Columns("tenant_id bigint, message bytea, charged_by bytea, charged_at bigint")
+KEEP_MESSAGES = insert("messages", _MESSAGES, "on conflict do nothing")
 
-KNOWN_MESSAGES = """
-select asked.key, m.charged_by, m.charged_at
-from unnest($1::bigint[], $2::bytea[], $3::bytea[]) asked (tenant_id, message, key),
+KNOWN_MESSAGES = f"""
+select asked.charged_by as key, m.charged_by, m.charged_at
+from ({_MESSAGES.source}) asked,
     lateral (
         select charged_by, charged_at from messages m
         where m.tenant_id = asked.tenant_id and m.message = asked.message
@@ -104,21 +100,18 @@ async def keep_messages(connection: Connection, facts: Sequence[Fact]) -> dict[b
     """
     if not facts:
         return {}
-    tenants = [fact.tenant_id for fact in facts]
-    messages = [fact.message for fact in facts]
-    keys = [fact.key for fact in facts]
-    done = await connection.execute(
-        KEEP_MESSAGES, tenants, messages, keys, [fact.at for fact in facts]
-    )
-    if _count(done) == len(facts):
+    rows = [(fact.tenant_id, fact.message, fact.key, fact.at) for fact in facts]
+    parameters = _MESSAGES.parameters(rows)
+    if _count(await connection.execute(KEEP_MESSAGES, *parameters)) == len(facts):
         return {}
-    rows = await connection.fetch(KNOWN_MESSAGES, tenants, messages, keys)
-    return {row["key"]: row["charged_at"] for row in rows if row["key"] != row["charged_by"]}
+    known = await connection.fetch(KNOWN_MESSAGES, *parameters)
+    return {row["key"]: row["charged_at"] for row in known if row["key"] != row["charged_by"]}
 
 
-CONTACTS = """
+_PARTIES = Columns("tenant_id bigint, channel smallint, party text")
+CONTACTS = f"""
 select c.*
-from unnest($1::bigint[], $2::smallint[], $3::text[]) asked (tenant_id, channel, party),
+from ({_PARTIES.source}) asked,
     lateral (
         select * from contacts c
         where c.tenant_id = asked.tenant_id and c.channel = asked.channel
@@ -148,7 +141,7 @@ async def contacts(
         return
     for tenant_id, channel, party in asked:
         states[tenant_id].contacts[(channel, party)] = []
-    rows = await connection.fetch(CONTACTS, *map(list, zip(*asked, strict=True)))
+    rows = await connection.fetch(CONTACTS, *_PARTIES.parameters(list(asked)))
     for row in rows:
         contact = Contact(row["channel"], row["party"], row["number_id"])
         for name in _COLUMNS:

@@ -9,150 +9,139 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import msgspec
 
 from domain.facts import Fact, Flag
 from domain.state import USAGE, Changes, Outcome
+from persistence.bulk import Columns, Row, insert, literal
 from persistence.connection import Connection
 
 _pack = msgspec.msgpack.Encoder().encode
 
 DIGEST_BYTES = 16
 
-_USAGE_COLUMNS = ", ".join(USAGE)
+_USAGE_COLUMNS = ", ".join(f"{name} bigint" for name in USAGE)
 _USAGE_ADDED = ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in USAGE)
 
 
-def _insert(table: str, columns: str, types: str, conflict: str = "", alias: str = "") -> str:
-    arrays = ", ".join(f"${n}::{name}[]" for n, name in enumerate(types.split(), 1))
-    into = f"insert into {table} {alias} ({columns}) select * from unnest({arrays})"
-    return f"{into} {conflict}".strip()
+class Write:
+    """One statement that writes many rows of one table."""
+
+    def __init__(self, table: str, written: str, conflict: str = "", *, alias: str = "") -> None:
+        self._columns = Columns(written)
+        self.statement = insert(table, self._columns, conflict, alias=alias)
+
+    async def __call__(self, connection: Connection, rows: Sequence[Row]) -> None:
+        if rows:
+            await connection.execute(self.statement, *self._columns.parameters(rows))
 
 
-FACTS = _insert(
+write_facts = Write(
     "facts",
-    "tenant_id, at, key, version, arrived_at, number_id, units, amount, type, status, balance_id,"
-    " flags, rule_id, lot_id, source, id, party, category, market, country, data",
-    "bigint bigint bytea bigint bigint bigint bigint bigint smallint smallint smallint"
-    " integer integer integer text text text text text text text",
+    "tenant_id bigint, at bigint, key bytea, version bigint, arrived_at bigint, number_id bigint,"
+    " units bigint, amount bigint, type smallint, status smallint, balance_id smallint,"
+    " flags integer, rule_id integer, lot_id integer, source text, id text, party text,"
+    " category text?, market text?, country text?, data text",
 )
 
-# Lots and what they paid travel as array literals: unnest would flatten arrays of arrays.
-CHARGES = """
-insert into charges (tenant_id, at, key, part, revision, reversal, version, booked_at, balance_id,
-    rule_id, units, amount, flags, lots, taken)
-select tenant_id, at, key, part, 0, false, version, booked_at, balance_id, rule_id, units, amount,
-    flags, lots::integer[], taken::bigint[]
-from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::smallint[], $5::bigint[], $6::bigint[],
-    $7::smallint[], $8::integer[], $9::bigint[], $10::bigint[], $11::integer[], $12::text[],
-    $13::text[])
-    r (tenant_id, at, key, part, version, booked_at, balance_id, rule_id, units, amount, flags,
-    lots, taken)"""
+write_charges = Write(
+    "charges",
+    "tenant_id bigint, at bigint, key bytea, part smallint, revision integer, reversal boolean,"
+    " version bigint, booked_at bigint, balance_id smallint, rule_id integer, units bigint,"
+    " amount bigint, flags integer, lots integer[], taken bigint[]",
+)
 
-CONTACTS = """
-insert into contacts (tenant_id, channel, party, number_id, last_at, service_opened_at,
-    service_ends_at, conversation_opened_at, conversation_ends_at, conversation_paid, entry_at,
-    entry_opened_at, entry_ends_at, visited)
-select tenant_id, channel, party, number_id, last_at, service_opened_at,
-    service_ends_at, conversation_opened_at, conversation_ends_at, conversation_paid, entry_at,
-    entry_opened_at, entry_ends_at, visited::integer[]
-from unnest($1::bigint[], $2::smallint[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::bigint[], $8::bigint[], $9::bigint[], $10::boolean[], $11::bigint[], $12::bigint[],
-    $13::bigint[], $14::text[])
-    r (tenant_id, channel, party, number_id, last_at, service_opened_at,
-    service_ends_at, conversation_opened_at, conversation_ends_at, conversation_paid, entry_at,
-    entry_opened_at, entry_ends_at, visited)
-on conflict (tenant_id, channel, party, number_id) do update set
-    last_at = excluded.last_at,
-    service_opened_at = excluded.service_opened_at,
-    service_ends_at = excluded.service_ends_at,
-    conversation_opened_at = excluded.conversation_opened_at,
-    conversation_ends_at = excluded.conversation_ends_at,
-    conversation_paid = excluded.conversation_paid,
-    entry_at = excluded.entry_at,
-    entry_opened_at = excluded.entry_opened_at,
-    entry_ends_at = excluded.entry_ends_at,
-    visited = excluded.visited"""
+_CONTACT = (
+    "last_at", "service_opened_at", "service_ends_at", "conversation_opened_at",
+    "conversation_ends_at", "conversation_paid", "entry_at", "entry_opened_at", "entry_ends_at",
+    "visited",
+)  # fmt: skip
 
-LOTS = _insert(
+write_contacts = Write(
+    "contacts",
+    "tenant_id bigint, channel smallint, party text, number_id bigint, last_at bigint,"
+    " service_opened_at bigint, service_ends_at bigint, conversation_opened_at bigint,"
+    " conversation_ends_at bigint, conversation_paid boolean, entry_at bigint,"
+    " entry_opened_at bigint, entry_ends_at bigint, visited integer[]",
+    "on conflict (tenant_id, channel, party, number_id) do update set "
+    + ", ".join(f"{name} = excluded.{name}" for name in _CONTACT),
+)
+
+write_lots = Write(
     "lots",
-    "tenant_id, lot_id, balance_id, source, priority, month, amount, used, moved, lapsed,"
-    " starts_at, ends_at, created_at, exhausted_at",
-    "bigint integer smallint smallint smallint integer bigint bigint bigint bigint bigint bigint"
-    " bigint bigint",
+    "tenant_id bigint, lot_id integer, balance_id smallint, source smallint, priority smallint,"
+    " month integer, amount bigint, used bigint, moved bigint, lapsed bigint, starts_at bigint,"
+    " ends_at bigint, created_at bigint, exhausted_at bigint",
     "on conflict (tenant_id, lot_id) do update set amount = excluded.amount, used = excluded.used,"
     " moved = excluded.moved, lapsed = excluded.lapsed, ends_at = excluded.ends_at,"
     " exhausted_at = excluded.exhausted_at",
 )
 
-LOT_DAYS = _insert(
+write_lot_days = Write(
     "lot_days",
-    "tenant_id, lot_id, day, used, moved",
-    "bigint integer bigint bigint bigint",
+    "tenant_id bigint, lot_id integer, day bigint, used bigint, moved bigint",
     "on conflict (tenant_id, lot_id, day) do update set"
     " used = days.used + excluded.used, moved = days.moved + excluded.moved",
     alias="as days",
 )
 
-COUNTERS = _insert(
+write_counters = Write(
     "counters",
-    "tenant_id, name, number_id, month, value, reached_at",
-    "bigint text bigint integer bigint bigint",
+    "tenant_id bigint, name text, number_id bigint, month integer, value bigint, reached_at bigint",
     "on conflict (tenant_id, name, number_id, month) do update set"
     " value = excluded.value, reached_at = excluded.reached_at",
 )
 
-TRANSFERS = _insert(
+write_transfers = Write(
     "transfers",
-    "tenant_id, version, line, at, balance_id, debit, credit, amount, cause",
-    "bigint bigint integer bigint smallint text text bigint smallint",
+    "tenant_id bigint, version bigint, line integer, at bigint, balance_id smallint, debit text,"
+    " credit text, amount bigint, cause smallint",
 )
 
-PERIODS = _insert(
+write_periods = Write(
     "periods",
-    "tenant_id, month, starts_at, ends_at",
-    "bigint integer bigint bigint",
+    "tenant_id bigint, month integer, starts_at bigint, ends_at bigint",
     "on conflict do nothing",
 )
 
 
-def _usage(table: str) -> str:
-    return _insert(
+def _usage(table: str) -> Write:
+    return Write(
         table,
-        f"tenant_id, bucket, number_id, direction, country, category, agent, broadcast,"
-        f" {_USAGE_COLUMNS}",
-        "bigint bigint bigint smallint text text text text" + " bigint" * len(USAGE),
+        "tenant_id bigint, bucket bigint, number_id bigint, direction smallint, country text,"
+        f" category text, agent text, broadcast text, {_USAGE_COLUMNS}",
         "on conflict (tenant_id, bucket, number_id, direction, country, category, agent, broadcast)"
         f" do update set {_USAGE_ADDED}",
         alias="as usage",
     )
 
 
-USAGE_HOUR = _usage("usage_hour")
-USAGE_DAY = _usage("usage_day")
+write_usage_hour = _usage("usage_hour")
+write_usage_day = _usage("usage_day")
 
-COMMITS = """
-with head as (
-    update tenant_head h set version = r.version, digest = r.digest, last_lot = r.last_lot,
-        next_due = r.next_due, unsettled_from = r.unsettled_from
-    from unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::integer[], $5::bigint[], $6::bigint[])
-        r (tenant_id, version, digest, last_lot, next_due, unsettled_from)
-    where h.tenant_id = r.tenant_id and h.tenant_id = any ($1::bigint[])
-)
-insert into commits (tenant_id, version, digest, at, cause, facts)
-select * from unnest($1::bigint[], $2::bigint[], $3::bytea[], $7::bigint[], $8::smallint[],
-    $9::integer[])"""
-
-CONFLICTS = _insert(
+write_conflicts = Write(
     "conflicts",
-    "tenant_id, key, content, at, arrived_at, source, id, data",
-    "bigint bytea bytea bigint bigint text text text",
+    "tenant_id bigint, key bytea, content bytea, at bigint, arrived_at bigint, source text,"
+    " id text, data text",
     "on conflict do nothing",
 )
 
-Row = tuple[Any, ...]
+_HEADS = Columns(
+    "tenant_id bigint, version bigint, digest bytea, at bigint, cause smallint, facts integer,"
+    " last_lot integer, next_due bigint, unsettled_from bigint"
+)
+
+#: The new heads of tenants and the commits that made them, in one statement.
+HEADS = f"""
+with r as ({_HEADS.source}),
+head as (
+    update tenant_head h set version = r.version, digest = r.digest, last_lot = r.last_lot,
+        next_due = r.next_due, unsettled_from = r.unsettled_from
+    from r where h.tenant_id = r.tenant_id
+)
+insert into commits (tenant_id, version, digest, at, cause, facts)
+select tenant_id, version, digest, at, cause, facts from r"""
 
 
 async def record(connection: Connection, batch: Sequence[Changes], now: int) -> None:
@@ -184,49 +173,44 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         further += own_further
         transfers += own_transfers
         heads.append((
-            tenant, version, state.digest, state.last_lot, state.next_due, state.unsettled_from,
-            now, changes.cause, len(changes.outcomes),
+            tenant, version, state.digest, now, changes.cause, len(changes.outcomes),
+            state.last_lot, state.next_due, state.unsettled_from,
         ))  # fmt: skip
     hours = [
         (tenant, bucket, *dimensions, *values)
         for tenant, changes in _by_tenant(batch)
         for (bucket, dimensions), values in changes.usage.items()
     ]
-    await _write(connection, FACTS, facts)
-    await _write(connection, CHARGES, further)
-    await _write(connection, CONTACTS, _contacts(batch))
-    await _write(connection, LOTS, _lots(batch))
-    await _write(connection, LOT_DAYS, [
+    await write_facts(connection, facts)
+    await write_charges(connection, further)
+    await write_contacts(connection, _contacts(batch))
+    await write_lots(connection, _lots(batch))
+    await write_lot_days(connection, [
         (tenant, lot_id, day, *values)
         for tenant, changes in _by_tenant(batch)
         for (lot_id, day), values in changes.lot_days.items()
     ])  # fmt: skip
-    await _write(connection, COUNTERS, [
+    await write_counters(connection, [
         (tenant, c.name, c.number_id, c.month, c.value, c.reached_at)
         for tenant, changes in _by_tenant(batch)
         for c in changes.counters.values()
     ])  # fmt: skip
-    await _write(connection, TRANSFERS, transfers)
-    await _write(connection, PERIODS, [
+    await write_transfers(connection, transfers)
+    await write_periods(connection, [
         (tenant, period.label, period.start, period.end)
         for tenant, changes in _by_tenant(batch)
         for period in changes.periods.values()
     ])  # fmt: skip
-    await _write(connection, USAGE_HOUR, hours)
-    await _write(connection, USAGE_DAY, _days(batch))
-    await _write(connection, COMMITS, heads)
+    await write_usage_hour(connection, hours)
+    await write_usage_day(connection, _days(batch))
+    await connection.execute(HEADS, *_HEADS.parameters(heads))
 
 
 async def conflicts(connection: Connection, facts: Iterable[Fact], now: int) -> None:
     """Keep what came under a known key with other content, for the operator to look at (EV-1)."""
-    await _write(connection, CONFLICTS, [
+    await write_conflicts(connection, [
         (f.tenant_id, f.key, f.content, f.at, now, f.source, f.id, f.data) for f in facts
     ])  # fmt: skip
-
-
-async def _write(connection: Connection, statement: str, rows: Sequence[Row]) -> None:
-    if rows:
-        await connection.execute(statement, *zip(*rows, strict=True))
 
 
 def _by_tenant(batch: Sequence[Changes]) -> list[tuple[int, Changes]]:
@@ -250,9 +234,9 @@ def _charges(tenant: int, version: int, now: int, outcome: Outcome) -> list[Row]
     fact = outcome.fact
     return [
         (
-            tenant, fact.at, fact.key, place, version, now, part.balance_id, part.rule_id,
-            part.units, part.amount, outcome.flags, _array(leg.lot.lot_id for leg in part.legs),
-            _array(leg.taken for leg in part.legs),
+            tenant, fact.at, fact.key, place, 0, False, version, now, part.balance_id, part.rule_id,
+            part.units, part.amount, outcome.flags, literal(leg.lot.lot_id for leg in part.legs),
+            literal(leg.taken for leg in part.legs),
         )
         for place, part in enumerate(outcome.parts)
     ]  # fmt: skip
@@ -267,7 +251,7 @@ def _contacts(batch: Sequence[Changes]) -> list[Row]:
                 tenant, c.channel, c.party, c.number_id, c.last_at, c.service_opened_at,
                 c.service_ends_at, c.conversation_opened_at, c.conversation_ends_at,
                 c.conversation_paid, c.entry_at, c.entry_opened_at, c.entry_ends_at,
-                _array(c.visited),
+                literal(c.visited),
             ))  # fmt: skip
     return rows
 
@@ -299,10 +283,6 @@ def _days(batch: Sequence[Changes]) -> list[Row]:
                 days[key] = [a + b for a, b in zip(known, values, strict=True)]
         rows += [(tenant, *key, *values) for key, values in days.items()]
     return rows
-
-
-def _array(values: Iterable[int]) -> str:
-    return "{" + ",".join(map(str, values)) + "}"
 
 
 def _digest(before: bytes, *rows: list[Row]) -> bytes:

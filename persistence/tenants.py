@@ -132,9 +132,13 @@ async def create_number(
 
 async def find_by_keys(door: Door, keys: Iterable[str]) -> dict[str, TenantRecord]:
     """The tenants that exist of `keys`, by key. Whether the caller may see them is not asked."""
+    # No tenant has a key Postgres could not read, and asking for one would be an error.
+    wanted = [key for key in keys if key.isascii() and "\0" not in key]
+    if not wanted:
+        return {}
     async with door.system_tx("tenant keys to tenants") as conn:
         rows = await conn.fetch(
-            f"select {TENANT_COLUMNS} from tenants where key = any ($1::text[])", list(keys)
+            f"select {TENANT_COLUMNS} from tenants where key = any ($1::text[])", wanted
         )
     return {row["key"]: TenantRecord(**row) for row in rows}
 

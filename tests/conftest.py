@@ -29,7 +29,7 @@ from persistence.servers import Servers
 
 ROOT = Path(__file__).parent.parent
 OPERATOR_KEY = "operator-key-of-the-tests"
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 #: Nothing here outlives the machine, and this third of the suite's writes is not what it tests.
 OPTIONS = {"fsync": "off", "full_page_writes": "off", "checkpoint_timeout": "1h"}
@@ -205,10 +205,11 @@ def said(errors: Path) -> str:
 
 
 async def run_served(*arguments: str, variables: dict[str, str], errors: Path) -> Served:
-    """Start `serve` on a free port and wait until it says that it is ready."""
+    """Start `serve`, on a free port unless one is named, and wait until it says it is ready."""
+    port = () if "--port" in arguments else ("--port", "0")
     with errors.open("wb") as stderr:
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "api", "serve", "--port", "0", "--json", *arguments),
+            *(sys.executable, "-m", "api", "serve", *port, "--json", *arguments),
             stdout=asyncio.subprocess.PIPE,
             stderr=stderr,
             env=environment(**variables),

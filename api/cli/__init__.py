@@ -18,6 +18,7 @@ app = App(
     name="python -m api",
     help="Kuota: billing and live usage of messaging platforms.",
     version_flags=[],
+    suppress_keyboard_interrupt=False,
     result_action="return_value",
 )
 # Named by their modules: what one command imports costs the others nothing.

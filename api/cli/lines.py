@@ -6,17 +6,16 @@ Owns reading; what a line means is the server's to say, but for the tenant it is
 from __future__ import annotations
 
 import gzip
-import io
 import os
-import sys
+import stat
 import zlib
-from pathlib import Path
 from typing import BinaryIO
 
 from api.cli.terminal import Failure
 
 #: A longer line is not kept in memory: the server would refuse it (a fact has 64 KB at most).
 LINE_BYTES_MAX = 1 << 20
+STDIN = 0
 GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -28,15 +27,16 @@ class Lines:
         self.number = 0  #: of the line last read, from 1
         self.size: int | None = None
         try:
-            raw: BinaryIO = sys.stdin.buffer if name == "-" else Path(name).open("rb")
-            if name != "-" and Path(name).is_file():
-                self.size = os.fstat(raw.fileno()).st_size
+            self._raw = open(STDIN if name == "-" else name, "rb", closefd=name != "-")  # noqa: SIM115
+            status = os.fstat(self._raw.fileno())
+            zipped = self._raw.peek(2)[:2] == GZIP_MAGIC
         except OSError as fault:
             raise Failure(f"{name} cannot be read: {fault.strerror}") from fault
-        self._raw = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)  # type: ignore[type-var]
-        self._file: BinaryIO = self._raw
-        if self._raw.peek(2)[:2] == GZIP_MAGIC:
-            self._file = gzip.GzipFile(fileobj=self._raw)  # type: ignore[assignment]
+        if stat.S_ISREG(status.st_mode):
+            self.size = status.st_size
+        self._file: BinaryIO | gzip.GzipFile = (
+            gzip.GzipFile(fileobj=self._raw) if zipped else self._raw
+        )
 
     @property
     def position(self) -> int:
@@ -63,10 +63,9 @@ class Lines:
         return lines
 
     def close(self) -> None:
-        """Close the file; standard input stays open."""
-        if self._raw is not sys.stdin.buffer:
-            self._file.close()
-            self._raw.close()
+        """Close the file; standard input itself stays open."""
+        self._file.close()
+        self._raw.close()
 
     def _skip(self) -> None:
         while (rest := self._file.readline(LINE_BYTES_MAX)) and not rest.endswith(b"\n"):

@@ -37,7 +37,11 @@ query Balances($first: Int!, $after: String) {
 
 def replay(
     file: Annotated[
-        str, Parameter(help="CloudEvents, one JSON object a line; plain, gzipped or -.")
+        str,
+        Parameter(
+            help="CloudEvents, one JSON object a line; plain, gzipped or -.",
+            allow_leading_hyphen=True,
+        ),
     ],
     /,
     *,

@@ -99,7 +99,7 @@ class Sender:
         self._answer = msgspec.json.Decoder(Answer)
 
     async def run(self) -> None:
-        """Send everything; Failure when something could not be sent, with the tally as it stands."""
+        """Send everything; Failure when something could not be, with the tally as it stands."""
         queues: list[asyncio.Queue[list[bytes] | None]] = [asyncio.Queue(1) for _ in range(LANES)]
         lanes = [asyncio.create_task(self._lane(queue)) for queue in queues]
         dealing = asyncio.create_task(self._deal(queues))

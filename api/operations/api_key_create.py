@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from api.auth import SCOPES, Principal, new_secret
+from api.faults import Fault
 from api.limits import NAME_LENGTH_MAX
 from api.operations.checks import checked_text, find_tenant
 from domain.problems import Problem
@@ -36,9 +37,7 @@ async def run(door: Door, principal: Principal, request: ApiKeyCreate, *, now: i
     """The new key: never wider than the creator's own, never another tenant's."""
     principal.require("keys:write")
     if request.tenant is None and not principal.is_operator:
-        raise Problem(
-            "FORBIDDEN", "only an operator makes an operator's key: name your tenant", "tenant"
-        )
+        raise Fault("FORBIDDEN", "only an operator makes an operator's key: name your tenant")
     tenant = None if request.tenant is None else await find_tenant(door, principal, request.tenant)
     scopes = checked_scopes(request.scopes)
     if wider := [scope for scope in scopes if not principal.may(scope)]:

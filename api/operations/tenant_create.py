@@ -59,7 +59,7 @@ async def run(door: Door, catalogue: Catalogue, request: TenantCreate, *, now: i
     country = request.country or plan.country
     if not COUNTRY.fullmatch(country):
         raise Problem(
-            "INVALID_COUNTRY", "write the country's two capital letters, as ID", "country"
+            "INVALID_COUNTRY", "write a country's two capital letters, as ID", "country"
         )
     locale = request.locale or plan.locale
     if not LOCALE.fullmatch(locale):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from domain.lots import LotSource
 from domain.problems import Problem
@@ -89,7 +90,7 @@ async def _add(
         own, state, balance_id, request.amount, SOURCES[request.source], starts_at, ends_at, now
     )
     await record.record(connection, [changes], now)
-    result = {
+    result: dict[str, Any] = {
         "tenant_id": own.tenant_id,
         "lot_id": lot.lot_id,
         "balance": request.balance,

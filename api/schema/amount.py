@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import copy
 from decimal import ROUND_FLOOR, ROUND_HALF_UP
 from decimal import Decimal as PythonDecimal
@@ -18,6 +19,8 @@ from domain.money import DISPLAY_DIGITS, MICRO_DIGITS, text
 if TYPE_CHECKING:
     from babel import Locale
 
+# A symbol of letters stands apart from its number: Rp 586, but $586.
+LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
 LOCALE_LENGTH_MAX = 35  # the longest tag BCP 47 asks systems to take
 
 
@@ -72,7 +75,8 @@ def shown(micros: int, currency: str | None, tag: str, down: bool) -> str:
     # Babel's own digits are ISO's: it prints 586,33 where nobody pays in cents.
     pattern = copy(locale.currency_formats["standard"])
     pattern.frac_prec = (digits, digits)
-    return str(pattern.apply(value, locale, currency=currency, currency_digits=False))
+    words = str(pattern.apply(value, locale, currency=currency, currency_digits=False))
+    return LETTER_BESIDE_DIGIT.sub("\u00a0", words)
 
 
 @lru_cache(maxsize=256)

@@ -240,7 +240,7 @@ class TenantBalances(Owner):
 async def _standing(context: Context, record: TenantRecord, at: int | None) -> Standing:
     """What was recorded of the tenant, in one statement for all tenants of the operation."""
     context.require(SCOPE)
-    moment = context.now if at is None else check_instant(at, "at")
+    moment = context.now if at is None else check_instant(at)
     where = zone(record.timezone)
     asked = Asked(
         tenant_id=record.tenant_id,

@@ -11,7 +11,7 @@ import strawberry
 from strawberry.types import Info
 
 from api.context import Context
-from api.errors import Fault
+from api.faults import Fault
 from api.schema.amount import Amount
 from api.schema.fields import computed
 from api.schema.lot import lot_id
@@ -35,36 +35,39 @@ _ID = struct.Struct(">q16shi?")
 @strawberry.enum(description="What a fact did beside its charge, or how it came to it.")
 class ChargeFlag(Enum):
     SERVICE_OPENED = strawberry.enum_value(
-        int(Flag.SERVICE_OPENED), description="It opened a customer-service window."
+        Flag.SERVICE_OPENED, description="It opened a customer-service window."
     )
     CONVERSATION_OPENED = strawberry.enum_value(
-        int(Flag.CONVERSATION_OPENED), description="It opened a conversation."
+        Flag.CONVERSATION_OPENED, description="It opened a conversation."
     )
     CONVERSATION_PAID = strawberry.enum_value(
-        int(Flag.CONVERSATION_PAID), description="The conversation it opened was paid."
+        Flag.CONVERSATION_PAID, description="The conversation it opened was paid."
     )
     VISITOR = strawberry.enum_value(
-        int(Flag.VISITOR), description="It was a contact's first message of the period."
+        Flag.VISITOR, description="It was a contact's first message of the period."
     )
     OVERDRAWN = strawberry.enum_value(
-        int(Flag.OVERDRAWN), description="It drew more than the balances that pay for it held."
+        Flag.OVERDRAWN, description="It drew more than the balances that pay for it held."
     )
     LATE = strawberry.enum_value(
-        int(Flag.LATE), description="It came after what it shares a figure with had moved on."
+        Flag.LATE, description="It came after what it shares a figure with had moved on."
     )
     REPEATED = strawberry.enum_value(
-        int(Flag.REPEATED), description="A further status of a message that was charged before."
+        Flag.REPEATED, description="A further status of a message that was charged before."
     )
     ENTRY_OPENED = strawberry.enum_value(
-        int(Flag.ENTRY_OPENED), description="It opened a free-entry window."
+        Flag.ENTRY_OPENED, description="It opened a free-entry window."
     )
-    LATE_COMMIT = strawberry.enum_value(int(Flag.LATE_COMMIT), description="Its hold had expired.")
+    LATE_COMMIT = strawberry.enum_value(Flag.LATE_COMMIT, description="Its hold had expired.")
     OVER_HOLD = strawberry.enum_value(
-        int(Flag.OVER_HOLD), description="It cost more than its share of the hold."
+        Flag.OVER_HOLD, description="It cost more than its share of the hold."
     )
     UNKNOWN_HOLD = strawberry.enum_value(
-        int(Flag.UNKNOWN_HOLD), description="It named a hold that is not known."
+        Flag.UNKNOWN_HOLD, description="It named a hold that is not known."
     )
+
+
+_FLAG_BITS: list[tuple[ChargeFlag, int]] = [(flag, getattr(Flag, flag.name)) for flag in ChargeFlag]
 
 
 @strawberry.enum(description="What became of the fact of a charge.")
@@ -175,7 +178,7 @@ class Charge:
 
     @computed("What the fact did beside.")
     def flags(self) -> list[ChargeFlag]:
-        return [flag for flag in ChargeFlag if self.record.flags & Flag[flag.name]]
+        return [flag for flag, bit in _FLAG_BITS if self.record.flags & bit]
 
     @computed("What became of the fact.")
     def status(self) -> ChargeStatus:

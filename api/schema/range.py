@@ -9,7 +9,7 @@ from enum import Enum
 
 import strawberry
 
-from api.errors import Fault
+from api.faults import Fault
 from api.schema.scalars import Date, DateTime
 from domain.periods import Interval, Zone, iso
 
@@ -82,7 +82,7 @@ def interval(given: RangeInput, zone: Zone, now: int) -> Interval:
     return _interval_of_preset(given.preset, zone, now)
 
 
-def check_instant(at: int, field: str) -> int:
+def check_instant(at: int, field: str = "at") -> int:
     """`at` itself; BAD_USER_INPUT outside the years 1970 to 9998."""
     if not INSTANT_MIN <= at < INSTANT_MAX:
         raise Fault("BAD_USER_INPUT", f"`{field}` is {iso(at)}: write a year from 1970 to 9998")

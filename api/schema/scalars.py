@@ -26,7 +26,7 @@ from graphql import (
 from strawberry.types.scalar import ScalarDefinition, scalar
 
 from domain.money import micros
-from domain.periods import date_number, date_of, instant, iso
+from domain.periods import date_number, date_of, instant, iso, moment
 
 Decimal = NewType("Decimal", str)
 DateTime = NewType("DateTime", int)
@@ -62,7 +62,9 @@ def parse_instant(value: object) -> DateTime:
     # Finer than a microsecond is cut, as everywhere.
     text = f"{form[1]}.{(form[2] or '0')[:6]:0<6}{form[3]}".upper().replace("Z", "+00:00")
     try:
-        return DateTime(instant(datetime.fromisoformat(text)))
+        at = instant(datetime.fromisoformat(text))
+        moment(at)  # an offset can lead out of the calendar's years
+        return DateTime(at)
     except (ValueError, OverflowError):
         raise GraphQLError(f"{shown(value)} is no instant of any calendar") from None
 

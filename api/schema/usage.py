@@ -16,7 +16,7 @@ from strawberry.types import Info
 
 from api.addresses import spellings
 from api.context import Context
-from api.errors import Fault
+from api.faults import Fault
 from api.schema.fields import computed
 from api.schema.metric import Bucket, Dimension, Metric, UsageFilter, Values
 from api.schema.owner import Owner

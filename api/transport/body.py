@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 from starlette.requests import Request
 
 from api.errors import Fault
-from api.limits import GRAPHQL_BODY_BYTES_MAX, JSON_DEPTH_MAX
+from api.limits import GRAPHQL_BODY_BYTES_MAX, GRAPHQL_DRAIN_BYTES_MAX, JSON_DEPTH_MAX
 
 SHAPE = 'write {"query": "...", "variables": {...}, "operationName": "..."}'
 
@@ -21,25 +21,27 @@ class Params(NamedTuple):
 
 
 async def read_body(request: Request) -> bytes:
-    """The body; one that grows past the limit is refused as soon as it does."""
-    said = request.headers.get("content-length", "")
-    if said.isdecimal() and len(said) < 20 and int(said) > GRAPHQL_BODY_BYTES_MAX:
-        too_large()
+    """The body, if it is within the limit; of a larger one no more is kept than that."""
     body = bytearray()
+    size = 0
     async for chunk in request.stream():
-        body += chunk
-        if len(body) > GRAPHQL_BODY_BYTES_MAX:
-            too_large()
+        size += len(chunk)
+        if size <= GRAPHQL_BODY_BYTES_MAX:
+            body += chunk
+        elif size > GRAPHQL_DRAIN_BYTES_MAX:
+            # What is left of the body is not read, so the connection cannot go on.
+            raise too_large({"connection": "close"})
+    if size > GRAPHQL_BODY_BYTES_MAX:
+        raise too_large({})
     return bytes(body)
 
 
-def too_large() -> NoReturn:
-    raise Fault(
+def too_large(headers: dict[str, str]) -> Fault:
+    return Fault(
         "PAYLOAD_TOO_LARGE",
         f"the body is larger than {GRAPHQL_BODY_BYTES_MAX // 1024} KB: send facts to /v1/events, "
         "and shorter queries here",
-        # What is left of the body is not read, so the connection cannot go on.
-        {"connection": "close"},
+        headers,
     )
 
 
@@ -72,10 +74,8 @@ def from_url(request: Request) -> Params:
             given[name] = values[0]
     for name in ("variables", "extensions"):
         if name in given:
-            text = given[name]
-            given[name] = (
-                decode(text.encode("utf-8", "surrogatepass"), f"`{name}`") if text else None
-            )
+            text = given[name].encode("utf-8", "surrogatepass")
+            given[name] = decode(text, f"`{name}`") if text else None
     return params_of(given)
 
 

@@ -1,4 +1,4 @@
-"""What goes around every request: an id, a count, and an answer even where nobody expected a fault."""
+"""What goes around every request: an id, a count, an answer even where nobody expected a fault."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from graphql import GraphQLError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.schema import validate_document
 
+from api.transport.cost import cost
 from api.transport.documents import Document, read
 
 
@@ -37,7 +38,8 @@ class Documents(SchemaExtension):
         context.pre_execution_errors = document.errors
         if not document.errors:
             try:
-                self._cost = document.cost(context.operation_name, context.variables or {})
+                schema, variables = context.schema._schema, context.variables or {}
+                self._cost = cost(document, schema, context.operation_name, variables)
             except GraphQLError as error:
                 context.pre_execution_errors = [error]
         yield

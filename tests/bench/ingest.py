@@ -25,6 +25,8 @@ CLIENTS = 16
 BATCH = 1_000
 SINGLE_CLIENTS = 64
 REFERENCE = "COPY"
+#: After which no further COPY begins; there is one at least.
+COPY_SECONDS = 3.0
 #: Parts of the month each run may fill, so that later runs bring later facts.
 PARTS = {"warm": (0.0, 0.1), "main": (0.1, 0.7), "single": (0.7, 0.75), "hot": (0.75, 1.0)}
 
@@ -35,42 +37,36 @@ def main() -> None:
     full = arguments.parse_args().full
     began = time.monotonic()
     with serve() as served:
-        print(f"idle process        {served.memory_mb():9.1f} MB resident")
+        print(f"{'idle process':28}{served.memory_mb():11.1f} MB resident", flush=True)
         open_tenants(served)
         with Loader(served) as loader:
             ratio = measure(served, loader, full)
-        print(f"process afterwards  {served.memory_mb():9.1f} MB resident")
-    print(f"took                {time.monotonic() - began:9.1f} s")
+        print(f"{'process afterwards':28}{served.memory_mb():11.1f} MB resident")
+    print(f"{'took':28}{time.monotonic() - began:11.1f} s")
     print(f"ratio {ratio:.3f} of {REFERENCE}")
 
 
 def measure(served: Served, loader: "Loader", full: bool) -> float:
     """All runs, printed as they end; the ratio of the main one."""
-    warm = loader.run("warm", 48_000, CLIENTS, BATCH)
-    seconds = 30 if full else 9
-    facts = round_up(warm.rate * seconds * 1.1, CLIENTS * BATCH)
-    batches = loader.run("main", facts, CLIENTS, BATCH)
-    show(f"batches of {BATCH} x {CLIENTS}", batches)
-
-    rows, copies = asyncio.run(copy_again(served.owner_url, 5 if full else 3))
+    scale = 3 if full else 1
+    warm = loader.run("warm", CLIENTS, BATCH, seconds=2, facts=192_000)
+    facts = round(warm.rate * 14 * scale)
+    main = loader.run("main", CLIENTS, BATCH, seconds=8.5 * scale, facts=facts)
+    rows, copies = asyncio.run(copy_again(served.owner_url, COPY_SECONDS * scale))
     reference = rows / median(copies)
-    print(f"{'bare COPY, both tables':28}{reference:11,.0f} facts/s  of {rows:,} rows each")
-
-    single = loader.run("single", 64_000 if full else 19_200, SINGLE_CLIENTS, 1)
-    show(f"single facts x {SINGLE_CLIENTS}", single)
-    facts = round_up(warm.rate * (10 if full else 4), CLIENTS * BATCH)
-    hot = loader.run("hot", facts, CLIENTS, BATCH, hot=True)
-    show("one tenant has 80 %", hot)
-
-    for name, outcome in (("single facts", single), ("one tenant 80 %", hot)):
-        print(f"{name:20}{outcome.rate / reference:9.3f} of {REFERENCE}")
-    return batches.rate / reference
+    print(f"{'bare COPY, both tables':28}{reference:11,.0f} facts/s  {rows:,} rows each")
+    single = loader.run("single", SINGLE_CLIENTS, 1, seconds=4 * scale, facts=60_000 * scale)
+    hot = loader.run("hot", CLIENTS, BATCH, seconds=4 * scale, facts=facts // 2, hot=True)
+    for name, outcome in (("single facts", single), ("one tenant has 80 %", hot)):
+        print(f"{name:28}{outcome.rate / reference:11.3f} of {REFERENCE}")
+    return main.rate / reference
 
 
 class Loader:
     """The load process and the pipe to it."""
 
     def __init__(self, served: Served) -> None:
+        self._served = served
         context = multiprocessing.get_context("spawn")
         self._pipe: Connection
         self._pipe, theirs = context.Pipe()
@@ -87,13 +83,23 @@ class Loader:
         self._process.join(5)
         self._process.kill()
 
-    def run(self, name: str, facts: int, clients: int, batch: int, *, hot: bool = False) -> Outcome:
-        """One run in its part of the month; raises unless every fact was accepted."""
+    def run(
+        self,
+        name: str,
+        clients: int,
+        batch: int,
+        *,
+        seconds: float,
+        facts: int,
+        hot: bool = False,
+    ) -> Outcome:
+        """One run in its part of the month, printed; ends all unless every fact was accepted."""
         start, end = part_of_month(*PARTS[name])
         self._pipe.send(
             Load(
                 name=name,
                 facts=facts,
+                seconds=seconds,
                 clients=clients,
                 batch=batch,
                 hot=hot,
@@ -102,10 +108,23 @@ class Loader:
             )
         )
         assert self._pipe.recv() == "ready"
+        before = self._served.cpu_seconds()
         self._pipe.send("go")
         outcome: Outcome = self._pipe.recv()
         if outcome.trouble:
             raise SystemExit(f"{name}: not every fact was accepted: {outcome.trouble}")
+        python, postgres = (
+            (after - earlier) / outcome.facts * 1e6
+            for earlier, after in zip(before, self._served.cpu_seconds(), strict=True)
+        )
+        what = f"{name}, {batch:,} x {clients}"
+        print(
+            f"{what:28}{outcome.rate:11,.0f} facts/s  {outcome.facts:,} in {outcome.seconds:.1f} s,"
+            f" p50 {outcome.middle * 1e3:.1f} ms, p99 {outcome.slowest * 1e3:.1f} ms,"
+            f" Python + Postgres {python:.1f} + {postgres:.1f} us,"
+            f" the load itself {outcome.cpu_seconds / outcome.seconds:.0%} of a core",
+            flush=True,
+        )
         return outcome
 
 
@@ -115,18 +134,6 @@ def part_of_month(start: float, end: float) -> tuple[float, float]:
     first = min(now.replace(day=1, hour=0, minute=0, second=0), now - timedelta(days=2))
     length = (now - first).total_seconds()
     return first.timestamp() + start * length, first.timestamp() + end * length
-
-
-def round_up(facts: float, step: int) -> int:
-    return (int(facts) // step + 1) * step
-
-
-def show(name: str, outcome: Outcome) -> None:
-    print(
-        f"{name:28}{outcome.rate:11,.0f} facts/s  {outcome.facts:,} in {outcome.seconds:.1f} s, "
-        f"p50 {outcome.middle * 1e3:.1f} ms, p99 {outcome.slowest * 1e3:.1f} ms, "
-        f"the load's own CPU {outcome.cpu_seconds / outcome.seconds:.0%}"
-    )
 
 
 def open_tenants(served: Served) -> None:
@@ -170,7 +177,7 @@ def open_tenants(served: Served) -> None:
                 )
 
 
-async def copy_again(owner_url: str, times: int) -> tuple[int, list[float]]:
+async def copy_again(owner_url: str, seconds: float) -> tuple[int, list[float]]:
     """Load all rows there are into empty tables: rows of each, and seconds of each try."""
     connection = await asyncpg.connect(owner_url)
     try:
@@ -181,8 +188,8 @@ async def copy_again(owner_url: str, times: int) -> tuple[int, list[float]]:
         facts = await _read(connection, "select * from facts")
         keys = await _read(connection, "select * from fact_keys")
         rows = await connection.fetchval("select count(*) from facts")
-        took = []
-        for _ in range(times):
+        took: list[float] = []
+        while sum(took) < seconds:
             await connection.execute("truncate bench_fact_keys, bench_facts")
             await connection.execute("checkpoint")
             began = time.perf_counter()

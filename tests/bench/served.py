@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,23 @@ class Served:
         found = re.search(r"VmRSS:\s+(\d+) kB", status)
         assert found is not None
         return int(found[1]) / 1024
+
+    def cpu_seconds(self) -> tuple[float, float]:
+        """Seconds of CPU so far: of the process, and of all processes of its PostgreSQL."""
+        postmaster = (self.data / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0]
+        database = 0.0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = stat.read_text().rpartition(") ")[2].split()
+                if postmaster in (stat.parent.name, fields[1]):
+                    database += _seconds(fields)
+        mine = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        return _seconds(mine), database
+
+
+def _seconds(stat: list[str]) -> float:
+    """utime + stime of a process, from the fields of its stat file behind the name."""
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager

@@ -26,7 +26,8 @@ class Load:
     """One run: how much, how many clients, and the part of the month it happens in."""
 
     name: str  #: begins every message id, so that runs never repeat each other
-    facts: int
+    facts: int  #: prepared; fewer are sent where `seconds` pass before
+    seconds: float  #: after which no further request begins
     clients: int
     batch: int  #: 1: plain objects, not lists
     hot: bool  #: one tenant has HOT_SHARE of the traffic

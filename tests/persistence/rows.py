@@ -106,7 +106,7 @@ class Rows:
         amount: int | None = None,
         balance_id: int | None = CONVERSATIONS,
         rule_id: int | None = None,
-        flags: Flag = Flag.NONE,
+        flags: int = Flag.NONE,
         status: Status = Status.ACCEPTED,
         party: str = "6281100010",
         tenant_id: int = TENANT,

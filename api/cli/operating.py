@@ -1,0 +1,38 @@
+"""Doing one of the operations from the command line, as an operator of this machine.
+
+Who can reach the database needs no key. Owns no rule: refusals are the operation's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from api.auth import ALL_SCOPES, Principal
+from api.cli.database import at_hand
+from api.cli.terminal import Failure
+from api.settings import Settings
+from domain.problems import Problem
+from persistence.door import Door
+
+OPERATOR = Principal("operator", None, None, ALL_SCOPES, None)
+
+T = TypeVar("T")
+
+
+def operate(settings: Settings, data: Path | None, act: Callable[[Door], Awaitable[T]]) -> T:
+    """What `act` gives, on the database at hand; a refusal becomes a `Failure`."""
+
+    async def run(url: str) -> T:
+        async with Door.open(url, size=1) as door:
+            return await act(door)
+
+    with at_hand(settings, data) as addresses:
+        assert addresses.app_url is not None
+        try:
+            return asyncio.run(run(addresses.app_url))
+        except Problem as problem:
+            where = f"{problem.field}: " if problem.field else ""
+            raise Failure(where + problem.message) from problem

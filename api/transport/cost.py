@@ -1,0 +1,97 @@
+"""What an answer may cost: the values it may have, known before any of them is looked up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    FragmentSpreadNode,
+    GraphQLField,
+    GraphQLNamedType,
+    GraphQLSchema,
+    InlineFragmentNode,
+    IntValueNode,
+    OperationDefinitionNode,
+    SelectionSetNode,
+    VariableNode,
+    get_named_type,
+    get_nullable_type,
+    is_list_type,
+)
+
+from api.limits import LIST_LENGTH_ASSUMED, PAGE_SIZE_MAX, QUERY_COST_MAX
+from api.transport.documents import COUNT_MAX, Document, checked
+
+
+def cost(
+    document: Document, schema: GraphQLSchema, operation_name: str | None, variables: dict[str, Any]
+) -> int:
+    """The values an answer to a valid document may have; a GraphQLError where they are too many."""
+    total = 0
+    for node in document.node.definitions:
+        if isinstance(node, OperationDefinitionNode) and (
+            operation_name is None or (node.name and node.name.value == operation_name)
+        ):
+            root = schema.get_root_type(node.operation)
+            total = cost_of(node.selection_set, root, schema, document.fragments, variables, {})
+    return checked("cost", total, QUERY_COST_MAX, "ask for shorter pages or fewer fields")
+
+
+def cost_of(
+    selections: SelectionSetNode | None,
+    parent: GraphQLNamedType | None,
+    schema: GraphQLSchema,
+    fragments: dict[str, FragmentDefinitionNode],
+    variables: dict[str, Any],
+    known: dict[str, int],
+) -> int:
+    """Fields times the lengths of the lists they stand in, as far as `first` says them."""
+    total = 0
+    for node in selections.selections if selections else ():
+        if isinstance(node, FieldNode):
+            fields = getattr(parent, "fields", {})
+            field: GraphQLField | None = fields.get(node.name.value)
+            inner = get_named_type(field.type) if field else None
+            below = cost_of(node.selection_set, inner, schema, fragments, variables, known)
+            total += 1 + below * (length_of(node, field, parent, variables) if field else 1)
+        elif isinstance(node, InlineFragmentNode):
+            on = schema.get_type(node.type_condition.name.value) if node.type_condition else parent
+            total += cost_of(node.selection_set, on, schema, fragments, variables, known)
+        elif isinstance(node, FragmentSpreadNode):
+            name = node.name.value
+            if name not in known:
+                fragment = fragments[name]
+                on = schema.get_type(fragment.type_condition.name.value)
+                selection = fragment.selection_set
+                known[name] = cost_of(selection, on, schema, fragments, variables, known)
+            total += known[name]
+        total = min(total, COUNT_MAX)
+    return total
+
+
+def length_of(
+    node: FieldNode,
+    field: GraphQLField,
+    parent: GraphQLNamedType | None,
+    variables: dict[str, Any],
+) -> int:
+    """How many times what stands below a field is answered, at most or as is usual."""
+    if "first" in field.args:
+        return page_of(node, field.args["first"].default_value, variables)
+    # The rows of a connection were counted where it was asked for.
+    of_connection = parent is not None and parent.name.endswith("Connection")
+    is_list = is_list_type(get_nullable_type(field.type))
+    return LIST_LENGTH_ASSUMED if is_list and not of_connection else 1
+
+
+def page_of(node: FieldNode, default: object, variables: dict[str, Any]) -> int:
+    """The rows of a page, at most what a page may have."""
+    wanted: object = default
+    for argument in node.arguments or ():
+        if argument.name.value == "first" and isinstance(argument.value, IntValueNode):
+            wanted = int(argument.value.value[:9])
+        elif argument.name.value == "first" and isinstance(argument.value, VariableNode):
+            wanted = variables.get(argument.value.name.value, PAGE_SIZE_MAX)
+    return min(wanted, PAGE_SIZE_MAX) if isinstance(wanted, int) and wanted > 0 else PAGE_SIZE_MAX

@@ -1,0 +1,77 @@
+"""Many rows in one statement, as cheaply as the driver allows.
+
+Owns how columns travel. A parameter is one text a column, which the server turns into an array:
+the driver spends 0.4 microseconds on every element of an array before it encodes it (it asks each
+whether it is an array too), a join spends 0.06. COPY would be cheaper still and is refused under
+row-level security.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+Row = tuple[Any, ...]
+
+#: Between texts, and for a text that is empty: no checked text has control characters, and
+#: canonical JSON escapes them.
+SEPARATOR, EMPTY = "\x1e", "\x1d"
+
+
+class Columns:
+    """Named and typed columns of rows to send: `"tenant_id bigint, id text, market text?"`.
+
+    Types are bigint, integer, smallint, boolean, bytea, text (never null) and `text?` (empty is
+    null). Arrays of integers travel as `bigint[]` or `integer[]`, each a literal such as `{1,2}`.
+    """
+
+    __slots__ = ("_types", "names", "source")
+
+    def __init__(self, written: str, *, first: int = 1) -> None:
+        pairs = [column.split() for column in written.split(",")]
+        self._types = [kind for _, kind in pairs]
+        #: As after `insert into`.
+        self.names = ", ".join(name for name, _ in pairs)
+        arrays = ", ".join(_array(kind, n) for n, kind in enumerate(self._types, first))
+        values = ", ".join(_value(name, kind) for name, kind in pairs)
+        #: A query that gives the rows, with one parameter a column from `$first` on.
+        self.source = f"select {values} from unnest({arrays}) r ({self.names})"
+
+    def parameters(self, rows: Sequence[Row]) -> list[str]:
+        """The rows as parameters, in the order of the columns."""
+        columns = zip(*rows, strict=True)
+        return [_joined(kind, column) for kind, column in zip(self._types, columns, strict=True)]
+
+
+def insert(table: str, columns: Columns, conflict: str = "", *, alias: str = "") -> str:
+    """The statement that inserts `columns`' rows."""
+    return f"insert into {table} {alias} ({columns.names}) {columns.source} {conflict}".strip()
+
+
+def literal(values: Iterable[int]) -> str:
+    """An array of integers as one value of a row."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _array(kind: str, n: int) -> str:
+    if kind.startswith("text") or kind.endswith("[]"):
+        return f"string_to_array(${n}::text, E'\\x1e', E'\\x1d')"
+    return f"${n}::text::{kind}[]"
+
+
+def _value(name: str, kind: str) -> str:
+    if kind == "text":
+        return f"coalesce({name}, '') as {name}"
+    return f"{name}::{kind} as {name}" if kind.endswith("[]") else name
+
+
+def _joined(kind: str, column: tuple[Any, ...]) -> str:
+    if kind.startswith("text"):
+        return SEPARATOR.join([value or EMPTY for value in column])
+    if kind.endswith("[]"):
+        return SEPARATOR.join(column)
+    if kind == "bytea":
+        return '{"\\\\x' + '","\\\\x'.join([value.hex() for value in column]) + '"}'
+    if None in column:
+        return "{" + ",".join(["NULL" if v is None else str(v) for v in column]) + "}"
+    return "{" + ",".join(map(str, column)) + "}"

@@ -1,0 +1,112 @@
+"""The schema is the one that was reviewed, says what everything is, and is closed to strangers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graphql import (
+    GraphQLEnumType,
+    GraphQLInputObjectType,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_introspection_query,
+    is_required_argument,
+)
+
+from api.schema.root import printed, schema
+from tests.api.conftest import Ask
+
+PRINTED = Path(__file__).parents[2] / "schema.graphql"
+CORE: GraphQLSchema = schema._schema
+
+
+def test_the_schema_is_the_one_in_the_file() -> None:
+    assert PRINTED.read_text("utf-8") == printed(), "run: python -m api.schema > schema.graphql"
+
+
+def test_everything_is_described() -> None:
+    silent = []
+    for name, kind in CORE.type_map.items():
+        if name.startswith("__") or name in ("Boolean", "Float", "ID", "Int", "String"):
+            continue
+        if not kind.description:
+            silent.append(name)
+        if isinstance(kind, GraphQLEnumType):
+            silent += [f"{name}.{v}" for v, value in kind.values.items() if not value.description]
+        if isinstance(kind, GraphQLObjectType | GraphQLInterfaceType):
+            for field_name, field in kind.fields.items():
+                places = {"": field, **{f"({arg})": value for arg, value in field.args.items()}}
+                silent += [
+                    f"{name}.{field_name}{place}"
+                    for place, thing in places.items()
+                    if not thing.description
+                ]
+        if isinstance(kind, GraphQLInputObjectType):
+            silent += [f"{name}.{f}" for f, field in kind.fields.items() if not field.description]
+    assert silent == []
+
+
+def test_enums_are_upper_snake_and_mutations_have_one_input_and_a_payload() -> None:
+    for name, kind in CORE.type_map.items():
+        if isinstance(kind, GraphQLEnumType) and not name.startswith("__"):
+            assert [value for value in kind.values if value != value.upper()] == []
+    assert CORE.mutation_type is not None
+    for name, field in CORE.mutation_type.fields.items():
+        assert list(field.args) == ["input"]
+        payload = f"{name[0].upper()}{name[1:]}Payload"
+        assert str(field.type) == f"{payload}!"
+        fields = CORE.type_map[payload].fields  # type: ignore[attr-defined]
+        assert str(fields["userErrors"].type) == "[UserError!]!"
+
+
+QUERIES = {
+    "viewer": "{ viewer { kind } }",
+    "tenant": '{ tenant(key: "one") { name } }',
+    "tenants": "{ tenants { nodes { name } } }",
+    "node": '{ node(id: "tnt_n0zmmz5qsvdw9") { id } }',
+}
+MUTATIONS = {
+    "tenantCreate": '{key: "x", plan: "omnichannel-idr"}',
+    "numberCreate": '{tenant: "one", channel: "sms", address: "+62 811 1000 0001"}',
+    "topUpCreate": '{tenant: "one", balance: "whatsapp", amount: "1", idempotencyKey: "x"}',
+    "apiKeyCreate": '{tenant: "one", name: "x", scopes: ["usage:read"]}',
+    "apiKeyRevoke": '{id: "key_n0zmmz5qsvdw9"}',
+    "usageRecord": '{events: [{id: "1"}]}',
+}
+
+
+def root_fields() -> list[str]:
+    """A document for every root field there is; one without a document here fails."""
+    assert CORE.query_type is not None
+    assert CORE.mutation_type is not None
+    queries = [QUERIES[name] for name in CORE.query_type.fields]
+    return queries + [
+        f"mutation {{ {name}(input: {MUTATIONS[name]}) {{ __typename }} }}"
+        for name in CORE.mutation_type.fields
+    ]
+
+
+async def test_no_root_field_answers_a_stranger(ask: Ask) -> None:
+    for query in root_fields():
+        answer = await ask(query, key=None)
+        codes = [error["extensions"]["code"] for error in answer["errors"]]
+        assert codes == ["UNAUTHENTICATED"], query
+        assert not any((answer["data"] or {}).values())
+
+
+async def test_introspection_and_typename_need_no_credential(ask: Ask) -> None:
+    answer = await ask("{ __typename }", key=None)
+    assert answer == {"data": {"__typename": "Query"}, "extensions": {"cost": 1}}
+    answer = await ask(get_introspection_query(), key=None)
+    assert "errors" not in answer
+    assert answer["data"]["__schema"]["queryType"]["name"] == "Query"
+
+
+def test_arguments_of_lists_have_defaults() -> None:
+    """A page can be asked for without saying of how many."""
+    for kind in CORE.type_map.values():
+        if isinstance(kind, GraphQLObjectType):
+            for field in kind.fields.values():
+                if "first" in field.args:
+                    assert not is_required_argument(field.args["first"])

@@ -1,0 +1,73 @@
+"""The catalogue: samples are published once, a changed file is the next version."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from domain.documents import DocumentError
+from persistence.catalogue import SAMPLES, Catalogue, load_samples
+from persistence.connection import Connection
+
+
+@pytest.fixture
+async def owner(owner_url: str) -> AsyncIterator[Connection]:
+    conn = await asyncpg.connect(owner_url)
+    yield conn
+    await conn.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A copy of the samples that a test may change."""
+    return Path(shutil.copytree(SAMPLES, tmp_path / "samples"))
+
+
+async def test_the_samples_are_there_after_migrating(app_url: str) -> None:
+    conn = await asyncpg.connect(app_url)
+    try:
+        catalogue = await Catalogue.load(conn)
+    finally:
+        await conn.close()
+    assert {"omnichannel-idr", "omnichannel-mcc-idr"} <= catalogue.plans.keys()
+    for plan in catalogue.plans.values():
+        book = catalogue.books[plan.book]
+        assert book.currency == plan.currency
+        assert {row.rule for row in book.rows} <= catalogue.rule_ids.keys()
+    assert {catalogue.rules[n] for n in catalogue.rule_ids.values()} == set(catalogue.rule_ids)
+
+
+async def test_loading_twice_changes_nothing(owner: Connection) -> None:
+    assert await load_samples(owner) == []
+
+
+async def test_a_changed_book_is_the_next_version(owner: Connection, folder: Path) -> None:
+    path = next(p for p in folder.glob("*.toml") if "586.33" in p.read_text("utf-8"))
+    text = path.read_text("utf-8")
+    before = await Catalogue.load(owner)
+    path.write_text(text.replace("586.33", "600.01"), "utf-8")
+    news = await load_samples(owner, folder=folder, now=1)
+    assert [line.rpartition(" ")[2] for line in news] == ["2"]
+    book = news[0].split()[1]
+    after = await Catalogue.load(owner)
+    assert (before.books[book].version, after.books[book].version) == (1, 2)
+    assert len(after.books[book].rows) == 2 * len(before.books[book].rows)
+    # Rules keep their numbers: charges name them.
+    assert after.rule_ids == before.rule_ids
+    assert await load_samples(owner, folder=folder, now=2) == []
+
+
+async def test_a_bad_file_publishes_nothing(owner: Connection, folder: Path) -> None:
+    counted = "select (select count(*) from books) + (select count(*) from plans)"
+    before = await owner.fetchval(counted)
+    good = next(p for p in folder.glob("*.toml") if "586.33" in p.read_text("utf-8"))
+    good.write_text(good.read_text("utf-8").replace("586.33", "1"), "utf-8")
+    bad = next(p for p in folder.glob("*.toml") if "[[balances]]" in p.read_text("utf-8"))
+    bad.write_text(bad.read_text("utf-8").replace("[[balances]]", "[[balance]]"), "utf-8")
+    with pytest.raises(DocumentError):
+        await load_samples(owner, folder=folder)
+    assert await owner.fetchval(counted) == before

@@ -1,0 +1,209 @@
+"""The way in as it runs in production, on a clock that stands where a test puts it.
+
+Owns what a test needs around `Intake`: tenants, numbers, a clock, a second process, and readers of
+what was stored. Checks nothing itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import asyncpg
+from redis.asyncio import Redis
+
+from api.auth import ALL_SCOPES, Principal
+from api.intake import Intake
+from api.lanes import Lanes
+from api.operations import top_up_create
+from domain.facts import CHANNELS
+from domain.figures import Figures, figures
+from domain.periods import period, zone
+from domain.plans import Plan
+from persistence import tenants
+from persistence.balances import Asked, standings
+from persistence.catalogue import Catalogue
+from persistence.connection import Connection
+from persistence.door import Door
+from persistence.show import Show
+from persistence.tenants import NumberRecord, TenantRecord
+
+Json = dict[str, Any]
+
+OPERATOR = Principal("operator", None, None, ALL_SCOPES, None)
+
+
+@dataclass(slots=True)
+class Clock:
+    """What the system takes for now, in microseconds; it moves when a test moves it."""
+
+    at: int = 0
+
+    def now(self) -> int:
+        return self.at
+
+
+class RecordingDoor(Door):
+    """A door whose lanes say which statements they ran."""
+
+    heard: list[asyncpg.connection.LoggedQuery]
+
+    async def lane(self) -> Connection:
+        connection = await super().lane()
+        self.heard = []
+        connection.add_query_logger(self.heard.append)
+        return connection
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """One process's way in, and the database behind it as the app's role."""
+
+    door: Door
+    catalogue: Catalogue
+    show: Show
+    clock: Clock
+    intake: Intake
+    exits: AsyncExitStack
+    tenants: dict[str, TenantRecord] = field(default_factory=dict)
+    numbers: dict[tuple[str, str], NumberRecord] = field(default_factory=dict)
+    processes: list[Intake] = field(default_factory=list)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, app_url: str, redis_url: str, *, door: type[Door] = Door
+    ) -> AsyncIterator[Self]:
+        """A world on a migrated database."""
+        async with AsyncExitStack() as exits:
+            opened = await exits.enter_async_context(door.open(app_url))
+            async with opened.system_tx("the catalogue of a test") as connection:
+                catalogue = await Catalogue.load(connection)
+            valkey = await exits.enter_async_context(Redis.from_url(redis_url))
+            show = Show(valkey)
+            show.start()
+            exits.push_async_callback(show.stop)
+            clock = Clock()
+            lanes = Lanes(opened, catalogue, clock.now, show)
+            intake = Intake(opened, catalogue, clock.now, lanes)
+            await intake.start()
+            exits.push_async_callback(intake.stop)
+            yield cls(
+                door=opened, catalogue=catalogue, show=show, clock=clock, intake=intake,
+                exits=exits,
+            )  # fmt: skip
+
+    async def process(self) -> Intake:
+        """Another process's way in on the same database: it remembers nothing yet."""
+        lanes = Lanes(self.door, self.catalogue, self.clock.now, self.show)
+        intake = Intake(self.door, self.catalogue, self.clock.now, lanes)
+        await intake.start()
+        self.exits.push_async_callback(intake.stop)
+        return intake
+
+    def plan(self, tenant: str) -> Plan:
+        return self.catalogue.plans[self.tenants[tenant].plan]
+
+    async def tenant(
+        self,
+        key: str,
+        *,
+        plan: str = "omnichannel-idr",
+        timezone: str = "Asia/Jakarta",
+        currency: str = "IDR",
+        since: int | None = None,
+    ) -> TenantRecord:
+        """Create a tenant; a name for it in `number`, `send` and the readers is its key."""
+        self.tenants[key] = await tenants.create_tenant(
+            self.door,
+            key=key,
+            name=key,
+            timezone=timezone,
+            currency=currency,
+            country="ID",
+            locale="id",
+            plan=plan,
+            balances=self.catalogue.plans[plan].balances,
+            since=since,
+            now=self.clock.now(),
+        )
+        return self.tenants[key]
+
+    async def number(
+        self, tenant: str, name: str, channel: str, address: str, timezone: str | None = None
+    ) -> NumberRecord:
+        """Register a number of a tenant under a short name."""
+        owner = self.tenants[tenant]
+        number = await tenants.create_number(
+            self.door,
+            owner.tenant_id,
+            channel=CHANNELS[channel],
+            address=address,
+            timezone=timezone or owner.timezone,
+            now=self.clock.now(),
+        )
+        self.numbers[tenant, name] = number
+        return number
+
+    async def send(self, events: Sequence[Json | bytes], *, to: Intake | None = None) -> list[Json]:
+        """One request; gives the result of each event, in order. Bytes go as they are."""
+        items = [
+            event if isinstance(event, bytes) else json.dumps(event).encode() for event in events
+        ]
+        body = b"[" + b",".join(items) + b"]"
+        answer = await (to or self.intake).record(OPERATOR, body, "application/json")
+        results: list[Json] = json.loads(answer)["results"]
+        return results
+
+    async def top_up(
+        self,
+        tenant: str,
+        balance: str,
+        amount: int,
+        *,
+        key: str,
+        source: str = "TOP_UP",
+        starts_at: int | None = None,
+        expires_at: int | None = None,
+    ) -> top_up_create.TopUp:
+        """An operator's top-up, `amount` in micros."""
+        request = top_up_create.TopUpCreate(
+            tenant=tenant,
+            balance=balance,
+            amount=amount,
+            source=source,
+            starts_at=starts_at,
+            expires_at=expires_at,
+            idempotency_key=key,
+        )
+        return await top_up_create.run(self.door, self.catalogue, request, now=self.clock.now())
+
+    async def figures(self, tenant: str, balance: str, at: int | None = None) -> Figures:
+        """A balance as people see it: at an instant, or now with everything recorded."""
+        owner = self.tenants[tenant]
+        local = zone(owner.timezone)
+        instant = self.clock.now() if at is None else at
+        asked = Asked(
+            tenant_id=owner.tenant_id,
+            at=instant,
+            period=period(local, instant),
+            day=None if at is None else local.day_start(instant),
+        )
+        (standing,) = await standings(self.door, [asked])
+        assert standing is not None
+        pot = standing.pots[balance]
+        plan = self.plan(tenant).balance(balance)
+        return figures(plan, standing.period, instant, pot.lots, since=owner.since, held=pot.held)
+
+    async def rows(self, tenant: str, query: str, *arguments: object) -> list[asyncpg.Record]:
+        """Rows of one tenant, as the app's role sees them; `$1` is the tenant."""
+        tenant_id = self.tenants[tenant].tenant_id
+        async with self.door.tenant_tx(tenant_id) as connection:
+            return await connection.fetch(query, tenant_id, *arguments)
+
+    async def row(self, tenant: str, query: str, *arguments: object) -> asyncpg.Record:
+        (row,) = await self.rows(tenant, query, *arguments)
+        return row
