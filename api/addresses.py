@@ -153,7 +153,9 @@ def calling_codes() -> dict[str, CallingCode]:
             )
             described = metadata and metadata.general_desc
             if described:
-                lengths.update(described.possible_length)
+                # The first region is the code's main one, whose lengths hold for all: Canada's
+                # own would let numbers of 7 digits pass in all of North America.
+                lengths = lengths or set(described.possible_length)
                 patterns.append(described.national_number_pattern or "")
         # 001 is the world: freephone and satellite numbers belong to no country.
         alone = "" if regions[0] == "001" else regions[0]

@@ -15,7 +15,9 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Literal
 
-from api.faults import Fault, unauthenticated
+import asyncpg
+
+from api.faults import Fault, unauthenticated, unavailable
 from api.limits import KEY_CACHE_ENTRIES_MAX, KEY_CACHE_SECONDS
 from api.settings import Clock
 from persistence.credentials import KeyRecord, find_by_prefix
@@ -133,7 +135,12 @@ class Authenticator:
         known = self._known.get(prefix)
         if known is not None and now - known[0] < KEY_CACHE_SECONDS:
             return known[1]
-        record = await find_by_prefix(self._door, prefix)
+        try:
+            record = await find_by_prefix(self._door, prefix)
+        except asyncpg.PostgresError as error:
+            # Nothing of the request is in the statement but a checked prefix: the database is
+            # away, not made yet or not migrated.
+            raise unavailable() from error
         self._known[prefix] = (now, record)
         self._known.move_to_end(prefix)
         if len(self._known) > KEY_CACHE_ENTRIES_MAX:

@@ -161,8 +161,10 @@ def _checked(envelope: Envelope) -> Item | Refusal:
 
 
 def _check(envelope: Envelope) -> Item:
-    check_text(envelope.id, "id")
-    check_text(envelope.source, "source")
+    if not is_plain(envelope.id):
+        check_text(envelope.id, "id")
+    if not is_plain(envelope.source):
+        check_text(envelope.source, "source")
     if envelope.specversion != "1.0":
         raise Refused(
             "invalid_field", 'specversion is "1.0", or left out for the same', "specversion"
@@ -215,6 +217,11 @@ def read_time(text: str | None) -> datetime:
             "time",
         )
     return time
+
+
+def is_plain(value: object) -> bool:
+    """Whether a value is a text no check could object to: what nearly every text is."""
+    return type(value) is str and 0 < len(value) <= EVENT_ID_LENGTH_MAX and value.isprintable()
 
 
 def check_text(value: str, path: str, limit: int = EVENT_ID_LENGTH_MAX) -> None:

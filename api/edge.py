@@ -21,6 +21,7 @@ from api.cloudevents import (
     Refused,
     check_text,
     content_of,
+    is_plain,
     key_of,
 )
 from api.limits import EVENT_AHEAD_SECONDS_MAX, GROUP_MEMBERS_MAX
@@ -32,6 +33,9 @@ AHEAD_MAX = EVENT_AHEAD_SECONDS_MAX * 1_000_000
 SECONDS_MAX = 31_536_000  # a year: no call and no session lasts longer
 SEGMENTS_MAX = 1_000
 QUANTITY_MAX = 10**12
+
+#: Spellings of its numbers remembered for one tenant.
+SPELLINGS_MAX = 1_000
 
 _MESSAGES = frozenset(
     {
@@ -59,15 +63,13 @@ def _fact(item: Item, terms: Terms, now: int) -> Fact:
     kind = TYPES.get(item.type)
     if kind is None:
         raise Refused(
-            "unknown_type",
-            f"type {item.type[:64]!r} is none of {', '.join(TYPES)}",
-            "type",
+            "unknown_type", f"type {item.type[:64]!r} is none of {', '.join(TYPES)}", "type"
         )
     at = _instant(item.time, terms, now)
     data = item.data
     for name in _TEXTS:
         value = data.get(name)
-        if value is not None:
+        if value is not None and not is_plain(value):
             if not isinstance(value, str):
                 _wrong(name, "is a string")
             check_text(value, f"data.{name}")
@@ -79,19 +81,16 @@ def _fact(item: Item, terms: Terms, now: int) -> Fact:
     fact.content = content_of(item.type, at, terms.key, item.canonical)
     fact.data = item.canonical.decode()
     fact.number_id, fact.channel = number.number_id, number.channel
-    _contact(fact, data, number.channel, kind)
-    fact.message = None
-    message_id = data.get("message_id")
-    if message_id is not None and kind in _MESSAGES:
-        name = f"{number.channel.value}\0{message_id}\0{fact.address}"
-        fact.message = hashlib.blake2b(name.encode(), digest_size=KEY_BYTES).digest()
-    fact.direction = _direction(data, kind)
-    _category(fact, data, kind)
     fact.agent = data.get("user") or ""
     fact.broadcast = data.get("broadcast") or ""
-    fact.meter = data.get("meter") or ""
     fact.hold = data.get("hold")
-    _amounts(fact, data, kind)
+    message = kind in _MESSAGES
+    _contact(fact, data, number.channel, needed=message or kind is Type.CALL_ENDED)
+    fact.segments = _whole(data, "segments", SEGMENTS_MAX) or 0
+    if message:
+        _message(fact, data, kind)
+    else:
+        _other(fact, data, kind)
     return fact
 
 
@@ -116,6 +115,10 @@ def _instant(time: datetime, terms: Terms, now: int) -> int:
 
 def _number(data: dict[str, Any], terms: Terms) -> NumberTerms:
     address, channel_name = data.get("number"), data.get("channel")
+    try:
+        return terms.spellings[(channel_name, address)]  # type: ignore[index]
+    except (KeyError, TypeError):
+        pass
     if address is None:
         raise Refused(
             "missing_field", "number is missing: the tenant's registered address", "data.number"
@@ -133,6 +136,8 @@ def _number(data: dict[str, Any], terms: Terms) -> NumberTerms:
         if number is not None:
             found.append(number)
     if len(found) == 1:
+        if len(terms.spellings) < SPELLINGS_MAX:
+            terms.spellings[(channel_name, address)] = found[0]
         return found[0]
     if found:
         names = ", ".join(number.channel.name.lower() for number in found)
@@ -163,12 +168,12 @@ def _spelt(channel: Channel, address: str) -> str:
         return ""
 
 
-def _contact(fact: Fact, data: dict[str, Any], channel: Channel, kind: Type) -> None:
+def _contact(fact: Fact, data: dict[str, Any], channel: Channel, *, needed: bool) -> None:
     """The contact's address, country and party; a group owns its windows (WI-1)."""
     contact = data.get("contact")
     fact.address, fact.country = "", ""
     if contact is None:
-        if kind in _MESSAGES or kind is Type.CALL_ENDED:
+        if needed:
             raise Refused(
                 "missing_field", "contact is missing: the address of the other end", "data.contact"
             )
@@ -204,65 +209,72 @@ def _group(group: object, channel: Channel) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _direction(data: dict[str, Any], kind: Type) -> Direction:
+def _message(fact: Fact, data: dict[str, Any], kind: Type) -> None:
+    """What a message says of itself: templates name their category, free text is service."""
+    direction = Direction.IN if kind is Type.MESSAGE_RECEIVED else Direction.OUT
+    fact.direction = direction
     written = data.get("direction")
-    if kind is Type.CALL_ENDED:
-        if written is None:
-            raise Refused("missing_field", 'direction is missing: "in" or "out"', "data.direction")
-        if written not in ("in", "out"):
-            _wrong("direction", 'is "in" or "out"')
-        return Direction.IN if written == "in" else Direction.OUT
-    if kind not in _MESSAGES:
-        return Direction.OUT if kind is Type.EMAIL_SENT else Direction.NONE
-    implied = Direction.IN if kind is Type.MESSAGE_RECEIVED else Direction.OUT
-    if written is not None and written != implied.name.lower():
-        _wrong("direction", f'is "{implied.name.lower()}" for this type, or left out')
-    return implied
-
-
-def _category(fact: Fact, data: dict[str, Any], kind: Type) -> None:
-    """A message's category: templates name theirs, free text is a service message (PR-10)."""
-    template, category = data.get("template"), data.get("category")
-    fact.template = template is not None
-    fact.category = category or ""
+    if written is not None and written != direction.name.lower():
+        _wrong("direction", f'is "{direction.name.lower()}" for this type, or left out')
+    message_id = data.get("message_id")
+    fact.message = None
+    if message_id is not None:
+        name = f"{fact.channel.value}\0{message_id}\0{fact.address}"
+        fact.message = hashlib.blake2b(name.encode(), digest_size=KEY_BYTES).digest()
     entry = data.get("entry")
     if entry is not None and entry != "ad":
         _wrong("entry", 'is "ad", or left out')
-    fact.entry = entry == "ad" and kind is Type.MESSAGE_RECEIVED
-    if kind not in _MESSAGES or kind is Type.MESSAGE_RECEIVED:
+    fact.entry = entry == "ad" and direction is Direction.IN
+    fact.template = data.get("template") is not None
+    category = data.get("category")
+    fact.category = category or ""
+    fact.seconds, fact.answered, fact.quantity, fact.meter = 0, False, MICRO, ""
+    if direction is Direction.IN:
         return
-    if fact.template and category == "service":
-        _wrong("category", "is not service for a template; leave template out for free text")
-    if not fact.template and category is None:
+    if fact.template:
+        if category == "service":
+            _wrong("category", "is not service for a template; leave template out for free text")
+    elif category is None:
         fact.category = "service"
-    elif not fact.template and category != "service":
+    elif category != "service":
         _wrong(
             "template", f"is missing: a {fact.category[:32]} message is sent by a template's name;"
             " free text has category service, or none",
         )  # fmt: skip
 
 
-def _amounts(fact: Fact, data: dict[str, Any], kind: Type) -> None:
-    fact.segments = _whole(data, "segments", SEGMENTS_MAX) or 0
+def _other(fact: Fact, data: dict[str, Any], kind: Type) -> None:
+    """What a call, a session, a mail or recorded usage says of itself."""
+    fact.message, fact.template, fact.entry = None, False, False
+    fact.category = data.get("category") or ""
+    fact.direction = Direction.OUT if kind is Type.EMAIL_SENT else Direction.NONE
+    fact.meter = data.get("meter") or ""
     seconds = _whole(data, "seconds", SECONDS_MAX, up=True)
-    if kind is Type.CALL_ENDED and seconds is None:
-        raise Refused(
-            "missing_field", "seconds is missing: the answered seconds, 0 if none", "data.seconds"
-        )
+    if kind is Type.CALL_ENDED:
+        written = data.get("direction")
+        if written is None:
+            raise Refused("missing_field", 'direction is missing: "in" or "out"', "data.direction")
+        if written not in ("in", "out"):
+            _wrong("direction", 'is "in" or "out"')
+        fact.direction = Direction.IN if written == "in" else Direction.OUT
+        if seconds is None:
+            raise Refused(
+                "missing_field",
+                "seconds is missing: the answered seconds, 0 if none",
+                "data.seconds",
+            )
     fact.seconds = seconds or 0
     answered = data.get("answered")
     if answered is not None and not isinstance(answered, bool):
         _wrong("answered", "is true or false")
     fact.answered = fact.seconds > 0 if answered is None else answered
-    fact.quantity = MICRO
-    if kind is Type.EMAIL_SENT or kind is Type.USAGE_RECORDED:
-        written = data.get("quantity")
-        if written is None and kind is Type.USAGE_RECORDED:
+    quantity = data.get("quantity")
+    if kind is Type.USAGE_RECORDED:
+        if quantity is None:
             raise Refused("missing_field", "quantity is missing: a decimal from 0", "data.quantity")
-        if written is not None:
-            fact.quantity = _decimal(written)
-        if kind is Type.USAGE_RECORDED and not fact.meter:
+        if not fact.meter:
             raise Refused("missing_field", "meter is missing: what was used", "data.meter")
+    fact.quantity = MICRO if quantity is None else _decimal(quantity)
 
 
 def _whole(data: dict[str, Any], name: str, limit: int, *, up: bool = False) -> int | None:

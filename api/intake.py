@@ -14,9 +14,10 @@ import msgspec
 from api.auth import Principal
 from api.cloudevents import Item, Refusal, read_body, read_object
 from api.edge import to_fact
-from api.lanes import Lanes, Leg, Verdict
+from api.lanes import Lanes, Verdict
 from domain.facts import Fact, Status
 from domain.money import text
+from domain.state import Part
 from domain.terms import Terms
 from persistence import terms as stored_terms
 from persistence.catalogue import Catalogue
@@ -172,7 +173,11 @@ class Intake:
         if verdict.status is Status.REFUSED:
             return Result(fact.id, status, "invalid_field", verdict.refusal, "data")
         terms = self._lanes.directory[fact.tenant_id]
-        charges = [self._charge(terms, fact, leg) for leg in verdict.legs]
+        charges = [
+            self._charge(terms, fact, part, amount)
+            for part in verdict.parts
+            for amount in ([leg.taken for leg in part.legs] or [part.amount])
+        ]
         if verdict.status is Status.UNRATED:
             return Result(
                 fact.id,
@@ -184,13 +189,13 @@ class Intake:
             )
         return Result(fact.id, status, charges=charges)
 
-    def _charge(self, terms: Terms, fact: Fact, leg: Leg) -> Charge:
-        balance = terms.balances.get(leg.balance_id) if leg.balance_id else None
+    def _charge(self, terms: Terms, fact: Fact, part: Part, amount: int) -> Charge:
+        balance = terms.balances.get(part.balance_id)
         return Charge(
-            balance=None if balance is None else balance.key,
-            units=_text(leg.units),
-            amount=_text(leg.amount),
-            currency=None if balance is None else balance.currency,
-            category=fact.category or None,
-            rule=None if leg.rule_id is None else self._catalogue.rules.get(leg.rule_id),
+            None if balance is None else balance.key,
+            _text(part.units),
+            _text(amount),
+            None if balance is None else balance.currency,
+            fact.category or None,
+            self._catalogue.rules.get(part.rule_id),
         )

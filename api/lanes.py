@@ -48,20 +48,11 @@ class Busy(Exception):  # noqa: N818
     """More is waiting than this process takes: send it again a little later."""
 
 
-class Leg(NamedTuple):
-    """One line of the answer to a fact; ids, so that a lane formats nothing."""
-
-    balance_id: int | None
-    rule_id: int | None
-    units: int
-    amount: int
-
-
 class Verdict(NamedTuple):
-    """What became of one fact."""
+    """What became of one fact; a lane formats nothing."""
 
     status: Status
-    legs: tuple[Leg, ...]
+    parts: tuple[Part, ...] = ()
     refusal: str = ""
 
 
@@ -86,6 +77,10 @@ class Submission:
         if not self.done.done():
             self.done.set_exception(error)
             self.done.exception()  # the request may be gone: nobody must ask for it
+
+
+#: Tenant and key.
+FactName = tuple[int, bytes]
 
 
 class Waiting(NamedTuple):
@@ -245,7 +240,7 @@ class Lane:
                 return skipped + (await self._split(rest) if rest else [])
             log.exception("a fact cannot be stored", key=batch[0].fact.key.hex())
             reason = "it cannot be stored as it is; nothing of it was kept"
-            batch[0].submission.answer(batch[0].place, Verdict(Status.REFUSED, (), reason))
+            batch[0].submission.answer(batch[0].place, Verdict(Status.REFUSED, refusal=reason))
             return []
 
     async def _commit(self, batch: list[Waiting]) -> list[Waiting]:
@@ -268,31 +263,45 @@ class Lane:
             self._passed_over.pop(tenant, None)
         own = await self._terms(connection, heads)
 
-        first: dict[tuple[int, bytes], Waiting] = {}
+        first: dict[FactName, Waiting] = {}
+        again: list[Waiting] = []
         for waiting in batch:
-            first.setdefault((waiting.fact.tenant_id, waiting.fact.key), waiting)
+            fact = waiting.fact
+            if first.setdefault((fact.tenant_id, fact.key), waiting) is not waiting:
+                again.append(waiting)
         versions = {tenant: head["version"] + 1 for tenant, head in heads.items()}
         facts = [waiting.fact for waiting in first.values()]
         known = await load.keep_keys(connection, facts, versions)
-        fresh = [fact for fact in facts if (fact.tenant_id, fact.key) not in known]
+        if known:
+            again += [waiting for name, waiting in first.items() if name in known]
+            facts = [fact for fact in facts if (fact.tenant_id, fact.key) not in known]
         repeated = await load.keep_messages(
-            connection, [fact for fact in fresh if fact.claims_message]
+            connection, [fact for fact in facts if fact.claims_message]
         )
-        changed = await self._fold(connection, heads, own, fresh, repeated, now)
-        conflicts = [
-            waiting.fact
-            for waiting in batch
-            if waiting.fact.content != _content(waiting.fact, first, known)
-        ]
-        await record.conflicts(connection, conflicts, now)
+        changed = await self._fold(connection, heads, own, facts, repeated, now)
+        if again:
+            await record.conflicts(
+                connection,
+                [each.fact for each in again if each.fact.content != _content(each, first, known)],
+                now,
+            )
         if changed:
             await record.record(connection, changed, now)
-        verdicts = _fresh_verdicts(changed)
-        verdicts.update(await _known_verdicts(connection, known))
+        stored = await _stored(connection, known) if known else {}
         await connection.execute("commit")
         self._keep(changed)
-        for waiting in batch:
-            _answer(waiting, first, known, verdicts)
+        for changes in changed:
+            for outcome in changes.outcomes:
+                fact = outcome.fact
+                name = (fact.tenant_id, fact.key)
+                verdict = stored[name] = Verdict(outcome.status, outcome.parts)
+                first[name].submission.answer(first[name].place, verdict)
+        for waiting in again:
+            verdict = Verdict(Status.CONFLICT)
+            if waiting.fact.content == _content(waiting, first, known):
+                kept = stored[(waiting.fact.tenant_id, waiting.fact.key)]
+                verdict = Verdict(Status.DUPLICATE, kept.parts)
+            waiting.submission.answer(waiting.place, verdict)
         self._show.bump([(c.terms.tenant_id, c.state.version) for c in changed])
         return skipped
 
@@ -373,61 +382,24 @@ class Lane:
 
 
 def _content(
-    fact: Fact,
-    first: dict[tuple[int, bytes], Waiting],
-    known: dict[tuple[int, bytes], tuple[bytes, int]],
+    waiting: Waiting, first: dict[FactName, Waiting], known: dict[FactName, tuple[bytes, int]]
 ) -> bytes:
     """The content that holds for a fact's key: what was stored, else the first of the batch."""
-    key = (fact.tenant_id, fact.key)
-    return known[key][0] if key in known else first[key].fact.content
+    name = (waiting.fact.tenant_id, waiting.fact.key)
+    return known[name][0] if name in known else first[name].fact.content
 
 
-def _fresh_verdicts(changed: Iterable[Changes]) -> dict[tuple[int, bytes], Verdict]:
-    return {
-        (outcome.fact.tenant_id, outcome.fact.key): Verdict(
-            outcome.status, tuple(leg for part in outcome.parts for leg in _legs(part))
-        )
-        for changes in changed
-        for outcome in changes.outcomes
-    }
-
-
-def _legs(part: Part) -> Iterable[Leg]:
-    if not part.legs:
-        return (Leg(part.balance_id, part.rule_id, part.units, part.amount),)
-    return [Leg(part.balance_id, part.rule_id, part.units, leg.taken) for leg in part.legs]
-
-
-async def _known_verdicts(
-    connection: Connection, known: dict[tuple[int, bytes], tuple[bytes, int]]
-) -> dict[tuple[int, bytes], Verdict]:
-    """First outcomes of facts kept before, from what is stored."""
-    if not known:
-        return {}
-    found: dict[tuple[int, bytes], Verdict] = {}
+async def _stored(
+    connection: Connection, known: dict[FactName, tuple[bytes, int]]
+) -> dict[FactName, Verdict]:
+    """First outcomes of facts kept before; a leg is a part of its own here."""
+    found: dict[FactName, Verdict] = {}
     asked = [(tenant, at, key) for (tenant, key), (_, at) in known.items()]
     for row in await load.outcomes(connection, asked):
         name = (row["tenant_id"], row["key"])
-        before = found.get(name, Verdict(Status.DUPLICATE, ()))
+        parts = found[name].parts if name in found else ()
         if row["amount"] is not None:
-            leg = Leg(row["balance_id"], row["rule_id"], row["units"], row["amount"])
-            before = before._replace(legs=(*before.legs, leg))
-        found[name] = before
+            part = Part(row["balance_id"], row["rule_id"], row["units"], row["amount"], ())
+            parts = (*parts, part)
+        found[name] = Verdict(Status.DUPLICATE, parts)
     return found
-
-
-def _answer(
-    waiting: Waiting,
-    first: dict[tuple[int, bytes], Waiting],
-    known: dict[tuple[int, bytes], tuple[bytes, int]],
-    verdicts: dict[tuple[int, bytes], Verdict],
-) -> None:
-    fact = waiting.fact
-    key = (fact.tenant_id, fact.key)
-    if fact.content != _content(fact, first, known):
-        verdict = Verdict(Status.CONFLICT, ())
-    else:
-        verdict = verdicts[key]
-        if first[key] is not waiting:
-            verdict = verdict._replace(status=Status.DUPLICATE)
-    waiting.submission.answer(waiting.place, verdict)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import structlog
 
 
@@ -17,3 +19,20 @@ def configure() -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
+
+
+class Seldom:
+    """Lets through once a second what would otherwise be said for every request."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self) -> None:
+        self._next = 0.0
+
+    def due(self) -> bool:
+        """Whether to say it now."""
+        now = time.monotonic()
+        if now < self._next:
+            return False
+        self._next = now + 1.0
+        return True

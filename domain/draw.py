@@ -44,13 +44,16 @@ def take(lots: Iterable[Lot], at: int, amount: int) -> list[Leg]:
     """Draw up to `amount` from `lots`, given in order; what no lot held is not in the legs."""
     legs: list[Leg] = []
     for lot in lots:
-        if amount <= 0:
-            break
-        taken = min(have(lot, at), amount)
-        if taken:
-            _use(lot, at, taken)
+        held = lot.amount - lot.used - lot.moved
+        if held > 0 and lot.active(at):
+            taken = held if held < amount else amount
+            lot.used += taken
+            if taken == held:
+                lot.exhausted_at = max(lot.exhausted_at or at, at)
             legs.append(Leg(lot, taken))
             amount -= taken
+            if not amount:
+                break
     return legs
 
 
@@ -87,12 +90,6 @@ def lapse(lot: Lot, now: int) -> int:
     difference = lot.amount - lot.used - lot.moved - lot.lapsed
     lot.lapsed += difference
     return difference
-
-
-def _use(lot: Lot, at: int, amount: int) -> None:
-    lot.used += amount
-    if lot.amount == lot.used + lot.moved:
-        lot.exhausted_at = max(lot.exhausted_at or at, at)
 
 
 def _place(lot: Lot) -> tuple[int, bool, int, int, int]:

@@ -39,6 +39,7 @@ from domain.state import (
     State,
     Transfer,
 )
+from domain.tariffs import tariff
 from domain.terms import NumberTerms, Terms
 
 #: Priorities of lots in drawing order (BA-1): what ends soonest by nature goes first.
@@ -52,6 +53,9 @@ CREDITS = frozenset({LotSource.TOP_UP, LotSource.ADJUSTMENT})
 #: Stored causes of transfers and commits; a number never changes meaning.
 GRANT, USE, LAPSE, PAY_OFF, TOP_UP = 1, 2, 3, 4, 5
 FACTS, ACTION = 1, 2
+
+RECEIVED = Type.MESSAGE_RECEIVED
+NOTHING: tuple[Part, ...] = ()
 
 #: A lasting overdraft belongs to no month; 0 keeps it unique in its balance.
 NO_MONTH = 0
@@ -85,104 +89,113 @@ class Fold:
         self._used: dict[int, int] = {}
 
     def fact(self, fact: Fact, charged_at: int | None) -> None:
-        """Take one fact: meter, rate, draw, and note what came of it."""
+        """Take one fact: meter, rate, draw, and note what came of it.
+
+        `charged_at` is when another fact charged its message, None where none did.
+        """
         number = self.terms.numbers[fact.number_id]
-        status, flags, market = Status.ACCEPTED, Flag.NONE, ""
-        parts: tuple[Part, ...] = ()
-        usage: list[int] | None = None
+        kind = fact.type
+        status, market, parts = Status.ACCEPTED, "", NOTHING
         if charged_at is not None:
             flags = Flag.REPEATED | (Flag.LATE if fact.at < charged_at else Flag.NONE)
-        elif fact.type is Type.MESSAGE_RECEIVED:
-            flags, parts, usage = self._received(fact, number)
-        elif fact.type in REACHED:
-            status, flags, market, parts, usage = self._reached(fact, number)
-        elif fact.type is Type.MESSAGE_SENT:
-            status = self._sent(fact, number)
-        elif fact.type is not Type.MESSAGE_FAILED:
-            status, usage = self._other(fact)
-        if len(parts) > 1 or (parts and len(parts[0].legs) > 1):
+        elif kind is RECEIVED:
+            flags, parts = self._received(fact, number)
+        elif kind in REACHED:
+            market = self.terms.book.market(
+                number.channel_name, fact.address, number.zone.day(fact.at).date
+            )
+            flags, parts = self._reached(fact, number, market)
+            if not parts:
+                status = Status.UNRATED
+        else:
+            flags = Flag.NONE
+            if self._chargeable(fact, number):
+                status = Status.UNRATED
+        if parts and (len(parts) > 1 or len(parts[0].legs) > 1):
             flags |= Flag.FURTHER
         if flags & Flag.LATE:
             before = self.state.unsettled_from
             self.state.unsettled_from = fact.at if before is None else min(before, fact.at)
-        if usage is not None:
-            self._roll_up(fact, usage, parts)
         self.changes.outcomes.append(Outcome(fact, status, flags, market, parts))
 
-    def _received(self, fact: Fact, number: NumberTerms) -> tuple[int, tuple[Part, ...], list[int]]:
-        flags = Flag.NONE
-        parts: tuple[Part, ...] = ()
-        rule = self.terms.book.windows.get(number.channel.name.lower())
+    def _received(self, fact: Fact, number: NumberTerms) -> tuple[int, tuple[Part, ...]]:
+        """An inbound message: it moves the service window, and may be a visit."""
+        terms, at = self.terms, fact.at
         contact = self._touch(fact, fact.party)
+        rule = terms.book.windows.get(number.channel_name)
+        flags = Flag.NONE
         if rule is not None:
-            flags |= meter.receive(contact, fact.at, rule, entry=fact.entry)
-        flags |= self._late(fact, contact)
-        usage = [0] * len(USAGE)
-        usage[MESSAGES_IN] = 1
-        chain = self.terms.plan.visitors
-        if chain is not None:
-            row = contact if fact.address == fact.party else self._touch(fact, fact.address)
-            month = self._period(fact.at).label
-            rows = self.state.contacts[(fact.channel, fact.address)]
-            if meter.visit(rows, row, month):
-                rated = rate_visit(self.terms, chain, fact, number.zone.date(fact.at), self)
-                usage[VISITORS] = 1
-                flags |= Flag.VISITOR | self._book(fact, rated)
-                parts = rated.parts
-        return flags, parts, usage
+            flags = meter.receive(contact, at, rule, entry=fact.entry)
+        flags |= self._late(at, contact)
+        usage = self._usage(fact)
+        usage[MESSAGES_IN] += 1
+        usage[SEGMENTS] += fact.segments
+        chain = terms.plan.visitors
+        if chain is None:
+            return flags, NOTHING
+        row = contact if fact.address == fact.party else self._touch(fact, fact.address)
+        month = terms.zone.day(at).month
+        if not meter.visit(self.state.contacts[(fact.channel, fact.address)], row, month):
+            return flags, NOTHING
+        usage[VISITORS] += 1
+        date = number.zone.day(at).date
+        rated = rate_visit(terms, chain, number.channel_name, at, date, self)
+        return flags | Flag.VISITOR | self._book(at, rated, usage), rated.parts
 
     def _reached(
-        self, fact: Fact, number: NumberTerms
-    ) -> tuple[Status, int, str, tuple[Part, ...], list[int]]:
-        terms = self.terms
-        flags = Flag.NONE
-        channel = number.channel.name.lower()
+        self, fact: Fact, number: NumberTerms, market: str
+    ) -> tuple[int, tuple[Part, ...]]:
+        """A message that reached its contact: it may open a conversation, and is charged."""
+        terms, at = self.terms, fact.at
         contact = self._touch(fact, fact.party)
-        rule = terms.book.windows.get(channel)
+        rule = terms.book.windows.get(number.channel_name)
+        flags = Flag.NONE
         if rule is not None and fact.group is None:
-            flags |= meter.reach(contact, fact.at, rule)
-        market = terms.book.market(channel, fact.address, number.zone.date(fact.at))
-        rated = rate_message(terms, number, fact, contact, flags, market, self)
-        flags |= self._late(fact, contact) | self._book(fact, rated)
-        if rated.flags & Flag.CONVERSATION_PAID and contact.conversation_opened_at == fact.at:
-            contact.conversation_paid = True
-        usage = [0] * len(USAGE)
-        usage[MESSAGES_OUT] = 1
+            flags = meter.reach(contact, at, rule)
+        usage = self._usage(fact)
+        usage[MESSAGES_OUT] += 1
+        usage[SEGMENTS] += fact.segments
         if flags & Flag.CONVERSATION_OPENED:
-            usage[CONVERSATIONS] = 1
-        if rated.parts and not any(part.amount for part in rated.parts):
-            covered = contact.in_conversation(fact.at) and contact.conversation_paid
-            usage[MESSAGES_FREE] = 0 if covered else 1
-        status = Status.ACCEPTED if rated.parts else Status.UNRATED
-        return status, flags, market, rated.parts, usage
+            usage[CONVERSATIONS] += 1
+        rated = rate_message(terms, number, fact, contact, flags, market, self)
+        if rated.flags & Flag.CONVERSATION_PAID and contact.conversation_opened_at == at:
+            contact.conversation_paid = True
+        elif (
+            rated.parts
+            and not rated.parts[0].amount
+            and not (contact.conversation_paid and contact.in_conversation(at))
+        ):
+            usage[MESSAGES_FREE] += 1
+        return flags | self._late(at, contact) | self._book(at, rated, usage), rated.parts
 
-    def _sent(self, fact: Fact, number: NumberTerms) -> Status:
-        """A message on its way is charged only where its row says so; no such row is rated yet."""
-        channel = number.channel.name.lower()
-        date = number.zone.date(fact.at)
-        market = self.terms.book.market(channel, fact.address, date)
-        row = self.terms.book.row(Basis.PER_MESSAGE, channel, fact.category, "out", market, date)
-        charged = row is not None and row.charged_on == "sent"
-        return Status.UNRATED if charged else Status.ACCEPTED
+    def _chargeable(self, fact: Fact, number: NumberTerms) -> bool:
+        """Whether the fact costs something by its kind, so that it is unrated without a row (EV-7).
 
-    def _other(self, fact: Fact) -> tuple[Status, list[int]]:
-        """Calls, sessions, mails and recorded usage: counted, and unrated without a row (EV-7)."""
-        usage = [0] * len(USAGE)
-        chargeable = True
-        if fact.type is Type.CALL_ENDED:
-            chargeable = fact.answered and (
-                fact.direction is Direction.OUT or self._has_inbound_row(fact)
+        Calls, sessions, mails and recorded usage are counted here, whatever they cost.
+        """
+        kind = fact.type
+        if kind is Type.MESSAGE_FAILED:
+            return False
+        day = number.zone.day(fact.at)
+        book = self.terms.book
+        if kind is Type.MESSAGE_SENT:
+            channel = number.channel_name
+            market = book.market(channel, fact.address, day.date)
+            found = tariff(self.terms, channel, fact.category, market, day.date)
+            return found is not None and found.charged_on == "sent"
+        usage = self._usage(fact)
+        if kind is Type.CALL_ENDED:
+            usage[SECONDS] += fact.seconds if fact.answered else 0
+            return fact.answered and (
+                fact.direction is Direction.OUT
+                or any(book.prices(basis, number.channel_name, "*", "in") for basis in Basis)
             )
-            usage[SECONDS] = fact.seconds if fact.answered else 0
-        elif fact.type is Type.SESSION_ENDED:
-            usage[SESSIONS], usage[SECONDS] = 1, fact.seconds
-        elif fact.type is Type.EMAIL_SENT:
-            usage[EMAILS] = fact.quantity // draw.UNIT
-        return (Status.UNRATED if chargeable else Status.ACCEPTED), usage
-
-    def _has_inbound_row(self, fact: Fact) -> bool:
-        channel = fact.channel.name.lower()
-        return any(row.channel == channel and row.direction == "in" for row in self.terms.book.rows)
+        if kind is Type.SESSION_ENDED:
+            usage[SESSIONS] += 1
+            usage[SECONDS] += fact.seconds
+        elif kind is Type.EMAIL_SENT:
+            usage[EMAILS] += fact.quantity // draw.UNIT
+        return True
 
     def _touch(self, fact: Fact, party: str) -> Contact:
         contact = self.state.contact(fact.channel, party, fact.number_id)
@@ -191,37 +204,36 @@ class Fold:
             self.changes.contacts.append(contact)
         return contact
 
-    def _late(self, fact: Fact, contact: Contact) -> int:
+    def _late(self, at: int, contact: Contact) -> int:
         """LATE where a later fact already moved what this one shares (EV-9)."""
-        if fact.at < contact.last_at:
+        if at < contact.last_at:
             return Flag.LATE
-        contact.last_at = fact.at
+        contact.last_at = at
         return Flag.NONE
 
-    def _book(self, fact: Fact, rated: Rated) -> int:
-        """Note the legs of a fact's charges; gives the flags they add."""
-        day = self.terms.zone.day_start(fact.at)
+    def _book(self, at: int, rated: Rated, usage: list[int]) -> int:
+        """Note what lots paid, and roll it up; gives the flags that adds."""
+        changes = self.changes
         for part in rated.parts:
-            for lot, taken in part.legs:
-                self._note_use(lot, day, taken)
-        return rated.flags | (Flag.LATE if rated.at_boundary else Flag.NONE)
-
-    def _note_use(self, lot: Lot, day: int, taken: int) -> None:
-        lot_id = lot.lot_id
-        self.changes.lots[lot_id] = lot
-        self._used[lot_id] = self._used.get(lot_id, 0) + taken
-        entry = self.changes.lot_days.get((lot_id, day))
-        if entry is None:
-            self.changes.lot_days[(lot_id, day)] = [taken, 0]
-        else:
-            entry[0] += taken
-
-    def _roll_up(self, fact: Fact, usage: list[int], parts: tuple[Part, ...]) -> None:
-        usage[SEGMENTS] += fact.segments
-        for part in parts:
-            usage[UNITS] += part.units if part.amount else 0
-            if part.legs and self._is_money(part.balance_id):
+            if not part.legs:
+                continue
+            usage[UNITS] += part.units
+            if self._is_money(part.balance_id):
                 usage[COST] += part.amount
+            day = self.terms.zone.day(at).start
+            for lot, taken in part.legs:
+                lot_id = lot.lot_id
+                changes.lots[lot_id] = lot
+                self._used[lot_id] = self._used.get(lot_id, 0) + taken
+                entry = changes.lot_days.get((lot_id, day))
+                if entry is None:
+                    changes.lot_days[(lot_id, day)] = [taken, 0]
+                else:
+                    entry[0] += taken
+        return rated.flags | Flag.LATE if rated.at_boundary else rated.flags
+
+    def _usage(self, fact: Fact) -> list[int]:
+        """The rollup a fact adds to: its local hour and dimensions."""
         dimensions: Dimensions = (
             fact.number_id, fact.direction, fact.country, fact.category, fact.agent,
             fact.broadcast,
@@ -229,11 +241,8 @@ class Fold:
         key = (self.terms.zone.hour_start(fact.at), dimensions)
         known = self.changes.usage.get(key)
         if known is None:
-            self.changes.usage[key] = usage
-        else:
-            for place, value in enumerate(usage):
-                if value:
-                    known[place] += value
+            known = self.changes.usage[key] = [0] * len(USAGE)
+        return known
 
     def _is_money(self, balance_id: int) -> bool:
         return self.terms.balances[balance_id].kind == "money"
@@ -250,18 +259,22 @@ class Fold:
 
     def lots(self, balance_id: int, at: int) -> list[Lot]:
         """The balance's lots in drawing order, the allowance of `at`'s period granted (TZ-7)."""
-        known = self.state.lots.setdefault(balance_id, [])
+        known = self.state.lots.get(balance_id)
+        if known is None:
+            known = self.state.lots[balance_id] = []
         allowance = self.terms.balances[balance_id].allowance
-        if allowance:
-            span = self._period(at)
-            for lot in known:
-                if lot.month == span.label and lot.source is LotSource.ALLOWANCE:
-                    return known
-            lot = self.new_lot(
-                balance_id, LotSource.ALLOWANCE, allowance, span.start, span.end,
-                month=span.label, priority=ALLOWANCE_PRIORITY,
-            )  # fmt: skip
-            self.move(balance_id, "allowance", lot.lot_id, allowance, GRANT)
+        if not allowance:
+            return known
+        month = self.terms.zone.day(at).month
+        for lot in known:
+            if lot.month == month and lot.source is LotSource.ALLOWANCE:
+                return known
+        span = self._period(at)
+        lot = self.new_lot(
+            balance_id, LotSource.ALLOWANCE, allowance, span.start, span.end,
+            month=span.label, priority=ALLOWANCE_PRIORITY,
+        )  # fmt: skip
+        self.move(balance_id, "allowance", lot.lot_id, allowance, GRANT)
         return self.state.lots[balance_id]
 
     def overdraft(self, balance_id: int, at: int) -> Lot:

@@ -102,20 +102,32 @@ class _Stretch:
     reached: int  #: the last local date before `since`
 
 
+@dataclass(frozen=True, slots=True)
+class Day:
+    """One local day of a zone, `[start, end)`."""
+
+    start: int
+    end: int
+    date: int  #: local date
+    month: int  #: label of its month
+
+
 class Zone:
     """A time zone: what its clocks and calendars show, and when its hours, days and months start.
 
     Compared by identity: `zone` gives one Zone a name.
     """
 
-    __slots__ = ("_first", "_info", "_last", "_stretches", "name")
+    __slots__ = ("_days", "_first", "_info", "_last", "_last_day", "_stretches", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self._info = ZoneInfo(name)
         self._stretches = lru_cache(maxsize=256)(self._find_stretches)
         self._first = lru_cache(maxsize=4096)(self._find_first)
+        self._days = lru_cache(maxsize=1024)(self._find_day)
         self._last = self._stretches(0)[0]
+        self._last_day = self._days(0)
 
     def __repr__(self) -> str:
         return f"Zone({self.name!r})"
@@ -129,6 +141,14 @@ class Zone:
         stretch = self._stretch(us)
         shown = (us + stretch.offset) // DAY
         return shown if shown > stretch.reached else stretch.reached
+
+    def day(self, us: int) -> Day:
+        """The local day: its bounds, date and month at the price of two comparisons."""
+        last = self._last_day
+        if last.start <= us < last.end:
+            return last
+        found = self._last_day = self._days(self.date(us))
+        return found
 
     def month(self, us: int) -> int:
         """The label of the local month."""
@@ -205,6 +225,9 @@ class Zone:
             return None
         span = range(start, end + 1)
         return span[bisect_left(span, True, key=lambda us: self._look_up(us) != before)]
+
+    def _find_day(self, date: int) -> Day:
+        return Day(self._first(date), self._first(date + 1), date, _month_of(date))
 
     def _find_first(self, date: int) -> int:
         """The first instant whose local date is not before this one; dates never go back."""

@@ -5,7 +5,7 @@ Owns no figure. Surrogate numbers of balances and rules stand here because every
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from domain.books import Book
 from domain.facts import Channel
@@ -19,6 +19,7 @@ class NumberTerms:
 
     number_id: int
     channel: Channel
+    channel_name: str  #: as books and plans write it
     address: str  #: normalised
     zone: Zone  #: prices and free counts switch at its midnight (TZ-5)
 
@@ -38,6 +39,12 @@ class Terms:
     settings: int  #: the head's count of changes of these terms
     numbers: dict[int, NumberTerms]
     addresses: dict[tuple[Channel, str], NumberTerms]
+    spellings: dict[tuple[str | None, str], NumberTerms] = field(
+        default_factory=dict, compare=False, repr=False
+    )  #: numbers as events were seen to write them, with and without their channel
     balance_ids: dict[str, int]
     balances: dict[int, BalancePlan]
     rule_ids: dict[str, int]
+    tariffs: dict[tuple[str, str, str, int], object] = field(
+        default_factory=dict, compare=False, repr=False
+    )  #: what `rate` worked out before

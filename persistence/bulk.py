@@ -16,20 +16,23 @@ Row = tuple[Any, ...]
 #: Between texts, and for a text that is empty: no checked text has control characters, and
 #: canonical JSON escapes them.
 SEPARATOR, EMPTY = "\x1e", "\x1d"
+TEXTS = frozenset({"text", "text?", "blank"})
 
 
 class Columns:
     """Named and typed columns of rows to send: `"tenant_id bigint, id text, market text?"`.
 
-    Types are bigint, integer, smallint, boolean, bytea, text (never null) and `text?` (empty is
-    null). Arrays of integers travel as `bigint[]` or `integer[]`, each a literal such as `{1,2}`.
+    Types are bigint, integer, smallint, boolean, bytea, text (never empty), `blank` (a text that
+    may be empty) and `text?` (empty is null). Arrays of integers travel as `bigint[]` or
+    `integer[]`, each a literal such as `{1,2}`.
     """
 
-    __slots__ = ("_types", "names", "source")
+    __slots__ = ("_types", "count", "names", "source")
 
     def __init__(self, written: str, *, first: int = 1) -> None:
         pairs = [column.split() for column in written.split(",")]
         self._types = [kind for _, kind in pairs]
+        self.count = len(pairs)
         #: As after `insert into`.
         self.names = ", ".join(name for name, _ in pairs)
         arrays = ", ".join(_array(kind, n) for n, kind in enumerate(self._types, first))
@@ -39,7 +42,7 @@ class Columns:
 
     def parameters(self, rows: Sequence[Row]) -> list[str]:
         """The rows as parameters, in the order of the columns."""
-        columns = zip(*rows, strict=True)
+        columns = zip(*rows, strict=True) if rows else [()] * self.count
         return [_joined(kind, column) for kind, column in zip(self._types, columns, strict=True)]
 
 
@@ -54,24 +57,26 @@ def literal(values: Iterable[int]) -> str:
 
 
 def _array(kind: str, n: int) -> str:
-    if kind.startswith("text") or kind.endswith("[]"):
+    if kind in TEXTS or kind.endswith("[]"):
         return f"string_to_array(${n}::text, E'\\x1e', E'\\x1d')"
     return f"${n}::text::{kind}[]"
 
 
 def _value(name: str, kind: str) -> str:
-    if kind == "text":
+    if kind == "blank":
+        # Not for columns that are looked up: the planner takes coalesce for a leak and, under
+        # row-level security, keeps it out of the index.
         return f"coalesce({name}, '') as {name}"
     return f"{name}::{kind} as {name}" if kind.endswith("[]") else name
 
 
 def _joined(kind: str, column: tuple[Any, ...]) -> str:
-    if kind.startswith("text"):
+    if kind in TEXTS:
         return SEPARATOR.join([value or EMPTY for value in column])
     if kind.endswith("[]"):
         return SEPARATOR.join(column)
     if kind == "bytea":
-        return '{"\\\\x' + '","\\\\x'.join([value.hex() for value in column]) + '"}'
+        return "{" + ",".join([f'"\\\\x{value.hex()}"' for value in column]) + "}"
     if None in column:
         return "{" + ",".join(["NULL" if v is None else str(v) for v in column]) + "}"
     return "{" + ",".join(map(str, column)) + "}"

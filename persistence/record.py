@@ -25,27 +25,54 @@ _USAGE_COLUMNS = ", ".join(f"{name} bigint" for name in USAGE)
 _USAGE_ADDED = ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in USAGE)
 
 
+class Table:
+    """A table that record writes: how its rows travel, and what a conflict does."""
+
+    def __init__(self, name: str, written: str, conflict: str = "", *, alias: str = "") -> None:
+        self.name = name
+        self.written = written
+        self.conflict = conflict
+        self.alias = alias
+
+
 class Write:
-    """One statement that writes many rows of one table."""
+    """One statement that writes many rows of some tables; a table without rows costs little."""
 
-    def __init__(self, table: str, written: str, conflict: str = "", *, alias: str = "") -> None:
-        self._columns = Columns(written)
-        self.statement = insert(table, self._columns, conflict, alias=alias)
+    def __init__(self, *tables: Table, last: str = "", last_columns: str = "") -> None:
+        self._columns: list[Columns] = []
+        parts: list[str] = []
+        first = 1
+        for table in tables:
+            columns = Columns(table.written, first=first)
+            first += columns.count
+            self._columns.append(columns)
+            parts.append(insert(table.name, columns, table.conflict, alias=table.alias))
+        if last:
+            self._columns.append(Columns(last_columns, first=first))
+            parts.append(last.format(rows=self._columns[-1].source))
+        *before, final = parts
+        with_ = ", ".join(f"w{n} as ({part})" for n, part in enumerate(before))
+        self.statement = f"with {with_} {final}" if with_ else final
 
-    async def __call__(self, connection: Connection, rows: Sequence[Row]) -> None:
-        if rows:
-            await connection.execute(self.statement, *self._columns.parameters(rows))
+    async def __call__(self, connection: Connection, *rows: Sequence[Row]) -> None:
+        if any(rows):
+            parameters = [
+                parameter
+                for columns, own in zip(self._columns, rows, strict=True)
+                for parameter in columns.parameters(own)
+            ]
+            await connection.execute(self.statement, *parameters)
 
 
-write_facts = Write(
+FACTS = Table(
     "facts",
     "tenant_id bigint, at bigint, key bytea, version bigint, arrived_at bigint, number_id bigint,"
     " units bigint, amount bigint, type smallint, status smallint, balance_id smallint,"
-    " flags integer, rule_id integer, lot_id integer, source text, id text, party text,"
+    " flags integer, rule_id integer, lot_id integer, source text, id text, party blank,"
     " category text?, market text?, country text?, data text",
 )
 
-write_charges = Write(
+CHARGES = Table(
     "charges",
     "tenant_id bigint, at bigint, key bytea, part smallint, revision integer, reversal boolean,"
     " version bigint, booked_at bigint, balance_id smallint, rule_id integer, units bigint,"
@@ -58,7 +85,7 @@ _CONTACT = (
     "visited",
 )  # fmt: skip
 
-write_contacts = Write(
+CONTACTS = Table(
     "contacts",
     "tenant_id bigint, channel smallint, party text, number_id bigint, last_at bigint,"
     " service_opened_at bigint, service_ends_at bigint, conversation_opened_at bigint,"
@@ -68,7 +95,7 @@ write_contacts = Write(
     + ", ".join(f"{name} = excluded.{name}" for name in _CONTACT),
 )
 
-write_lots = Write(
+LOTS = Table(
     "lots",
     "tenant_id bigint, lot_id integer, balance_id smallint, source smallint, priority smallint,"
     " month integer, amount bigint, used bigint, moved bigint, lapsed bigint, starts_at bigint,"
@@ -78,7 +105,7 @@ write_lots = Write(
     " exhausted_at = excluded.exhausted_at",
 )
 
-write_lot_days = Write(
+LOT_DAYS = Table(
     "lot_days",
     "tenant_id bigint, lot_id integer, day bigint, used bigint, moved bigint",
     "on conflict (tenant_id, lot_id, day) do update set"
@@ -86,55 +113,50 @@ write_lot_days = Write(
     alias="as days",
 )
 
-write_counters = Write(
+COUNTERS = Table(
     "counters",
     "tenant_id bigint, name text, number_id bigint, month integer, value bigint, reached_at bigint",
     "on conflict (tenant_id, name, number_id, month) do update set"
     " value = excluded.value, reached_at = excluded.reached_at",
 )
 
-write_transfers = Write(
+TRANSFERS = Table(
     "transfers",
     "tenant_id bigint, version bigint, line integer, at bigint, balance_id smallint, debit text,"
     " credit text, amount bigint, cause smallint",
 )
 
-write_periods = Write(
+PERIODS = Table(
     "periods",
     "tenant_id bigint, month integer, starts_at bigint, ends_at bigint",
     "on conflict do nothing",
 )
 
 
-def _usage(table: str) -> Write:
-    return Write(
+def _usage(table: str) -> Table:
+    return Table(
         table,
-        "tenant_id bigint, bucket bigint, number_id bigint, direction smallint, country text,"
-        f" category text, agent text, broadcast text, {_USAGE_COLUMNS}",
+        "tenant_id bigint, bucket bigint, number_id bigint, direction smallint, country blank,"
+        f" category blank, agent blank, broadcast blank, {_USAGE_COLUMNS}",
         "on conflict (tenant_id, bucket, number_id, direction, country, category, agent, broadcast)"
         f" do update set {_USAGE_ADDED}",
         alias="as usage",
     )
 
 
-write_usage_hour = _usage("usage_hour")
-write_usage_day = _usage("usage_day")
+USAGE_HOUR = _usage("usage_hour")
+USAGE_DAY = _usage("usage_day")
 
-write_conflicts = Write(
+CONFLICTS = Table(
     "conflicts",
     "tenant_id bigint, key bytea, content bytea, at bigint, arrived_at bigint, source text,"
     " id text, data text",
     "on conflict do nothing",
 )
 
-_HEADS = Columns(
-    "tenant_id bigint, version bigint, digest bytea, at bigint, cause smallint, facts integer,"
-    " last_lot integer, next_due bigint, unsettled_from bigint"
-)
-
-#: The new heads of tenants and the commits that made them, in one statement.
-HEADS = f"""
-with r as ({_HEADS.source}),
+#: The new heads of tenants and the commits that made them.
+HEADS = """
+, r as ({rows}),
 head as (
     update tenant_head h set version = r.version, digest = r.digest, last_lot = r.last_lot,
         next_due = r.next_due, unsettled_from = r.unsettled_from
@@ -142,6 +164,20 @@ head as (
 )
 insert into commits (tenant_id, version, digest, at, cause, facts)
 select tenant_id, version, digest, at, cause, facts from r"""
+HEADS_COLUMNS = (
+    "tenant_id bigint, version bigint, digest bytea, at bigint, cause smallint, facts integer,"
+    " last_lot integer, next_due bigint, unsettled_from bigint"
+)
+
+# What every commit writes goes in one statement: ten round trips cost more than its rows.
+write_commit = Write(
+    FACTS, CONTACTS, LOTS, LOT_DAYS, TRANSFERS, USAGE_HOUR, USAGE_DAY,
+    last=HEADS, last_columns=HEADS_COLUMNS,
+)  # fmt: skip
+write_charges = Write(CHARGES)
+write_counters = Write(COUNTERS)
+write_periods = Write(PERIODS)
+write_conflicts = Write(CONFLICTS)
 
 
 async def record(connection: Connection, batch: Sequence[Changes], now: int) -> None:
@@ -181,29 +217,28 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         for tenant, changes in _by_tenant(batch)
         for (bucket, dimensions), values in changes.usage.items()
     ]
-    await write_facts(connection, facts)
-    await write_charges(connection, further)
-    await write_contacts(connection, _contacts(batch))
-    await write_lots(connection, _lots(batch))
-    await write_lot_days(connection, [
+    lot_days = [
         (tenant, lot_id, day, *values)
         for tenant, changes in _by_tenant(batch)
         for (lot_id, day), values in changes.lot_days.items()
-    ])  # fmt: skip
-    await write_counters(connection, [
+    ]
+    counters = [
         (tenant, c.name, c.number_id, c.month, c.value, c.reached_at)
         for tenant, changes in _by_tenant(batch)
         for c in changes.counters.values()
-    ])  # fmt: skip
-    await write_transfers(connection, transfers)
-    await write_periods(connection, [
+    ]
+    periods = [
         (tenant, period.label, period.start, period.end)
         for tenant, changes in _by_tenant(batch)
         for period in changes.periods.values()
-    ])  # fmt: skip
-    await write_usage_hour(connection, hours)
-    await write_usage_day(connection, _days(batch))
-    await connection.execute(HEADS, *_HEADS.parameters(heads))
+    ]
+    await write_periods(connection, periods)
+    await write_counters(connection, counters)
+    await write_charges(connection, further)
+    await write_commit(
+        connection, facts, _contacts(batch), _lots(batch), lot_days, transfers, hours,
+        _days(batch), heads,
+    )  # fmt: skip
 
 
 async def conflicts(connection: Connection, facts: Iterable[Fact], now: int) -> None:

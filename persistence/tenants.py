@@ -121,6 +121,11 @@ async def create_number(
     """Register a number; one that stands on the channel already raises `NUMBER_TAKEN`."""
     async with door.tenant_tx(tenant_id) as conn:
         number_id = await conn.fetchval(NEW_NUMBER_SQL, tenant_id, channel, address, timezone, now)
+        if number_id is not None:
+            # Every lane that knows the tenant's terms reads them again.
+            await conn.execute(
+                "update tenant_head set settings = settings + 1 where tenant_id = $1", tenant_id
+            )
     if number_id is None:
         raise Problem(
             "NUMBER_TAKEN",

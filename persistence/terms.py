@@ -75,5 +75,9 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
 def _number(values: list[Any]) -> NumberTerms:
     number_id, channel, address, timezone = values
     return NumberTerms(
-        number_id=number_id, channel=Channel(channel), address=address, zone=zone(timezone)
+        number_id=number_id,
+        channel=Channel(channel),
+        channel_name=Channel(channel).name.lower(),
+        address=address,
+        zone=zone(timezone),
     )

@@ -42,7 +42,7 @@ LAST_INSTANTS = [
 ]
 TERMS = {"plain": PLAIN, "mixed": MIXED}
 PLANS = {"plain": "omnichannel-idr", "mixed": "college-small"}
-CLIENTS = 4
+CLIENTS = 8
 READERS = 8
 #: The row of the price book that a leg names.
 ROWS = {"visitor": "visitor", "conversation": "conversation", "covered": "conversation"}
@@ -94,15 +94,16 @@ async def test_in_the_files_order_by_thousands(served: ServedFactory, form: Form
         answers = await post_all(client, events, 1_000)
         check_answers(answers, form, len(events))
         await check_figures(client, form, sorted(expected(form)))
-        await check_charges(client, form, sorted(expected(form)))
+        # The answers have shown every charge; a quarter of the tenants' lists are read as well.
+        await check_charges(client, form, sorted(expected(form))[::4])
 
 
 @pytest.mark.parametrize(
     ("batch", "tenants"),
     [
         pytest.param(1_000, 100, id="batches-of-1000-all-tenants"),
-        pytest.param(7, 100, id="batches-of-7-all-tenants"),
-        pytest.param(1, 12, id="single-facts-12-tenants"),
+        pytest.param(7, 24, id="batches-of-7-24-tenants"),
+        pytest.param(1, 5, id="single-facts-5-tenants"),
     ],
 )
 async def test_shuffled_across_tenants_from_several_clients(

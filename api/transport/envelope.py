@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.errors import MASKED, fault_of, problem, problem_of
+from api.logs import Seldom
 from api.metrics import Metrics
 
 #: An id a client may give its request; any other is replaced.
@@ -26,6 +27,7 @@ class Envelope:
         self.app = app
         self.metrics = metrics
         self.routes = routes
+        self._away = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -51,14 +53,14 @@ class Envelope:
         try:
             await self.app(scope, receive, send_with_id)
         except ClientDisconnect:
-            status = status or 499  # nobody is there to read an answer
+            pass  # nobody is there to read an answer
         except Exception as error:
             fault = fault_of(error)
             if fault is None:
                 self.metrics.failures.labels("http").inc()
                 log.error("request failed", request_id=request_id, exc_info=error)
-            elif fault.status == 503:
-                log.warning("database is away", request_id=request_id, why=str(error))
+            elif fault.status == 503 and self._away.due():
+                log.warning("not available", request_id=request_id, why=str(error))
             if status == 0:
                 answer = (
                     problem(500, "INTERNAL_SERVER_ERROR", MASKED, request_id)
@@ -67,6 +69,8 @@ class Envelope:
                 )
                 await answer(scope, receive, send_with_id)
         finally:
+            # Who hung up before an answer began is counted as nginx does.
+            status = status or 499
             route = scope["path"] if scope["path"] in self.routes else "other"
             self.metrics.requests.labels(route, str(status)).inc()
             self.metrics.seconds.labels(route).observe(time.perf_counter() - started)

@@ -26,6 +26,7 @@ from strawberry.types.graphql import OperationType
 from api.context import Context
 from api.core import Core
 from api.errors import MASKED, Fault, fault_of, problem_of
+from api.logs import Seldom
 from api.transport.body import Params, from_body, from_url, read_body
 from domain.problems import Problem
 
@@ -52,6 +53,7 @@ class View(GraphQL[Context, None]):
             max_subscriptions_per_connection=20,
         )
         self.core = core
+        self._away = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -83,11 +85,24 @@ class View(GraphQL[Context, None]):
                 request_id=request_id,
             )
             result = await self.run_operation(params, context, request.method)
+            self.tell(result, request_id)
         except Fault as fault:
             if fault.code in ("UNAUTHENTICATED", "SERVICE_UNAVAILABLE"):
                 return problem_of(fault, request_id)
             return refusal(fault, request_id, media_type)
         return answer(result, request_id, media_type)
+
+    def tell(self, result: ExecutionResult, request_id: str) -> None:
+        """Log why fields failed that clients are not told of: once each, or seldom."""
+        for error in result.errors or ():
+            original = error.original_error
+            if original is None or isinstance(original, Problem | Fault | GraphQLError):
+                continue
+            if fault_of(original) is None:
+                self.core.metrics.failures.labels("graphql").inc()
+                log.error("field failed", request_id=request_id, path=error.path, exc_info=original)
+            elif self._away.due():
+                log.warning("not available", request_id=request_id, why=repr(original))
 
     async def run_operation(self, params: Params, context: Context, method: str) -> ExecutionResult:
         try:
@@ -181,7 +196,6 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
     elif original is None or isinstance(original, GraphQLError):
         extensions.setdefault("code", "BAD_USER_INPUT")
     else:
-        log.error("field failed", request_id=request_id, path=error.path, exc_info=original)
         shown["message"] = MASKED
         extensions = {"code": "INTERNAL_SERVER_ERROR"}
     shown["extensions"] = extensions | {"requestId": request_id}

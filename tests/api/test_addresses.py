@@ -37,7 +37,7 @@ REFUSED = [
     ("+62 811 1000 0001 0000", "here are 15"),
     ("+1 555 0100", "10 digits"),
     ("+62 0811 1000 0001", "dialled at home"),
-    ("9" * 1_000_000, "not a possible number"),
+    ("62" + "9" * 1_000_000, "not a possible number"),
 ]
 
 
@@ -91,7 +91,7 @@ def test_senders_on_sms_may_be_short_or_named() -> None:
     assert normalise_number(Channel.SMS, "ACME Bank") == "ACME Bank"
     assert normalise_number(Channel.SMS, "+62 811 1000 0001") == "6281110000001"
     for text in ("12", "a name that is long", "0811 1000 0001"):
-        with pytest.raises(ValueError, match="number|country"):
+        with pytest.raises(ValueError, match=r"number|country"):
             normalise_number(Channel.SMS, text)
 
 

@@ -157,6 +157,21 @@ async def test_numbers_are_kept_in_one_spelling(ask: Ask, tenants: list[str]) ->
     assert await errors_of(ask, NUMBER_CREATE, "numberCreate", given) == []
 
 
+async def test_a_new_number_is_a_change_of_settings(
+    ask: Ask, tenants: list[str], owner_url: str
+) -> None:
+    """Whoever holds the tenant's terms is told that they are old; a refused one tells nobody."""
+    given = {"tenant": "one", "channel": "whatsapp", "address": "6281110000001"}
+    for _ in range(2):
+        await errors_of(ask, NUMBER_CREATE, "numberCreate", given)
+    conn = await asyncpg.connect(owner_url)
+    try:
+        heads = await conn.fetch("select settings from tenant_head order by tenant_id")
+    finally:
+        await conn.close()
+    assert [head["settings"] for head in heads] == [2, 1]
+
+
 async def test_bad_numbers_are_refused(ask: Ask, tenants: list[str], owner_url: str) -> None:
     for change, code, field in NUMBERS_REFUSED:
         given = {"tenant": "one", "channel": "whatsapp", "address": "+6281110000001", **change}

@@ -27,6 +27,12 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(SAMPLES, tmp_path / "samples"))
 
 
+def change(folder: Path, before: str, after: str) -> None:
+    """Change the first file that says `before`."""
+    path = next(p for p in sorted(folder.glob("*.toml")) if before in p.read_text("utf-8"))
+    path.write_text(path.read_text("utf-8").replace(before, after), "utf-8")
+
+
 async def test_the_samples_are_there_after_migrating(app_url: str) -> None:
     conn = await asyncpg.connect(app_url)
     try:
@@ -46,10 +52,8 @@ async def test_loading_twice_changes_nothing(owner: Connection) -> None:
 
 
 async def test_a_changed_book_is_the_next_version(owner: Connection, folder: Path) -> None:
-    path = next(p for p in folder.glob("*.toml") if "586.33" in p.read_text("utf-8"))
-    text = path.read_text("utf-8")
     before = await Catalogue.load(owner)
-    path.write_text(text.replace("586.33", "600.01"), "utf-8")
+    change(folder, "586.33", "600.01")
     news = await load_samples(owner, folder=folder, now=1)
     assert [line.rpartition(" ")[2] for line in news] == ["2"]
     book = news[0].split()[1]
@@ -64,10 +68,8 @@ async def test_a_changed_book_is_the_next_version(owner: Connection, folder: Pat
 async def test_a_bad_file_publishes_nothing(owner: Connection, folder: Path) -> None:
     counted = "select (select count(*) from books) + (select count(*) from plans)"
     before = await owner.fetchval(counted)
-    good = next(p for p in folder.glob("*.toml") if "586.33" in p.read_text("utf-8"))
-    good.write_text(good.read_text("utf-8").replace("586.33", "1"), "utf-8")
-    bad = next(p for p in folder.glob("*.toml") if "[[balances]]" in p.read_text("utf-8"))
-    bad.write_text(bad.read_text("utf-8").replace("[[balances]]", "[[balance]]"), "utf-8")
+    change(folder, "586.33", "1")
+    change(folder, "[[balances]]", "[[balance]]")
     with pytest.raises(DocumentError):
         await load_samples(owner, folder=folder)
     assert await owner.fetchval(counted) == before

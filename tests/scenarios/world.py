@@ -15,6 +15,7 @@ from typing import Any, Self
 import asyncpg
 from redis.asyncio import Redis
 
+from api.addresses import normalise_number
 from api.auth import ALL_SCOPES, Principal
 from api.intake import Intake
 from api.lanes import Lanes
@@ -141,7 +142,7 @@ class World:
             self.door,
             owner.tenant_id,
             channel=CHANNELS[channel],
-            address=address,
+            address=normalise_number(CHANNELS[channel], address),
             timezone=timezone or owner.timezone,
             now=self.clock.now(),
         )

@@ -67,7 +67,7 @@ async def test_balances_of_any_period(rows: Rows, ask: Ask) -> None:
     assert [each["remaining"]["value"] for each in found["past"]][:2] == ["1000", "1000"]
     assert {each["key"] for each in found["past"]} >= {"conversations", "visitors", "whatsapp"}
     assert found["before"] == {"remaining": {"value": "0"}}
-    assert found["after"] == {"remaining": {"value": "600", "formatted": "Rp600"}}
+    assert found["after"] == {"remaining": {"value": "600", "formatted": "Rp\u00a0600"}}
     assert found["none"] is None
 
 
