@@ -44,7 +44,7 @@ class Refused(Exception):  # noqa: N818 - carries a Refusal through a check
 
 
 class Envelope(msgspec.Struct):
-    """An event's attributes as they stand in the JSON; checked below."""
+    """An event's attributes as they stand in the JSON; `to_item` checks them."""
 
     id: str
     source: str
@@ -81,12 +81,13 @@ _decode_envelopes = msgspec.json.Decoder(list[Envelope]).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _decode_data = msgspec.json.Decoder(float_hook=_number).decode
 _encode_data = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
+_encode_object = msgspec.json.Encoder(decimal_format="number").encode
 _FRACTION = re.compile(r"(\.\d{6})\d+")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def read_body(body: bytes, content_type: str) -> list[Item | Refusal]:
-    """The items of a request body, each sound or refused on its own (EV-2).
+def read_body(body: bytes, content_type: str) -> list[Envelope | Refusal]:
+    """The events of a request body, each readable or refused on its own (EV-2).
 
     Raises Fault when the body does not have the shape its content type announces.
     """
@@ -113,22 +114,36 @@ def read_body(body: bytes, content_type: str) -> list[Item | Refusal]:
     raise Fault("BAD_REQUEST", f"the body is not {right}, as its content type says")
 
 
-def read_object(event: object) -> Item | Refusal:
-    """One item from an object that was decoded elsewhere (a GraphQL variable)."""
+def read_object(event: object) -> Envelope | Refusal:
+    """One event from an object that was decoded elsewhere (a GraphQL variable)."""
     try:
-        return read_raw(json.dumps(event, allow_nan=False).encode())
+        try:
+            raw = _encode_object(event)
+        except OverflowError:
+            raw = _encode_object(_wide(event))
     except (TypeError, ValueError):
-        return Refusal("invalid_json", "the event is not a JSON object", "")
+        # What has no UTF-8, half of a surrogate pair: written out, the decoder names it.
+        raw = json.dumps(event, default=str).encode()
+    return read_raw(raw)
 
 
-def _read_list(body: bytes) -> list[Item | Refusal]:
+def _wide(value: object) -> object:
+    """`value` with whole numbers beyond 64 bits as decimals, which have no end."""
+    if isinstance(value, dict):
+        return {key: _wide(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_wide(inner) for inner in value]
+    return Decimal(value) if isinstance(value, int) and value.bit_length() > 63 else value
+
+
+def _read_list(body: bytes) -> list[Envelope | Refusal]:
     try:
         envelopes = _decode_envelopes(body)
     except msgspec.MsgspecError:
         pass
     else:
         _check_count(len(envelopes))
-        return [_checked(envelope) for envelope in envelopes]
+        return list(envelopes)
     try:
         raws = _decode_raws(body)
     except msgspec.MsgspecError as error:
@@ -137,8 +152,8 @@ def _read_list(body: bytes) -> list[Item | Refusal]:
     return [read_raw(bytes(raw)) for raw in raws]
 
 
-def read_raw(raw: bytes, *, whole: bool = False) -> Item | Refusal:
-    """One item from its bytes; `whole` when they are the request's body and must be JSON."""
+def read_raw(raw: bytes, *, whole: bool = False) -> Envelope | Refusal:
+    """One event from its bytes; `whole` when they are the request's body and must be JSON."""
     if len(raw) > EVENT_BYTES_MAX:
         return Refusal(
             "too_large",
@@ -146,14 +161,15 @@ def read_raw(raw: bytes, *, whole: bool = False) -> Item | Refusal:
             "",
         )
     try:
-        return _checked(_decode_envelope(raw))
+        return _decode_envelope(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         if whole:
             _check_json(raw)
         return _explain(raw, error)
 
 
-def _checked(envelope: Envelope) -> Item | Refusal:
+def to_item(envelope: Envelope) -> Item | Refusal:
+    """Check an envelope and read its data."""
     try:
         return _check(envelope)
     except Refused as refused:

@@ -330,10 +330,11 @@ class Lane:
         await load.lots(connection, states, min(fact.at for fact in fresh))
         await load.counters(connection, states, months)
         await load.contacts(connection, states, fresh)
-        return [
-            fold(own[tenant], states[tenant], by_tenant[tenant], repeated, now)
-            for tenant in sorted(by_tenant)
-        ]
+        changed: list[Changes] = []
+        for tenant in sorted(by_tenant):
+            changed.append(fold(own[tenant], states[tenant], by_tenant[tenant], repeated, now))
+            await asyncio.sleep(0)  # others are served between tenants
+        return changed
 
     async def _terms(
         self, connection: Connection, heads: dict[int, asyncpg.Record]

@@ -16,7 +16,7 @@ from domain.books import Basis
 from domain.contacts import Contact
 from domain.facts import REACHED, Direction, Fact, Flag, Status, Type
 from domain.lots import Lot, LotSource
-from domain.periods import Period, period
+from domain.periods import SECOND, Period, period
 from domain.rate import Rated, rate_message, rate_visit
 from domain.state import (
     CONVERSATIONS,
@@ -55,6 +55,10 @@ GRANT, USE, LAPSE, PAY_OFF, TOP_UP = 1, 2, 3, 4, 5
 FACTS, ACTION = 1, 2
 
 RECEIVED = Type.MESSAGE_RECEIVED
+
+#: What an inbound call may be priced by; a visitor is no call.
+OF_CALLS = tuple(basis for basis in Basis if basis is not Basis.PER_VISITOR)
+
 NOTHING: tuple[Part, ...] = ()
 
 #: A lasting overdraft belongs to no month; 0 keeps it unique in its balance.
@@ -100,6 +104,8 @@ class Fold:
             flags = Flag.REPEATED | (Flag.LATE if fact.at < charged_at else Flag.NONE)
         elif kind is RECEIVED:
             flags, parts = self._received(fact, number)
+            if flags & Flag.VISITOR and not parts:
+                status = Status.UNRATED
         elif kind in REACHED:
             market = self.terms.book.market(
                 number.channel_name, fact.address, number.zone.day(fact.at).date
@@ -108,7 +114,7 @@ class Fold:
             if not parts:
                 status = Status.UNRATED
         else:
-            flags = Flag.NONE
+            flags = self._called(fact, number) if kind is Type.CALL_ENDED else Flag.NONE
             if self._chargeable(fact, number):
                 status = Status.UNRATED
         if parts and (len(parts) > 1 or len(parts[0].legs) > 1):
@@ -160,13 +166,18 @@ class Fold:
         rated = rate_message(terms, number, fact, contact, flags, market, self)
         if rated.flags & Flag.CONVERSATION_PAID and contact.conversation_opened_at == at:
             contact.conversation_paid = True
-        elif (
-            rated.parts
-            and not rated.parts[0].amount
-            and not (contact.conversation_paid and contact.in_conversation(at))
-        ):
+        elif rated.parts and not rated.parts[0].amount and not rated.covered:
             usage[MESSAGES_FREE] += 1
         return flags | self._late(at, contact) | self._book(at, rated, usage), rated.parts
+
+    def _called(self, fact: Fact, number: NumberTerms) -> int:
+        """An inbound call moves the service window from its start on, answered or not (WI-1)."""
+        rule = self.terms.book.windows.get(number.channel_name)
+        if rule is None or fact.direction is not Direction.IN:
+            return Flag.NONE
+        contact = self._touch(fact, fact.party)
+        opened = meter.receive(contact, fact.at - fact.seconds * SECOND, rule, entry=False)
+        return opened | self._late(fact.at, contact)
 
     def _chargeable(self, fact: Fact, number: NumberTerms) -> bool:
         """Whether the fact costs something by its kind, so that it is unrated without a row (EV-7).
@@ -188,7 +199,7 @@ class Fold:
             usage[SECONDS] += fact.seconds if fact.answered else 0
             return fact.answered and (
                 fact.direction is Direction.OUT
-                or any(book.prices(basis, number.channel_name, "*", "in") for basis in Basis)
+                or any(book.prices(basis, number.channel_name, "*", "in") for basis in OF_CALLS)
             )
         if kind is Type.SESSION_ENDED:
             usage[SESSIONS] += 1
@@ -270,8 +281,9 @@ class Fold:
             if lot.month == month and lot.source is LotSource.ALLOWANCE:
                 return known
         span = self._period(at)
+        starts_at = max(span.start, self.terms.since or span.start)
         lot = self.new_lot(
-            balance_id, LotSource.ALLOWANCE, allowance, span.start, span.end,
+            balance_id, LotSource.ALLOWANCE, allowance, starts_at, span.end,
             month=span.label, priority=ALLOWANCE_PRIORITY,
         )  # fmt: skip
         self.move(balance_id, "allowance", lot.lot_id, allowance, GRANT)

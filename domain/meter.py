@@ -32,7 +32,7 @@ def receive(contact: Contact, at: int, rule: WindowRule, *, entry: bool) -> int:
     else:
         opened = Flag.SERVICE_OPENED  # late, in a window of its own that is over
     if entry and not contact.in_entry(at):
-        contact.entry_at = at
+        contact.entry_at = at if contact.entry_at is None else max(contact.entry_at, at)
     return opened
 
 

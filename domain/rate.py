@@ -34,6 +34,7 @@ class Rated(NamedTuple):
     parts: tuple[Part, ...]
     flags: int
     at_boundary: bool  #: a later fact had already used up a count or a lot this one touches
+    covered: bool = False  #: a paid conversation paid for it
 
 
 UNRATED = Rated((), Flag.NONE, False)
@@ -56,18 +57,23 @@ def rate_message(
     if contact.entry_ends_at is not None and contact.in_entry(at):
         if terms_of.message is None:
             return UNRATED
-        if terms_of.free_in_entry:
-            return _free(terms_of.free)
+        if terms_of.free_in_entry or terms_of.message.amount == 0:
+            return _free(terms_of.free)  # a row that is free anyway takes no conversation either
+    crossed = False
     if terms_of.conversation is not None:
         if opened & Flag.CONVERSATION_OPENED:
             rated = _pay_conversation(terms_of, at, purse)
-            if rated is not None:
+            if rated.parts:
                 return rated
+            crossed = rated.at_boundary
         else:
             inside = contact.in_conversation(at)
-            if terms_of.by_conversation_only or (inside and contact.conversation_paid):
-                return _free(_cover(terms, number, fact, contact, market, terms_of, inside))
-    return _pay_message(terms_of, number, fact, contact, purse)
+            covered = inside and contact.conversation_paid
+            if terms_of.by_conversation_only or covered:
+                cover = _cover(terms, number, fact, contact, market, terms_of, inside)
+                return _free(cover, covered=covered)
+    rated = _pay_message(terms_of, number, fact, contact, purse)
+    return rated._replace(at_boundary=True) if crossed else rated
 
 
 def rate_visit(terms: Terms, chain: Chain, channel: str, at: int, date: int, purse: Purse) -> Rated:
@@ -96,18 +102,21 @@ def _cover(
     return today.covered if then is None else then.covered
 
 
-def _pay_conversation(terms_of: Tariff, at: int, purse: Purse) -> Rated | None:
-    """Charge the conversation a message opened; None where that leaves it to the message.
+def _pay_conversation(terms_of: Tariff, at: int, purse: Purse) -> Rated:
+    """Charge the conversation a message opened; no part where that leaves it to the message.
 
     A unit balance pays one whole unit or nothing, unless nothing comes after it; money pays where
     the book has a price per conversation.
     """
     price = terms_of.conversation
     assert price is not None
+    crossed = False
     for place, (balance_id, holds_units) in enumerate(terms_of.conversation_payers, 1):
         if holds_units:
             last = terms_of.by_conversation_only and place == len(terms_of.conversation_payers)
-            if not last and whole_units(purse.lots(balance_id, at), at) < UNIT:
+            lots = purse.lots(balance_id, at)
+            if not last and whole_units(lots, at) < UNIT:
+                crossed |= _crossed(lots, at)
                 continue
             amount = UNIT
         elif price.amount is None:
@@ -115,8 +124,10 @@ def _pay_conversation(terms_of: Tariff, at: int, purse: Purse) -> Rated | None:
         else:
             amount = price.amount
         rated = _pay(purse, (balance_id,), price.rule_id, at, amount)
-        return rated._replace(flags=rated.flags | Flag.CONVERSATION_PAID)
-    return None
+        return rated._replace(
+            flags=rated.flags | Flag.CONVERSATION_PAID, at_boundary=rated.at_boundary or crossed
+        )
+    return Rated((), Flag.NONE, crossed)
 
 
 def _pay_message(
@@ -145,8 +156,8 @@ def _pay_message(
     return rated._replace(at_boundary=True) if crossed else rated
 
 
-def _free(part: Part | None) -> Rated:
-    return UNRATED if part is None else Rated((part,), Flag.NONE, False)
+def _free(part: Part | None, *, covered: bool = False) -> Rated:
+    return UNRATED if part is None else Rated((part,), Flag.NONE, False, covered)
 
 
 def _pay(purse: Purse, balances: tuple[int, ...], rule_id: int, at: int, amount: int) -> Rated:
@@ -158,9 +169,7 @@ def _pay(purse: Purse, balances: tuple[int, ...], rule_id: int, at: int, amount:
         legs = take(lots, at, left)
         for leg in legs:
             left -= leg.taken
-        for lot in lots:
-            if lot.exhausted_at is not None and at < lot.exhausted_at:
-                crossed = True
+        crossed |= _crossed(lots, at)
         if left and balance_id == balances[-1]:
             legs.append(overdraw(purse.overdraft(balance_id, at), at, left))
             flags, left = Flag.OVERDRAWN, 0
@@ -169,6 +178,15 @@ def _pay(purse: Purse, balances: tuple[int, ...], rule_id: int, at: int, amount:
         if not left:
             break
     return Rated(tuple(parts), flags, crossed)
+
+
+def _crossed(lots: list[Lot], at: int) -> bool:
+    """Whether a fact later than `at` used up one of the lots."""
+    crossed = False
+    for lot in lots:
+        if lot.exhausted_at is not None and at < lot.exhausted_at:
+            crossed = True
+    return crossed
 
 
 def _sum(legs: list[Leg]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
+from persistence import partitions
 from persistence.connection import Connection
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -42,7 +44,7 @@ class Migration:
 
 
 async def migrate(owner_url: str, *, folder: Path = MIGRATIONS) -> list[str]:
-    """Bring the database up to date as its owner: migrations, then the samples of the catalogue.
+    """Bring the database up to date as its owner: migrations, months of partitions, samples.
 
     Gives the names of what was new, nothing when all was there. Run several times at once, one
     works and the others wait for it.
@@ -52,7 +54,9 @@ async def migrate(owner_url: str, *, folder: Path = MIGRATIONS) -> list[str]:
     conn: Connection = await asyncpg.connect(owner_url)
     try:
         async with alone(conn):
-            return await apply(conn, folder) + await load_samples(conn)
+            applied = await apply(conn, folder)
+            months = await partitions.ensure(conn, time.time_ns() // 1000)
+            return applied + months + await load_samples(conn)
     finally:
         await conn.close()
 

@@ -103,7 +103,7 @@ async def test_in_the_files_order_by_thousands(served: ServedFactory, form: Form
     [
         pytest.param(1_000, 100, id="batches-of-1000-all-tenants"),
         pytest.param(7, 24, id="batches-of-7-24-tenants"),
-        pytest.param(1, 5, id="single-facts-5-tenants"),
+        pytest.param(1, 4, id="single-facts-4-tenants"),
     ],
 )
 async def test_shuffled_across_tenants_from_several_clients(

@@ -34,11 +34,11 @@ if prctl is not None:
     if os.getppid() != parent:
         sys.exit(1)
 os.umask(0o077)
-os.execv(sys.argv[5], sys.argv[5:])
+# A server sees nothing of our environment, which has the operator's settings and keys.
+clean = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
+os.execve(sys.argv[5], sys.argv[5:], clean)
 """
 
-#: What a server sees of our environment: nothing of the operator's settings or keys.
-ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 LOG_BYTES = 8 << 20  #: a larger log is set aside (one older file is kept) at the next start
 
 
@@ -68,7 +68,6 @@ def launch(
             stdout=output,
             stderr=output,
             cwd=folder,
-            env=ENVIRONMENT,
             start_new_session=True,
         )
     if process.stdin is not None:

@@ -11,6 +11,7 @@ Owns what an answer and an `expect` line mean. Does not own the grammar (`text`)
     expect  counted [on DAY] WHAT N, ...   conversations, visitors, in, out, free, cost
     expect  free count NAME N of NUMBER in MONTH
     expect  period MONTH from INSTANT to INSTANT
+    expect  market CONTACT CODE
     expect  kept N, unrated N, conflicts N
 """
 
@@ -21,6 +22,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from domain.books import CUSTOMER_SERVICE, Basis, Row
+from domain.facts import CHANNEL_NAMES, GROUP_MARK
 from domain.figures import Figures
 from domain.lots import LotSource
 from domain.money import micros, text
@@ -36,7 +38,7 @@ from tests.scenarios.text import (
     Together,
     TopUp,
     When,
-    _leading_when,
+    leading_when,
 )
 from tests.scenarios.world import Json, World
 
@@ -62,6 +64,8 @@ select * from contacts where tenant_id = $1 and number_id = $2 and party = $3"""
 _COUNT = """
 select value from counters
 where tenant_id = $1 and name = $2 and number_id = $3 and month = $4"""
+
+_MARKET = "select distinct market from facts where tenant_id = $1 and party = $2"
 
 _KEPT = {
     "kept": "select count(*) from facts where tenant_id = $1",
@@ -166,14 +170,13 @@ class Telling:
 
     def _body(self, event: Event, at: int, place: int, contact: str) -> Json:
         number = self.world.numbers[self.key, event.number]
-        data: Json = {"number": number.address, "channel": _channel(number.channel)}
+        data: Json = {"number": number.address, "channel": CHANNEL_NAMES[number.channel]}
         if contact:
             data["contact"] = contact
         words = dict(event.words)
         id = words.pop("id", f"{event.place}/{place}")
-        if event.type.startswith("message.") and event.type != "message.received":
-            if words.get("category", "service") != "service":
-                data["template"] = words.pop("template", "a template")
+        if words.get("category", "service") != "service":
+            data["template"] = words.pop("template", "a template")
         group = words.pop("group", None)
         if group is not None:
             data["group"] = {"id": group, "members": []}
@@ -232,7 +235,7 @@ class Telling:
             return
         assert after == before, f"{row.rule}: the free count went from {before} to {after}"
         number = self.world.numbers[self.key, event.number]
-        windows = await self.world.rows(self.key, _WINDOWS, number.number_id, event.contacts[-1])
+        windows = await self.world.rows(self.key, _WINDOWS, number.number_id, _party(event))
         got = {
             "covered": row.basis is Basis.PER_CONVERSATION,
             "price 0": row.price == 0,
@@ -265,7 +268,7 @@ class Telling:
         now = self.world.clock.at
         head, _, rest = what.partition(" ")
         if head == "at":
-            when, rest = _leading_when(rest)
+            when, rest = leading_when(rest)
             await self._expect_balance(*rest.split(" ", 1), at=self._instant(when))
         elif head == "open":
             kind, count = rest.split()
@@ -274,6 +277,9 @@ class Telling:
             assert row["count"] == int(count), f"open are {row['count']}"
         elif head == "counted":
             await self._expect_counted(rest)
+        elif head == "market":
+            row = await self.world.row(self.key, _MARKET, rest.split()[0])
+            assert row["market"] == rest.split()[1], f"the market is {row['market']}"
         elif head == "lot":
             await self._expect_lot(rest)
         elif head == "period":
@@ -294,7 +300,7 @@ class Telling:
     async def _expect_balance(self, balance: str, clauses: str, *, at: int | None = None) -> None:
         found = await self.world.figures(self.key, balance, at)
         got = _shown(found)
-        promised = {word: amount for word, amount in map(str.split, clauses.split(", "))}
+        promised = dict(map(str.split, clauses.split(", ")))
         assert {word: got[word] for word in promised} == promised, f"the figures are {got}"
         total = found.total
         assert total.remaining == (
@@ -303,7 +309,11 @@ class Telling:
 
     async def _expect_lot(self, what: str) -> None:
         balance, source, *rest = what.split(" ", 3)
-        month = _month(rest.pop(0)) if re.fullmatch(r"\d{4}-\d\d", rest[0]) else None
+        month, place = None, -1
+        if re.fullmatch(r"\d{4}-\d\d", rest[0]):
+            month = _month(rest.pop(0))
+        elif re.fullmatch(r"\d(st|nd|rd|th)", rest[0]):
+            place = int(rest.pop(0)[0]) - 1
         rows = await self.world.rows(
             self.key, _LOT, balance, LotSource[source.upper().replace("-", "_")], month
         )
@@ -311,7 +321,7 @@ class Telling:
             assert not rows, f"there are {len(rows)}"
             return
         assert rows, "there is no such lot"
-        row = rows[-1]
+        row = rows[place]
         for word, value in map(str.split, " ".join(rest).split(", ")):
             if word == "ends":
                 got = "never" if row["ends_at"] is None else iso(row["ends_at"])
@@ -358,12 +368,11 @@ def _shown(found: Figures) -> dict[str, str]:
     }
 
 
+def _party(event: Event) -> str:
+    group = event.words.get("group")
+    return event.contacts[-1] if group is None else GROUP_MARK + group
+
+
 def _month(name: str) -> int:
     year, month = name.split("-")
     return month_label(int(year), int(month))
-
-
-def _channel(number: int) -> str:
-    from domain.facts import CHANNEL_NAMES
-
-    return CHANNEL_NAMES[number]

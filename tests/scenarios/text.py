@@ -58,7 +58,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
-class NotUnderstood(ValueError):
+class StoryError(ValueError):
     """A line that says nothing known, with its place."""
 
 
@@ -179,7 +179,7 @@ def read(path: Path) -> list[Story]:
             elif not _head(story, head, rest):
                 story.steps.append(_step(place, line, head, rest))
         except (LookupError, ValueError) as error:
-            raise NotUnderstood(f"{place}: {line}\n  {error}") from error
+            raise StoryError(f"{place}: {line}\n  {error}") from error
     return stories
 
 
@@ -215,7 +215,7 @@ def _step(place: str, line: str, head: str, rest: str) -> Step:
         return Clock(place=place, text=line, when=when, stopped=stopped)
     if _DAY.fullmatch(line):
         return Day(place=place, text=line, day=date.fromisoformat(line))
-    when, what = _leading_when(line)
+    when, what = leading_when(line)
     if what.startswith("top up "):
         return _top_up(place, line, when, what.split()[2:])
     return _event(place, line)
@@ -223,13 +223,13 @@ def _step(place: str, line: str, head: str, rest: str) -> Step:
 
 def when_of(text: str) -> When:
     """A moment that is all of `text`."""
-    when, rest = _leading_when(text)
+    when, rest = leading_when(text)
     if rest:
         raise ValueError(f"{rest!r} follows a time")
     return when
 
 
-def _leading_when(line: str) -> tuple[When, str]:
+def leading_when(line: str) -> tuple[When, str]:
     found = _LEADING_WHEN.match(line)
     if found is None:
         raise ValueError("a line begins with a time, a day or a word of the format")
@@ -255,7 +255,7 @@ def _top_up(place: str, line: str, when: When, words: list[str]) -> TopUp:
 
 def _event(place: str, line: str) -> Event:
     said, arrow, expected = line.partition(" -> ")
-    when, what = _leading_when(said)
+    when, what = leading_when(said)
     verb, target, *rest = what.split()
     number, _, contact = target.partition("/")
     words: dict[str, str] = {}
