@@ -9,15 +9,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, InvalidOperation
 from typing import Any, NamedTuple
 
 import msgspec
 
+from api import items
 from api.errors import Fault
-from api.limits import EVENT_BYTES_MAX, EVENT_ID_LENGTH_MAX, EVENTS_MAX
+from api.limits import (
+    EVENT_BYTES_MAX,
+    EVENT_DIGITS_MAX,
+    EVENT_ID_LENGTH_MAX,
+    EVENTS_MAX,
+    JSON_DEPTH_MAX,
+)
+from api.transport.body import depth_of
 
 UTC_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY_BYTES = 16
@@ -51,7 +59,7 @@ class Envelope(msgspec.Struct):
     type: str
     time: str | None = None
     subject: str | None = None
-    specversion: str = "1.0"
+    specversion: str | None = None
     data: msgspec.Raw = msgspec.Raw(b"")
 
 
@@ -67,9 +75,15 @@ class Item(NamedTuple):
     canonical: bytes  #: the data by value: sorted keys, plain numbers
 
 
+#: No digit is rounded away: a number with more of them is refused.
+_EXACT = Context(
+    prec=EVENT_DIGITS_MAX, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact, InvalidOperation]
+)
+
+
 def _number(text: str) -> int | Decimal:
     """A JSON number by value: 1.0 is 1, 1.50 is 1.5, -0.0 is 0."""
-    value = Decimal(text).normalize()
+    value = _EXACT.create_decimal(text).normalize(_EXACT)
     exponent = value.as_tuple().exponent
     if isinstance(exponent, int) and 0 <= exponent < 20:
         return int(value)
@@ -139,17 +153,35 @@ def _wide(value: object) -> object:
 def _read_list(body: bytes) -> list[Envelope | Refusal]:
     try:
         envelopes = _decode_envelopes(body)
-    except msgspec.MsgspecError:
+    except _UNREADABLE:
         pass
     else:
         _check_count(len(envelopes))
-        return list(envelopes)
+        if body.count(b'"') == _quotes(envelopes):
+            return list(envelopes)
     try:
-        raws = _decode_raws(body)
-    except msgspec.MsgspecError as error:
-        raise Fault("BAD_REQUEST", f"the body is not JSON: {error}") from None
+        raws = [bytes(raw) for raw in _decode_raws(body)]
+    except _UNREADABLE as error:
+        try:
+            raws = list(items.split(body))
+        except ValueError as fault:
+            why = fault if isinstance(error, RecursionError) else error
+            raise Fault("BAD_REQUEST", f"the body is not JSON: {why}") from None
     _check_count(len(raws))
-    return [read_raw(bytes(raw)) for raw in raws]
+    return [read_raw(raw) for raw in raws]
+
+
+def _quotes(envelopes: Sequence[Envelope]) -> int:
+    """The quotes in the JSON of events that say each of our attributes once and no others.
+
+    A name that stands twice, or that we do not know, makes them more, and nothing makes them fewer.
+    """
+    optional = [
+        (e.time is not None) + (e.subject is not None) + (e.specversion is not None)
+        for e in envelopes
+    ]
+    data = b"".join([e.data for e in envelopes])  # type: ignore[misc]  # Raw is a buffer
+    return 14 * len(optional) + 4 * sum(optional) + data.count(b'"')
 
 
 def read_raw(raw: bytes, *, whole: bool = False) -> Envelope | Refusal:
@@ -161,8 +193,13 @@ def read_raw(raw: bytes, *, whole: bool = False) -> Envelope | Refusal:
             "",
         )
     try:
-        return _decode_envelope(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        envelope = _decode_envelope(raw)
+        if raw.count(b'"') != _quotes([envelope]):
+            _check_attributes_once(raw)
+        return envelope
+    except Refused as refused:
+        return refused.refusal._replace(id=envelope.id[:EVENT_ID_LENGTH_MAX])
+    except _UNREADABLE as error:
         if whole:
             _check_json(raw)
         return _explain(raw, error)
@@ -181,7 +218,7 @@ def _check(envelope: Envelope) -> Item:
         check_text(envelope.id, "id")
     if not is_plain(envelope.source):
         check_text(envelope.source, "source")
-    if envelope.specversion != "1.0":
+    if envelope.specversion is not None and envelope.specversion != "1.0":
         raise Refused(
             "invalid_field", 'specversion is "1.0", or left out for the same', "specversion"
         )
@@ -196,9 +233,11 @@ def _check(envelope: Envelope) -> Item:
         data = _decode_data(raw)
         if not isinstance(data, dict):
             raise Refused("invalid_field", "data is an object", "data")
+        if raw.count(b"{") + raw.count(b"[") > JSON_DEPTH_MAX and depth_of(data) > JSON_DEPTH_MAX:
+            raise RecursionError
         canonical = _encode_data(data)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError) as error:
-        raise Refused("invalid_json", f"data is not JSON: {error}", "data") from None
+    except (*_UNREADABLE, ArithmeticError) as error:
+        raise Refused(*_unreadable("data", error), "data") from None
     if raw.count(b'"') != canonical.count(b'"'):
         _check_keys_once(raw)
     return Item(
@@ -273,9 +312,23 @@ def _check_count(count: int) -> None:
 
 def _check_json(body: bytes) -> None:
     try:
-        msgspec.json.decode(body, type=msgspec.Raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        try:
+            msgspec.json.decode(body, type=msgspec.Raw)
+        except RecursionError:
+            items.check_whole(body)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise Fault("BAD_REQUEST", f"the body is not JSON: {error}") from None
+
+
+def _check_attributes_once(raw: bytes) -> None:
+    """As `_check_keys_once`, of the event itself."""
+    found = set()
+    text = raw.decode("utf-8", "replace")
+    for name, _ in json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str):
+        if name in found:
+            path = name if name in _ATTRIBUTES else ""
+            raise Refused("invalid_field", f"{name[:64]!r} stands twice in the event", path)
+        found.add(name)
 
 
 def _check_keys_once(raw: bytes) -> None:
@@ -292,15 +345,30 @@ def _check_keys_once(raw: bytes) -> None:
     json.loads(raw, object_pairs_hook=once)
 
 
-_ATTRIBUTES = ("id", "source", "type", "time", "subject", "specversion")
+_ATTRIBUTES = ("id", "source", "type", "time", "subject", "specversion", "data")
+
+#: What decoders raise for bytes they cannot read, or not to the end.
+_UNREADABLE = (msgspec.MsgspecError, UnicodeError, RecursionError)
+
+
+def _unreadable(what: str, error: Exception) -> tuple[str, str]:
+    """The reason and words for what no decoder could read."""
+    if isinstance(error, RecursionError):
+        return "too_large", f"{what} is nested deeper than {JSON_DEPTH_MAX} levels"
+    if isinstance(error, ArithmeticError) or "out of range" in str(error):
+        return (
+            "number_out_of_range",
+            f"{what} has a number of more than {EVENT_DIGITS_MAX} digits, or beyond all measure",
+        )
+    return "invalid_json", f"{what} is not JSON: {error}"
 
 
 def _explain(raw: bytes, error: Exception) -> Refusal:
     """Say precisely what keeps an item from being an event."""
     try:
         event = _decode_data(raw)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError, ArithmeticError):
-        return Refusal("invalid_json", f"the item is not JSON: {error}", "")
+    except (*_UNREADABLE, ArithmeticError) as unreadable:
+        return Refusal(*_unreadable("the event", unreadable), "")
     if not isinstance(event, dict):
         return Refusal("invalid_json", "an event is a JSON object", "")
     id = event.get("id")
@@ -308,7 +376,7 @@ def _explain(raw: bytes, error: Exception) -> Refusal:
     for name in ("id", "source", "type"):
         if name not in event:
             return Refusal("missing_field", f"{name} is missing", name, known)
-    for name in _ATTRIBUTES:
+    for name in _ATTRIBUTES[:-1]:
         if name in event and not isinstance(event[name], str):
             return Refusal("invalid_field", f"{name} is a string", name, known)
-    return Refusal("invalid_json", str(error), "", known)
+    return Refusal(*_unreadable("the event", error), "", known)

@@ -6,14 +6,14 @@ request; items are refused inside the answer.
 
 from __future__ import annotations
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from api.core import Core
 from api.errors import Fault, unauthenticated, unavailable
 from api.intake import SCOPE
-from api.lanes import Busy, Unavailable
 from api.limits import EVENTS_BODY_BYTES_MAX
+from api.submissions import Busy, Unavailable
 
 
 async def read_limited(request: Request, limit: int) -> bytes:
@@ -31,6 +31,17 @@ async def read_limited(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
+def check_encoding(request: Request) -> None:
+    """Refuse a body that was encoded: what it unfolds to has no announced size."""
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        raise Fault(
+            "UNSUPPORTED_MEDIA_TYPE",
+            f"content encoding {coding[:64]!r} is not taken here; send the body as it is (identity)",
+            {"accept-encoding": "identity"},
+        )
+
+
 async def events(request: Request) -> Response:
     """Take facts; 200 whenever the body has the announced shape, even if each is refused."""
     core: Core = request.app.state.core
@@ -38,11 +49,9 @@ async def events(request: Request) -> Response:
     if principal is None:
         raise unauthenticated("this needs a key: Authorization: Bearer KEY")
     principal.require(SCOPE)
-    try:
-        body = await read_limited(request, EVENTS_BODY_BYTES_MAX)
-    except ClientDisconnect:
-        # Half a body is no body: nothing was read of it, so nothing can be half done.
-        return Response(status_code=400)
+    check_encoding(request)
+    # A client that goes away meanwhile ends it here: half a body is no body.
+    body = await read_limited(request, EVENTS_BODY_BYTES_MAX)
     try:
         answer = await core.intake.record(principal, body, request.headers.get("content-type", ""))
     except Busy as busy:

@@ -13,9 +13,10 @@ from functools import lru_cache
 import msgspec
 
 from api.auth import Principal
-from api.cloudevents import Envelope, Refusal, read_body, read_object, to_item
+from api.cloudevents import Envelope, Refusal, is_plain, read_body, read_object, to_item
 from api.edge import to_fact
-from api.lanes import Lanes, Verdict
+from api.lanes import Lanes
+from api.submissions import Verdict
 from domain.facts import Fact, Status
 from domain.money import text
 from domain.state import Part
@@ -118,7 +119,7 @@ class Intake:
         subjects = {
             event.subject or principal.tenant_key for event in events if isinstance(event, Envelope)
         }
-        own = {key for key in subjects if key is not None and principal.sees(key)}
+        own = {key for key in subjects if is_plain(key) and principal.sees(key)}
         await self._read_terms(own - self._terms.keys())
         checked: list[Fact | Refusal] = []
         unknown: set[str] = set()
@@ -197,7 +198,7 @@ class Intake:
                 fact.id,
                 status,
                 "no_rate",
-                "kept, and rated as soon as the price book has a rate for it",
+                "kept and counted, but no rate of the price book covers it yet",
                 None,
                 charges,
             )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 import asyncpg
 import structlog
@@ -23,6 +22,7 @@ from api.limits import (
     LANE_QUEUE_MAX,
     LANES,
 )
+from api.submissions import Busy, FactName, Submission, Unavailable, Verdict, Waiting
 from domain.facts import Fact, Status
 from domain.fold import fold
 from domain.state import Changes, Part, State
@@ -38,57 +38,6 @@ log = structlog.get_logger(__name__)
 #: How often a tenant may be passed over because another process holds it before a lane waits.
 PASSED_OVER_MAX = 2
 RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
-
-
-class Unavailable(Exception):  # noqa: N818
-    """The database did not answer in time: nothing is known to be kept, send it again."""
-
-
-class Busy(Exception):  # noqa: N818
-    """More is waiting than this process takes: send it again a little later."""
-
-
-class Verdict(NamedTuple):
-    """What became of one fact; a lane formats nothing."""
-
-    status: Status
-    parts: tuple[Part, ...] = ()
-    refusal: str = ""
-
-
-class Submission:
-    """The facts of one request on one lane, and their verdicts once all are there."""
-
-    __slots__ = ("done", "missing", "verdicts")
-
-    def __init__(self, count: int) -> None:
-        self.verdicts: list[Verdict | None] = [None] * count
-        self.missing = count
-        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def answer(self, place: int, verdict: Verdict) -> None:
-        if self.verdicts[place] is None:
-            self.verdicts[place] = verdict
-            self.missing -= 1
-        if not self.missing and not self.done.done():
-            self.done.set_result(None)
-
-    def fail(self, error: Exception) -> None:
-        if not self.done.done():
-            self.done.set_exception(error)
-            self.done.exception()  # the request may be gone: nobody must ask for it
-
-
-#: Tenant and key.
-FactName = tuple[int, bytes]
-
-
-class Waiting(NamedTuple):
-    """One fact on its way, and where its verdict goes."""
-
-    fact: Fact
-    submission: Submission
-    place: int
 
 
 class Lanes:

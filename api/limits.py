@@ -69,6 +69,9 @@ EVENTS_MAX = 10_000
 #: One event in bytes: data is kept for ever.
 EVENT_BYTES_MAX = 64 * 1024
 
+#: Digits of a number in an event's data; none is rounded.
+EVENT_DIGITS_MAX = 1_000
+
 #: Characters of an event's id and source, and of the names inside its data.
 EVENT_ID_LENGTH_MAX = 256
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from domain.books import ANY, Book, Row
-from domain.fold import ALLOWANCE_PRIORITY
+from domain.ledger import ALLOWANCE_PRIORITY
 from domain.lots import LotSource
 from domain.money import MICRO
 from domain.periods import Period

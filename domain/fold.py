@@ -1,7 +1,7 @@
 """The fold: facts of one tenant in, what changes out. The only caller of meter, rate and draw.
 
-Owns the order of work on a fact, lazily granted allowances, rollups and the ledger lines of a
-commit. Does not own storage, the clock or the lock: it is called under it, with the instant.
+Owns the order of work on a fact, lateness and rollups; the ledger of the commit is `ledger`'s. Does
+not own storage, the clock or the lock: it is called under it, with the instant.
 
 Facts are taken in the order given, which is arrival; what is defined in fact order is marked LATE
 where arrival may differ from it, and settled later (EV-9).
@@ -15,8 +15,8 @@ from domain import draw, meter
 from domain.books import Basis
 from domain.contacts import Contact
 from domain.facts import REACHED, Direction, Fact, Flag, Status, Type
-from domain.lots import Lot, LotSource
-from domain.periods import SECOND, Period, period
+from domain.ledger import Ledger
+from domain.periods import SECOND
 from domain.rate import Rated, rate_message, rate_visit
 from domain.state import (
     CONVERSATIONS,
@@ -32,26 +32,15 @@ from domain.state import (
     USAGE,
     VISITORS,
     Changes,
-    Counter,
     Dimensions,
     Outcome,
     Part,
     State,
-    Transfer,
 )
 from domain.tariffs import tariff
 from domain.terms import NumberTerms, Terms
 
-#: Priorities of lots in drawing order (BA-1): what ends soonest by nature goes first.
-ALLOWANCE_PRIORITY = 10
-TOP_UP_PRIORITY = 20
-OVERDRAFT_PRIORITY = 90
-
-#: What pays off the negative part of its balance (BA-5).
-CREDITS = frozenset({LotSource.TOP_UP, LotSource.ADJUSTMENT})
-
-#: Stored causes of transfers and commits; a number never changes meaning.
-GRANT, USE, LAPSE, PAY_OFF, TOP_UP = 1, 2, 3, 4, 5
+#: Stored causes of commits; a number never changes meaning.
 FACTS, ACTION = 1, 2
 
 RECEIVED = Type.MESSAGE_RECEIVED
@@ -60,9 +49,6 @@ RECEIVED = Type.MESSAGE_RECEIVED
 OF_CALLS = tuple(basis for basis in Basis if basis is not Basis.PER_VISITOR)
 
 NOTHING: tuple[Part, ...] = ()
-
-#: A lasting overdraft belongs to no month; 0 keeps it unique in its balance.
-NO_MONTH = 0
 
 
 def fold(
@@ -76,21 +62,21 @@ def fold(
 
     `repeated` has the keys of facts whose message another fact has charged, and when (EV-5).
     """
-    work = Fold(terms, state, now, FACTS)
+    work = Fold(terms, state, now)
     for fact in facts:
         work.fact(fact, repeated.get(fact.key))
-    return work.finish()
+    work.ledger.close()
+    return work.changes
 
 
 class Fold:
     """One tenant's commit in the making."""
 
-    def __init__(self, terms: Terms, state: State, now: int, cause: int) -> None:
+    def __init__(self, terms: Terms, state: State, now: int) -> None:
         self.terms = terms
         self.state = state
-        self.now = now
-        self.changes = Changes(terms, state, cause)
-        self._used: dict[int, int] = {}
+        self.changes = Changes(terms, state, FACTS)
+        self.ledger = Ledger(terms, state, self.changes, now)
 
     def fact(self, fact: Fact, charged_at: int | None) -> None:
         """Take one fact: meter, rate, draw, and note what came of it.
@@ -145,7 +131,7 @@ class Fold:
             return flags, NOTHING
         usage[VISITORS] += 1
         date = number.zone.day(at).date
-        rated = rate_visit(terms, chain, number.channel_name, at, date, self)
+        rated = rate_visit(terms, chain, number.channel_name, at, date, self.ledger)
         return flags | Flag.VISITOR | self._book(at, rated, usage), rated.parts
 
     def _reached(
@@ -163,7 +149,7 @@ class Fold:
         usage[SEGMENTS] += fact.segments
         if flags & Flag.CONVERSATION_OPENED:
             usage[CONVERSATIONS] += 1
-        rated = rate_message(terms, number, fact, contact, flags, market, self)
+        rated = rate_message(terms, number, fact, contact, flags, market, self.ledger)
         if rated.flags & Flag.CONVERSATION_PAID and contact.conversation_opened_at == at:
             contact.conversation_paid = True
         elif rated.parts and not rated.parts[0].amount and not rated.covered:
@@ -224,23 +210,12 @@ class Fold:
 
     def _book(self, at: int, rated: Rated, usage: list[int]) -> int:
         """Note what lots paid, and roll it up; gives the flags that adds."""
-        changes = self.changes
         for part in rated.parts:
-            if not part.legs:
-                continue
-            usage[UNITS] += part.units
-            if self._is_money(part.balance_id):
-                usage[COST] += part.amount
-            day = self.terms.zone.day(at).start
-            for lot, taken in part.legs:
-                lot_id = lot.lot_id
-                changes.lots[lot_id] = lot
-                self._used[lot_id] = self._used.get(lot_id, 0) + taken
-                entry = changes.lot_days.get((lot_id, day))
-                if entry is None:
-                    changes.lot_days[(lot_id, day)] = [taken, 0]
-                else:
-                    entry[0] += taken
+            if part.legs:
+                usage[UNITS] += part.units
+                if self.ledger.is_money(part.balance_id):
+                    usage[COST] += part.amount
+                self.ledger.use(part.legs, at)
         return rated.flags | Flag.LATE if rated.at_boundary else rated.flags
 
     def _usage(self, fact: Fact) -> list[int]:
@@ -254,146 +229,3 @@ class Fold:
         if known is None:
             known = self.changes.usage[key] = [0] * len(USAGE)
         return known
-
-    def _is_money(self, balance_id: int) -> bool:
-        return self.terms.balances[balance_id].kind == "money"
-
-    def _period(self, at: int) -> Period:
-        """The tenant's period of an instant, noted to be stored when it is new (TZ-1)."""
-        found = period(self.terms.zone, at)
-        if found.label not in self.state.periods:
-            self.state.periods.add(found.label)
-            self.changes.periods[found.label] = found
-        return found
-
-    # What rating asks of the figures.
-
-    def lots(self, balance_id: int, at: int) -> list[Lot]:
-        """The balance's lots in drawing order, the allowance of `at`'s period granted (TZ-7)."""
-        known = self.state.lots.get(balance_id)
-        if known is None:
-            known = self.state.lots[balance_id] = []
-        allowance = self.terms.balances[balance_id].allowance
-        if not allowance:
-            return known
-        month = self.terms.zone.day(at).month
-        for lot in known:
-            if lot.month == month and lot.source is LotSource.ALLOWANCE:
-                return known
-        span = self._period(at)
-        starts_at = max(span.start, self.terms.since or span.start)
-        lot = self.new_lot(
-            balance_id, LotSource.ALLOWANCE, allowance, starts_at, span.end,
-            month=span.label, priority=ALLOWANCE_PRIORITY,
-        )  # fmt: skip
-        self.move(balance_id, "allowance", lot.lot_id, allowance, GRANT)
-        return self.state.lots[balance_id]
-
-    def overdraft(self, balance_id: int, at: int) -> Lot:
-        """The pot for usage nothing covered: a period's for units, a lasting one for money."""
-        plan = self.terms.balances[balance_id]
-        span = self._period(at)
-        month = span.label if plan.kind == "unit" else NO_MONTH
-        for lot in self.state.lots.get(balance_id, ()):
-            if lot.source is LotSource.OVERDRAFT and lot.month == month:
-                return lot
-        lasting = month == NO_MONTH
-        return self.new_lot(
-            balance_id, LotSource.OVERDRAFT, 0, 0 if lasting else span.start,
-            None if lasting else span.end, month=month, priority=OVERDRAFT_PRIORITY,
-        )  # fmt: skip
-
-    def counter(self, name: str, number_id: int, month: int) -> Counter:
-        """A free count, marked as changed: who asks for it is about to use it."""
-        key = (name, number_id, month)
-        counter = self.state.counters.get(key)
-        if counter is None:
-            counter = self.state.counters[key] = Counter(name, number_id, month)
-        self.changes.counters[key] = counter
-        return counter
-
-    # The ledger.
-
-    def new_lot(
-        self,
-        balance_id: int,
-        source: LotSource,
-        amount: int,
-        starts_at: int,
-        ends_at: int | None,
-        *,
-        month: int | None,
-        priority: int,
-    ) -> Lot:
-        """Open a lot; the caller books where its amount came from."""
-        self.state.last_lot += 1
-        lot = Lot(
-            lot_id=self.state.last_lot,
-            balance_id=balance_id,
-            source=source,
-            priority=priority,
-            month=month,
-            amount=amount,
-            starts_at=starts_at,
-            ends_at=ends_at,
-            created_at=self.now,
-        )
-        lots = self.state.lots.setdefault(balance_id, [])
-        lots.append(lot)
-        self.state.lots[balance_id] = draw.order(lots)
-        self.changes.lots[lot.lot_id] = lot
-        return lot
-
-    def move(
-        self, balance_id: int, debit: str | int, credit: str | int, amount: int, cause: int
-    ) -> None:
-        """Write one ledger line; an account is a lot's number or the name of a counter-account."""
-        if amount < 0:
-            debit, credit, amount = credit, debit, -amount
-        if amount:
-            self.changes.transfers.append(
-                Transfer(balance_id, _account(debit), _account(credit), amount, cause)
-            )
-
-    def _pay_off(self, balance_id: int) -> None:
-        """Let what a balance holds fill what it owes; promotions and allowances do not."""
-        day = self.terms.zone.day_start(self.now)
-        lots = self.state.lots[balance_id]
-        overdrafts = [lot for lot in lots if lot.source is LotSource.OVERDRAFT]
-        if not any(lot.remaining < 0 for lot in overdrafts):
-            return
-        for credit in lots:
-            if credit.source not in CREDITS:
-                continue
-            for lot, amount in draw.pay_off(credit, overdrafts, self.now):
-                self.move(balance_id, credit.lot_id, lot.lot_id, amount, PAY_OFF)
-                for side, moved in ((credit, amount), (lot, -amount)):
-                    self.changes.lots[side.lot_id] = side
-                    self.changes.lot_days.setdefault((side.lot_id, day), [0, 0])[1] += moved
-
-    def finish(self) -> Changes:
-        """Close the commit: usage, pay-offs and lapses as one ledger line each, and what is due."""
-        for lots in self.state.lots.values():
-            for lot in lots:
-                used = self._used.get(lot.lot_id, 0)
-                self.move(lot.balance_id, lot.lot_id, "usage", used, USE)
-        for balance_id in {lot.balance_id for lot in self.changes.lots.values()}:
-            self._pay_off(balance_id)
-        for lots in self.state.lots.values():
-            for lot in lots:
-                lapsed = draw.lapse(lot, self.now)
-                if lapsed:
-                    self.changes.lots[lot.lot_id] = lot
-                    self.move(lot.balance_id, lot.lot_id, "lapsed", lapsed, LAPSE)
-        due = period(self.terms.zone, self.now).end
-        for lots in self.state.lots.values():
-            for lot in lots:
-                for boundary in (lot.starts_at, lot.ends_at):
-                    if boundary is not None and self.now < boundary < due:
-                        due = boundary
-        self.state.next_due = due
-        return self.changes
-
-
-def _account(account: str | int) -> str:
-    return f"lot/{account}" if isinstance(account, int) else account

@@ -5,7 +5,8 @@ Owns BA-4 for the lots that are added by hand and the ledger lines that bring th
 
 from __future__ import annotations
 
-from domain.fold import ACTION, TOP_UP, TOP_UP_PRIORITY, Fold
+from domain.fold import ACTION
+from domain.ledger import TOP_UP, TOP_UP_PRIORITY, Ledger
 from domain.lots import Lot, LotSource
 from domain.periods import period
 from domain.plans import Carry
@@ -34,9 +35,11 @@ def top_up(
     now: int,
 ) -> tuple[Lot, Changes]:
     """Add a lot; what its balance owes is paid off by it at once, promotions apart (BA-5)."""
-    work = Fold(terms, state, now, ACTION)
-    lot = work.new_lot(
+    changes = Changes(terms, state, ACTION)
+    ledger = Ledger(terms, state, changes, now)
+    lot = ledger.new_lot(
         balance_id, source, amount, starts_at, ends_at, month=None, priority=TOP_UP_PRIORITY
     )
-    work.move(balance_id, source.name.lower(), lot.lot_id, amount, TOP_UP)
-    return lot, work.finish()
+    ledger.move(balance_id, source.name.lower(), lot.lot_id, amount, TOP_UP)
+    ledger.close()
+    return lot, changes

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import asyncpg
 
 from domain.figures import LotUse
-from domain.fold import PAY_OFF
+from domain.ledger import PAY_OFF
 from domain.lots import LotSource
 from domain.periods import Period
 from persistence.door import Door

@@ -102,8 +102,8 @@ async def test_in_the_files_order_by_thousands(served: ServedFactory, form: Form
     ("batch", "tenants"),
     [
         pytest.param(1_000, 100, id="batches-of-1000-all-tenants"),
-        pytest.param(7, 24, id="batches-of-7-24-tenants"),
-        pytest.param(1, 4, id="single-facts-4-tenants"),
+        pytest.param(7, 12, id="batches-of-7-12-tenants"),
+        pytest.param(1, 3, id="single-facts-3-tenants"),
     ],
 )
 async def test_shuffled_across_tenants_from_several_clients(

@@ -209,7 +209,7 @@ def test_the_fold_alone_meters_and_rates() -> None:
 
 
 def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_fold() -> None:
-    assert users("domain.fold") == {"api.lanes": {"fold"}, "domain.top_ups": {"Fold"}}
+    assert users("domain.fold") == {"api.lanes": {"fold"}, "domain.top_ups": {"ACTION"}}
     assert set(users("domain.top_ups")) == {"api.operations.top_up_create"}
 
 

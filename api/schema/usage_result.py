@@ -10,7 +10,7 @@ import strawberry
 from api import intake
 from api.context import Context
 from api.faults import unavailable
-from api.lanes import Busy, Unavailable
+from api.submissions import Busy, Unavailable
 from api.schema.scalars import CloudEvent, Decimal
 
 

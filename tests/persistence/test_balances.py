@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from domain.figures import LotUse, figures
-from domain.fold import PAY_OFF, USE
+from domain.ledger import PAY_OFF, USE
 from domain.lots import LotSource
 from domain.periods import DAY, HOUR, Period, month_label, period, zone
 from domain.plans import BalancePlan, Carry

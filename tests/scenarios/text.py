@@ -14,7 +14,7 @@ Owns the grammar. Does not run anything. A line that is not understood is refuse
     clock 2026-11-01 03:00                               now, whatever happened when
     clock 2026-11-01 03:00 stopped                       and events do not move it
     together ... end                                     one request
-    expect  whatsapp used 942.98, remaining -942.98      see `telling`
+    expect  whatsapp used 942.98, remaining -942.98      see `promises`
 
 Lines stand in the order they arrive. The clock follows the latest time seen, so a line with an
 earlier time arrives late. Times are the tenant's; those with a Z are UTC. Every number that was

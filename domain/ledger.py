@@ -1,0 +1,192 @@
+"""The ledger of one commit: lots granted, drawn, paid off and lapsed, and its double-entry lines.
+
+Owns lazily granted allowances (TZ-7, BA-3), overdrafts (BA-11), paying off (BA-5) and what a
+commit's transfers say (BA-10). It is the purse that rating asks. Which fact costs what is decided
+in `fold` and `rate`; storage, the clock and the lock are its caller's.
+"""
+
+from __future__ import annotations
+
+from domain import draw
+from domain.draw import Leg
+from domain.lots import Lot, LotSource
+from domain.periods import Period, period
+from domain.state import Changes, Counter, State, Transfer
+from domain.terms import Terms
+
+#: Priorities of lots in drawing order (BA-1): what ends soonest by nature goes first.
+ALLOWANCE_PRIORITY = 10
+TOP_UP_PRIORITY = 20
+OVERDRAFT_PRIORITY = 90
+
+#: What pays off the negative part of its balance (BA-5).
+CREDITS = frozenset({LotSource.TOP_UP, LotSource.ADJUSTMENT})
+
+#: Stored causes of transfers; a number never changes meaning.
+GRANT, USE, LAPSE, PAY_OFF, TOP_UP = 1, 2, 3, 4, 5
+
+#: A lasting overdraft belongs to no month; 0 keeps it unique in its balance.
+NO_MONTH = 0
+
+
+class Ledger:
+    """The figures of one tenant while a commit changes them."""
+
+    def __init__(self, terms: Terms, state: State, changes: Changes, now: int) -> None:
+        self.terms = terms
+        self.state = state
+        self.changes = changes
+        self.now = now
+        self._used: dict[int, int] = {}
+
+    def is_money(self, balance_id: int) -> bool:
+        """Whether a balance holds money rather than product units."""
+        return self.terms.balances[balance_id].kind == "money"
+
+    def use(self, legs: tuple[Leg, ...], at: int) -> None:
+        """Note what lots paid for something that happened at `at`."""
+        day = self.terms.zone.day(at).start
+        for lot, taken in legs:
+            lot_id = lot.lot_id
+            self.changes.lots[lot_id] = lot
+            self._used[lot_id] = self._used.get(lot_id, 0) + taken
+            entry = self.changes.lot_days.get((lot_id, day))
+            if entry is None:
+                self.changes.lot_days[(lot_id, day)] = [taken, 0]
+            else:
+                entry[0] += taken
+
+    def lots(self, balance_id: int, at: int) -> list[Lot]:
+        """The balance's lots in drawing order, the allowance of `at`'s period granted (TZ-7)."""
+        known = self.state.lots.get(balance_id)
+        if known is None:
+            known = self.state.lots[balance_id] = []
+        allowance = self.terms.balances[balance_id].allowance
+        if not allowance:
+            return known
+        month = self.terms.zone.day(at).month
+        for lot in known:
+            if lot.month == month and lot.source is LotSource.ALLOWANCE:
+                return known
+        span = self._period(at)
+        starts_at = max(span.start, self.terms.since or span.start)
+        lot = self.new_lot(
+            balance_id, LotSource.ALLOWANCE, allowance, starts_at, span.end,
+            month=span.label, priority=ALLOWANCE_PRIORITY,
+        )  # fmt: skip
+        self.move(balance_id, "allowance", lot.lot_id, allowance, GRANT)
+        return self.state.lots[balance_id]
+
+    def overdraft(self, balance_id: int, at: int) -> Lot:
+        """The pot for usage nothing covered: a period's for units, a lasting one for money."""
+        plan = self.terms.balances[balance_id]
+        span = self._period(at)
+        month = span.label if plan.kind == "unit" else NO_MONTH
+        for lot in self.state.lots.get(balance_id, ()):
+            if lot.source is LotSource.OVERDRAFT and lot.month == month:
+                return lot
+        lasting = month == NO_MONTH
+        return self.new_lot(
+            balance_id, LotSource.OVERDRAFT, 0, 0 if lasting else span.start,
+            None if lasting else span.end, month=month, priority=OVERDRAFT_PRIORITY,
+        )  # fmt: skip
+
+    def counter(self, name: str, number_id: int, month: int) -> Counter:
+        """A free count, marked as changed: who asks for it is about to use it."""
+        key = (name, number_id, month)
+        counter = self.state.counters.get(key)
+        if counter is None:
+            counter = self.state.counters[key] = Counter(name, number_id, month)
+        self.changes.counters[key] = counter
+        return counter
+
+    def new_lot(
+        self,
+        balance_id: int,
+        source: LotSource,
+        amount: int,
+        starts_at: int,
+        ends_at: int | None,
+        *,
+        month: int | None,
+        priority: int,
+    ) -> Lot:
+        """Open a lot; the caller books where its amount came from."""
+        self.state.last_lot += 1
+        lot = Lot(
+            lot_id=self.state.last_lot,
+            balance_id=balance_id,
+            source=source,
+            priority=priority,
+            month=month,
+            amount=amount,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            created_at=self.now,
+        )
+        lots = self.state.lots.setdefault(balance_id, [])
+        lots.append(lot)
+        self.state.lots[balance_id] = draw.order(lots)
+        self.changes.lots[lot.lot_id] = lot
+        return lot
+
+    def move(
+        self, balance_id: int, debit: str | int, credit: str | int, amount: int, cause: int
+    ) -> None:
+        """Write one ledger line; an account is a lot's number or the name of a counter-account."""
+        if amount < 0:
+            debit, credit, amount = credit, debit, -amount
+        if amount:
+            self.changes.transfers.append(
+                Transfer(balance_id, _account(debit), _account(credit), amount, cause)
+            )
+
+    def _pay_off(self, balance_id: int) -> None:
+        """Let what a balance holds fill what it owes; promotions and allowances do not."""
+        day = self.terms.zone.day_start(self.now)
+        lots = self.state.lots[balance_id]
+        overdrafts = [lot for lot in lots if lot.source is LotSource.OVERDRAFT]
+        if not any(lot.remaining < 0 for lot in overdrafts):
+            return
+        for credit in lots:
+            if credit.source not in CREDITS:
+                continue
+            for lot, amount in draw.pay_off(credit, overdrafts, self.now):
+                self.move(balance_id, credit.lot_id, lot.lot_id, amount, PAY_OFF)
+                for side, moved in ((credit, amount), (lot, -amount)):
+                    self.changes.lots[side.lot_id] = side
+                    self.changes.lot_days.setdefault((side.lot_id, day), [0, 0])[1] += moved
+
+    def close(self) -> None:
+        """Close the commit: usage, pay-offs and lapses as one ledger line each, and what is due."""
+        for lots in self.state.lots.values():
+            for lot in lots:
+                used = self._used.get(lot.lot_id, 0)
+                self.move(lot.balance_id, lot.lot_id, "usage", used, USE)
+        for balance_id in {lot.balance_id for lot in self.changes.lots.values()}:
+            self._pay_off(balance_id)
+        for lots in self.state.lots.values():
+            for lot in lots:
+                lapsed = draw.lapse(lot, self.now)
+                if lapsed:
+                    self.changes.lots[lot.lot_id] = lot
+                    self.move(lot.balance_id, lot.lot_id, "lapsed", lapsed, LAPSE)
+        due = period(self.terms.zone, self.now).end
+        for lots in self.state.lots.values():
+            for lot in lots:
+                for boundary in (lot.starts_at, lot.ends_at):
+                    if boundary is not None and self.now < boundary < due:
+                        due = boundary
+        self.state.next_due = due
+
+    def _period(self, at: int) -> Period:
+        """The tenant's period of an instant, noted to be stored when it is new (TZ-1)."""
+        found = period(self.terms.zone, at)
+        if found.label not in self.state.periods:
+            self.state.periods.add(found.label)
+            self.changes.periods[found.label] = found
+        return found
+
+
+def _account(account: str | int) -> str:
+    return f"lot/{account}" if isinstance(account, int) else account
