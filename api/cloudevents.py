@@ -109,7 +109,7 @@ def read_body(body: bytes, content_type: str) -> list[Envelope | Refusal]:
     if kind == LINES:
         lines = [line for line in body.split(b"\n") if line.strip()]
         _check_count(len(lines))
-        return [read_raw(line) for line in lines]
+        return _read_each(lines)
     if kind not in (BATCH, SINGLE, JSON):
         raise Fault(
             "UNSUPPORTED_MEDIA_TYPE",
@@ -120,7 +120,7 @@ def read_body(body: bytes, content_type: str) -> list[Envelope | Refusal]:
     if kind != SINGLE and start == b"[":
         return _read_list(body)
     if kind != BATCH and start == b"{":
-        return [read_raw(body, whole=True)]
+        return _read_each([body], whole=True)
     _check_json(body)
     right = {SINGLE: "one JSON object", BATCH: "a JSON list of objects"}.get(
         kind, "a JSON object, or a list of them"
@@ -168,7 +168,15 @@ def _read_list(body: bytes) -> list[Envelope | Refusal]:
             why = fault if isinstance(error, RecursionError) else error
             raise Fault("BAD_REQUEST", f"the body is not JSON: {why}") from None
     _check_count(len(raws))
-    return [read_raw(raw) for raw in raws]
+    return _read_each(raws)
+
+
+def _read_each(raws: Sequence[bytes], *, whole: bool = False) -> list[Envelope | Refusal]:
+    events = [read_raw(raw, whole=whole) for raw in raws]
+    quotes = sum([raw.count(b'"') for raw in raws])
+    if quotes == _quotes([event for event in events if isinstance(event, Envelope)]):
+        return events
+    return [_once(event, raw) for event, raw in zip(events, raws, strict=True)]
 
 
 def _quotes(envelopes: Sequence[Envelope]) -> int:
@@ -180,7 +188,7 @@ def _quotes(envelopes: Sequence[Envelope]) -> int:
         (e.time is not None) + (e.subject is not None) + (e.specversion is not None)
         for e in envelopes
     ]
-    data = b"".join([e.data for e in envelopes])  # type: ignore[misc]  # Raw is a buffer
+    data = b"".join([e.data for e in envelopes])
     return 14 * len(optional) + 4 * sum(optional) + data.count(b'"')
 
 
@@ -193,12 +201,7 @@ def read_raw(raw: bytes, *, whole: bool = False) -> Envelope | Refusal:
             "",
         )
     try:
-        envelope = _decode_envelope(raw)
-        if raw.count(b'"') != _quotes([envelope]):
-            _check_attributes_once(raw)
-        return envelope
-    except Refused as refused:
-        return refused.refusal._replace(id=envelope.id[:EVENT_ID_LENGTH_MAX])
+        return _decode_envelope(raw)
     except _UNREADABLE as error:
         if whole:
             _check_json(raw)
@@ -320,15 +323,23 @@ def _check_json(body: bytes) -> None:
         raise Fault("BAD_REQUEST", f"the body is not JSON: {error}") from None
 
 
-def _check_attributes_once(raw: bytes) -> None:
-    """As `_check_keys_once`, of the event itself."""
-    found = set()
+def _once(event: Envelope | Refusal, raw: bytes) -> Envelope | Refusal:
+    """The event, unless it says an attribute twice."""
+    if isinstance(event, Refusal):
+        return event
     text = raw.decode("utf-8", "replace")
-    for name, _ in json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str):
+    found = set()
+    try:
+        pairs = json.loads(text, object_pairs_hook=list, parse_int=str, parse_float=str)
+    except RecursionError as error:
+        return Refusal(*_unreadable("the event", error), "", event.id[:EVENT_ID_LENGTH_MAX])
+    for name, _ in pairs:
         if name in found:
             path = name if name in _ATTRIBUTES else ""
-            raise Refused("invalid_field", f"{name[:64]!r} stands twice in the event", path)
+            words = f"{name[:64]!r} stands twice in the event"
+            return Refusal("invalid_field", words, path, event.id[:EVENT_ID_LENGTH_MAX])
         found.add(name)
+    return event
 
 
 def _check_keys_once(raw: bytes) -> None:

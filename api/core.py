@@ -15,6 +15,7 @@ import structlog
 from redis.asyncio import Redis
 
 from api.auth import Authenticator
+from api.directory import Directory
 from api.errors import unavailable
 from api.intake import Intake
 from api.lanes import Lanes
@@ -93,8 +94,9 @@ class Core:
         except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
             log.warning("database is away or not migrated", why=str(error))
             return False
-        lanes = Lanes(self.door, catalogue, self.clock.now, self.show)
-        intake = Intake(self.door, catalogue, self.clock.now, lanes)
+        directory = Directory(self.door, catalogue)
+        lanes = Lanes(self.door, directory, self.clock.now, self.show)
+        intake = Intake(directory, catalogue, self.clock.now, lanes)
         await intake.start()
         self._opened = catalogue, intake
         self.metrics.watch(

@@ -48,7 +48,8 @@ _MESSAGES = frozenset(
     }
 )
 _TEXTS = ("message_id", "category", "template", "broadcast", "user", "meter", "hold")
-_QUANTITY = re.compile(r"\d{1,12}(?:\.\d{1,6})?")
+_QUANTITY = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
+_SIGNED = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 
 
 def to_fact(item: Item, terms: Terms, now: int) -> Fact | Refusal:
@@ -282,12 +283,14 @@ def _whole(data: dict[str, Any], name: str, limit: int, *, up: bool = False) -> 
     value = data.get(name)
     if value is None:
         return None
-    if up and isinstance(value, Decimal) and value.is_finite() and 0 <= value <= limit:
+    if up and isinstance(value, Decimal) and 0 <= value <= limit:
         value = int(value) + (value != int(value))
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
         _wrong(name, "is a whole number from 0")
     if value < 0 or value > limit:
         _wrong(name, f"is a whole number from 0 to {limit}", "number_out_of_range")
+    if isinstance(value, Decimal):
+        _wrong(name, "is a whole number from 0")
     return value
 
 
@@ -309,7 +312,7 @@ def _decimal(value: object) -> int:
         if not _QUANTITY.fullmatch(value):
             _wrong(
                 "quantity", "is a decimal from 0, with at most 12 digits and 6 decimals",
-                "number_out_of_range" if value.strip("-.0123456789") == "" else "invalid_field",
+                "number_out_of_range" if _SIGNED.fullmatch(value) else "invalid_field",
             )  # fmt: skip
         return int(Decimal(value).scaleb(6))
     return _wrong("quantity", 'is a decimal from 0, such as 3 or "2.5"')

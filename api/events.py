@@ -37,7 +37,7 @@ def check_encoding(request: Request) -> None:
     if coding.strip().lower() != "identity":
         raise Fault(
             "UNSUPPORTED_MEDIA_TYPE",
-            f"content encoding {coding[:64]!r} is not taken here; send the body as it is (identity)",
+            f"content encoding {coding[:64]!r} is not taken here; send the body as it is: identity",
             {"accept-encoding": "identity"},
         )
 

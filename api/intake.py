@@ -7,13 +7,14 @@ answer. Decides nothing about a fact: `edge` checks it, a lane commits it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import msgspec
 
 from api.auth import Principal
 from api.cloudevents import Envelope, Refusal, is_plain, read_body, read_object, to_item
+from api.directory import Directory
 from api.edge import to_fact
 from api.lanes import Lanes
 from api.submissions import Verdict
@@ -21,9 +22,7 @@ from domain.facts import Fact, Status
 from domain.money import text
 from domain.state import Part
 from domain.terms import Terms
-from persistence import terms as stored_terms
 from persistence.catalogue import Catalogue
-from persistence.door import Door
 
 SCOPE = "events:write"
 
@@ -70,13 +69,12 @@ class Intake:
     """The way in of one process."""
 
     def __init__(
-        self, door: Door, catalogue: Catalogue, now: Callable[[], int], lanes: Lanes
+        self, directory: Directory, catalogue: Catalogue, now: Callable[[], int], lanes: Lanes
     ) -> None:
-        self._door = door
+        self._directory = directory
         self._catalogue = catalogue
         self._now = now
         self._lanes = lanes
-        self._terms: dict[str, Terms] = {}
 
     async def start(self) -> None:
         await self._lanes.start()
@@ -101,49 +99,53 @@ class Intake:
         self, principal: Principal, events: Sequence[Envelope | Refusal]
     ) -> list[Result]:
         principal.require(SCOPE)
-        checked = await self._check(principal, events, self._now())
+        subjects = {
+            event.subject or principal.tenant_key for event in events if isinstance(event, Envelope)
+        }
+        own = {key for key in subjects if key is not None and is_plain(key) and principal.sees(key)}
+        known = await self._directory.find(own)
+        checked = await self._check(principal, events, known, self._now())
         facts = [entry for entry in checked if isinstance(entry, Fact)]
         verdicts = iter(await self._lanes.commit(facts) if facts else ())
+        terms = {own.tenant_id: own for own in known.values()}
         results = []
         for entry in checked:
             if isinstance(entry, Fact):
-                results.append(self._result(entry, next(verdicts)))
+                results.append(self._result(terms[entry.tenant_id], entry, next(verdicts)))
             else:
                 results.append(Result(entry.id, "refused", entry.reason, entry.message, entry.path))
         return results
 
     async def _check(
-        self, principal: Principal, events: Sequence[Envelope | Refusal], now: int
+        self,
+        principal: Principal,
+        events: Sequence[Envelope | Refusal],
+        known: dict[str, Terms],
+        now: int,
     ) -> list[Fact | Refusal]:
-        """Facts and refusals in the order of the events; terms are read once for all of them."""
-        subjects = {
-            event.subject or principal.tenant_key for event in events if isinstance(event, Envelope)
-        }
-        own = {key for key in subjects if is_plain(key) and principal.sees(key)}
-        await self._read_terms(own - self._terms.keys())
+        """Facts and refusals in the order of the events; `known` is brought up to date."""
         checked: list[Fact | Refusal] = []
-        unknown: set[str] = set()
+        stale: set[str] = set()
         for place, event in enumerate(events):
-            entry = self._one(principal, event, now)
-            if (
-                isinstance(event, Envelope)
-                and isinstance(entry, Refusal)
-                and entry.reason in MAY_BE_NEW
-            ):
-                unknown.add(event.subject or principal.tenant_key or "")
+            entry = self._one(principal, event, known, now)
+            if isinstance(entry, Refusal) and entry.reason in MAY_BE_NEW:
+                assert isinstance(event, Envelope)
+                stale.add(event.subject or principal.tenant_key or "")
             checked.append(entry)
             if place % EVENTS_AT_A_TIME == EVENTS_AT_A_TIME - 1:
                 await asyncio.sleep(0)  # others are served between pieces
-        if unknown & own:
+        if stale:
             # The number may be a moment old, registered by another process.
-            await self._read_terms(unknown & own)
+            known.update(await self._directory.read(stale))
             for place, event in enumerate(events):
                 entry = checked[place]
                 if isinstance(entry, Refusal) and entry.reason in MAY_BE_NEW:
-                    checked[place] = self._one(principal, event, now)
+                    checked[place] = self._one(principal, event, known, now)
         return checked
 
-    def _one(self, principal: Principal, event: Envelope | Refusal, now: int) -> Fact | Refusal:
+    def _one(
+        self, principal: Principal, event: Envelope | Refusal, known: dict[str, Terms], now: int
+    ) -> Fact | Refusal:
         if isinstance(event, Refusal):
             return event
         item = to_item(event)
@@ -157,7 +159,7 @@ class Intake:
                 "subject",
                 item.id,
             )
-        terms = self._terms.get(subject) if principal.sees(subject) else None
+        terms = known.get(subject)
         if terms is None:
             return Refusal(
                 "unknown_tenant",
@@ -167,15 +169,7 @@ class Intake:
             )
         return to_fact(item, terms, now)
 
-    async def _read_terms(self, keys: Iterable[str]) -> None:
-        wanted = list(keys)
-        if not wanted:
-            return
-        for terms in await stored_terms.by_keys(self._door, self._catalogue, wanted):
-            self._terms[terms.key] = terms
-            self._lanes.directory[terms.tenant_id] = terms
-
-    def _result(self, fact: Fact, verdict: Verdict) -> Result:
+    def _result(self, terms: Terms, fact: Fact, verdict: Verdict) -> Result:
         status = _STATUS[verdict.status]
         if verdict.status is Status.CONFLICT:
             return Result(
@@ -187,7 +181,6 @@ class Intake:
             )
         if verdict.status is Status.REFUSED:
             return Result(fact.id, status, "invalid_field", verdict.refusal, "data")
-        terms = self._lanes.directory[fact.tenant_id]
         charges = [
             self._charge(terms, fact, part, amount)
             for part in verdict.parts

@@ -11,9 +11,7 @@ import re
 from collections.abc import Iterator
 
 #: Numbers stay text: they are only walked over, and some have more digits than an int may.
-_scan = json.JSONDecoder(
-    strict=False, parse_int=str, parse_float=str, parse_constant=str
-).scan_once
+_DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
 _BLANK = re.compile(r"[ \t\n\r]*")
 _BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[{\]}]', re.DOTALL)
 
@@ -49,9 +47,7 @@ def check_whole(body: bytes) -> None:
 def end_of(text: str, start: int) -> int:
     """Where the value that begins at `start` ends; ValueError where there is none."""
     try:
-        return int(_scan(text, start)[1])
-    except StopIteration as stop:
-        raise ValueError(f"no value begins at character {stop.value}") from None
+        return _DECODER.raw_decode(text, start)[1]
     except RecursionError:
         return _end_of_nested(text, start)
 

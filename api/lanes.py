@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 import asyncpg
 import structlog
 
+from api.directory import Directory
 from api.limits import (
     LANE_BATCH_MAX,
     LANE_CONTACTS_MAX,
@@ -27,8 +28,7 @@ from domain.facts import Fact, Status
 from domain.fold import fold
 from domain.state import Changes, Part, State
 from domain.terms import Terms
-from persistence import load, record, terms
-from persistence.catalogue import Catalogue
+from persistence import load, record
 from persistence.connection import Connection
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
 from persistence.show import Show
@@ -44,10 +44,9 @@ class Lanes:
     """All lanes of a process."""
 
     def __init__(
-        self, door: Door, catalogue: Catalogue, now: Callable[[], int], show: Show
+        self, door: Door, directory: Directory, now: Callable[[], int], show: Show
     ) -> None:
-        self.directory: dict[int, Terms] = {}  #: terms as last seen, by tenant
-        self._lanes = [Lane(door, catalogue, now, show, self.directory) for _ in range(LANES)]
+        self._lanes = [Lane(door, directory, now, show) for _ in range(LANES)]
 
     async def start(self) -> None:
         for lane in self._lanes:
@@ -89,16 +88,14 @@ class Lane:
     def __init__(
         self,
         door: Door,
-        catalogue: Catalogue,
+        directory: Directory,
         now: Callable[[], int],
         show: Show,
-        directory: dict[int, Terms],
     ) -> None:
         self._door = door
-        self._catalogue = catalogue
+        self._directory = directory
         self._now = now
         self._show = show
-        self._directory = directory
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
@@ -289,15 +286,16 @@ class Lane:
         self, connection: Connection, heads: dict[int, asyncpg.Record]
     ) -> dict[int, Terms]:
         """The terms in force under the lock; read again where they changed since the edge."""
+        found = {tenant: self._directory[tenant] for tenant in heads}
         stale = [
             tenant
-            for tenant, head in heads.items()
-            if tenant not in self._directory or self._directory[tenant].settings != head["settings"]
+            for tenant, own in found.items()
+            if own is None or own.settings != heads[tenant]["settings"]
         ]
         if stale:
-            for own in await terms.by_ids(connection, self._catalogue, stale):
-                self._directory[own.tenant_id] = own
-        return {tenant: self._directory[tenant] for tenant in heads}
+            await self._directory.read_locked(connection, stale)
+            found.update({tenant: self._directory[tenant] for tenant in stale})
+        return {tenant: own for tenant, own in found.items() if own is not None}
 
     def _pass_over(
         self, batch: list[Waiting], heads: dict[int, asyncpg.Record]

@@ -95,3 +95,6 @@ LANE_PATIENCE_SECONDS = 20.0
 
 #: Contacts a lane remembers between commits, some 400 bytes each.
 LANE_CONTACTS_MAX = 50_000
+
+#: Tenants whose terms a process remembers, some kilobytes each.
+TENANTS_REMEMBERED_MAX = 5_000

@@ -15,8 +15,8 @@ from domain.plans import Chain
 from domain.state import Part
 from domain.terms import Terms
 
-#: Tariffs remembered for one tenant; categories come from outside.
-TARIFFS_MAX = 4_096
+#: Tariffs remembered for one tenant, some 400 bytes each: a month of categories in few markets.
+TARIFFS_MAX = 128
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ class Show:
         self._pending: dict[int, int] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
         self.lost = 0  #: versions that could not be shown
 
     def start(self) -> None:
@@ -30,6 +31,9 @@ class Show:
 
     async def stop(self) -> None:
         if self._task is not None:
+            # redis-py takes a cancellation in the middle of a command for its own timeout and
+            # swallows it: the flag ends the task then.
+            self._stopping = True
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
@@ -40,7 +44,7 @@ class Show:
         self._wake.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             pending, self._pending = self._pending, {}

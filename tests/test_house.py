@@ -199,12 +199,17 @@ def test_the_schema_never_writes() -> None:
 
 
 def test_the_fold_alone_meters_and_rates() -> None:
-    """Rating draws, the fold draws; others know the form of a leg and the order of lots."""
+    """The fold, its rates and its ledger draw; others know a leg's form and the order of lots."""
     assert set(users("domain.meter")) == {"domain.fold"}
     assert set(users("domain.rate")) == {"domain.fold"}
     drawing = users("domain.draw")
-    assert set(drawing) - {"domain.fold", "domain.rate"} == {"domain.state", "persistence.load"}
+    assert set(drawing) - {"domain.fold", "domain.ledger", "domain.rate"} == {
+        "domain.state",
+        "domain.tariffs",
+        "persistence.load",
+    }
     assert drawing["domain.state"] == {"Leg"}
+    assert drawing["domain.tariffs"] == {"UNIT"}
     assert drawing["persistence.load"] == {"order"}
 
 

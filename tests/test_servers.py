@@ -201,6 +201,9 @@ async def test_a_path_too_long_for_a_socket_has_its_sockets_elsewhere(scratch: P
         assert not (data / "run").exists()
         assert await ask(servers.addresses.owner_url, "select 1") == 1
         assert pings(servers.addresses.redis_url)
+        sockets = Path(str(servers.addresses.redis_url).removeprefix("unix://")).parent
+        assert stat.S_IMODE(sockets.stat().st_mode) == 0o700
+    assert not sockets.exists()
 
 
 def test_a_folder_with_other_files_is_refused_and_left_alone(data: Path) -> None:

@@ -58,9 +58,7 @@ async def run(door: Door, catalogue: Catalogue, request: TenantCreate, *, now: i
         )
     country = request.country or plan.country
     if not COUNTRY.fullmatch(country):
-        raise Problem(
-            "INVALID_COUNTRY", "write a country's two capital letters, as ID", "country"
-        )
+        raise Problem("INVALID_COUNTRY", "write a country's two capital letters, as ID", "country")
     locale = request.locale or plan.locale
     if not LOCALE.fullmatch(locale):
         raise Problem("INVALID_LOCALE", "write a language tag such as id or en-GB", "locale")

@@ -150,9 +150,7 @@ async def tenants_of(
     if UNPRINTABLE.search(wanted + behind):
         return TenantConnection.from_rows([], size)
     if principal.is_operator:
-        records = await page(
-            context.door, after=behind, limit=size + 1, search=wanted or None
-        )
+        records = await page(context.door, after=behind, limit=size + 1, search=wanted or None)
         return TenantConnection.from_rows(records, size)
     own = await tenant_of(context, principal.tenant_key or "")
     records = [] if own is None else [own.record]

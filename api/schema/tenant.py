@@ -57,9 +57,7 @@ class Tenant(Node, TenantBalances, TenantCharges, TenantUsage, TenantNumbers):
     def period(
         self,
         info: Info[Context, None],
-        at: Annotated[
-            DateTime | None, strawberry.argument(description="Default: now.")
-        ] = None,
+        at: Annotated[DateTime | None, strawberry.argument(description="Default: now.")] = None,
     ) -> Period:
         moment = info.context.now if at is None else check_instant(at, "at")
         found = period(zone(self.record.timezone), moment)

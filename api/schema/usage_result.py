@@ -10,8 +10,8 @@ import strawberry
 from api import intake
 from api.context import Context
 from api.faults import unavailable
-from api.submissions import Busy, Unavailable
 from api.schema.scalars import CloudEvent, Decimal
+from api.submissions import Busy, Unavailable
 
 
 @strawberry.enum(description="What became of an event.")

@@ -8,4 +8,12 @@ from persistence.servers.errors import FolderInUseError, ServersError
 from persistence.servers.folder import Addresses, Owner, Running, running
 from persistence.servers.servers import Servers
 
-__all__ = ["Addresses", "FolderInUseError", "Owner", "Running", "Servers", "ServersError", "running"]
+__all__ = [
+    "Addresses",
+    "FolderInUseError",
+    "Owner",
+    "Running",
+    "Servers",
+    "ServersError",
+    "running",
+]

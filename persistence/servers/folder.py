@@ -97,6 +97,8 @@ class Folder:
         """Withdraw the announcement and give the lock back."""
         if self._lock is not None:
             self._announcement.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._short().rmdir()
             os.close(self._lock)
             self._lock = None
 
@@ -113,8 +115,7 @@ class Folder:
         inside = self.root / "run"
         if len(os.fsencode(inside)) + SOCKET_NAME_BYTES <= SOCKET_PATH_BYTES:
             return self.own(inside)
-        digest = hashlib.blake2b(os.fsencode(self.root), digest_size=8).hexdigest()
-        short = Path(tempfile.gettempdir()) / f"kuota-{digest}"
+        short = self._short()
         with contextlib.suppress(FileExistsError):
             short.mkdir(mode=0o700)
         status = short.lstat()
@@ -134,6 +135,10 @@ class Folder:
     @property
     def _announcement(self) -> Path:
         return self.root / "servers.json"
+
+    def _short(self) -> Path:
+        digest = hashlib.blake2b(os.fsencode(self.root), digest_size=8).hexdigest()
+        return Path(tempfile.gettempdir()) / f"kuota-{digest}"
 
     def _make(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ it took and what came back.
 
 import asyncio
 import gc
+import json
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -70,7 +71,7 @@ async def _run(load: Load, bodies: list[list[bytes]], port: int) -> Outcome:
             good = body.count(ACCEPTED)
             accepted += good
             if (status != 200 or good < load.batch) and trouble is None:
-                trouble = f"{status} {body[:600].decode(errors='replace')}"
+                trouble = f"{status} {_first_trouble(body)}"
 
     wires = [await Wire.connect("127.0.0.1", port) for _ in bodies]
     began, cpu = time.perf_counter(), time.process_time()
@@ -88,3 +89,12 @@ async def _run(load: Load, bodies: list[list[bytes]], port: int) -> Outcome:
         slowest=took[int(len(took) * 0.99)],
         trouble=trouble,
     )
+
+
+def _first_trouble(body: bytes) -> str:
+    """The first result that is not accepted, or what came instead of results."""
+    try:
+        results = json.loads(body)["results"]
+    except (ValueError, KeyError):
+        return body[:600].decode(errors="replace")
+    return str(next(result for result in results if result["status"] != "accepted"))

@@ -16,6 +16,7 @@ async def world(servers: Servers, template: str) -> AsyncIterator[World]:
     """The way in on a database of the stories' own, as the app's role."""
     addresses = servers.addresses
     assert addresses.owner_url is not None
+    assert addresses.redis_url is not None
     await on(addresses.owner_url, f"create database stories template {template}")
     async with World.open(named(addresses.app_url, "stories"), addresses.redis_url) as world:
         yield world

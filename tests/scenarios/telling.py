@@ -96,8 +96,7 @@ class Telling:
             if (self._tenant, event.number) not in self._world.numbers:
                 address = f"6280000{len(self._world.numbers):06d}"
                 await self._world.number(self._tenant, event.number, "whatsapp", address)
-            count = await self._answers.count(event.number, at)
-            sent.append(Sent(event, at, count, []))
+            sent.append(Sent(event, at, await self._answers.count(event.number, at), []))
             for place, contact in enumerate(event.contacts * event.times):
                 bodies.append(self._body(event, at, place, contact))
         results = iter(await self._world.send(bodies))
@@ -124,9 +123,7 @@ class Telling:
             words["group"] = {"id": words["group"], "members": []}
         if "message" in words:
             words["message_id"] = words.pop("message")
-        data.update(
-            {name: int(value) if name in NUMBERS else value for name, value in words.items()}
-        )
+        data |= {name: int(text) if name in NUMBERS else text for name, text in words.items()}
         return {
             "id": id,
             "source": "a story",

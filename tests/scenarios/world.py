@@ -17,6 +17,7 @@ from redis.asyncio import Redis
 
 from api.addresses import normalise_number
 from api.auth import ALL_SCOPES, Principal
+from api.directory import Directory
 from api.intake import Intake
 from api.lanes import Lanes
 from api.operations import top_up_create
@@ -88,8 +89,9 @@ class World:
             show.start()
             exits.push_async_callback(show.stop)
             clock = Clock()
-            lanes = Lanes(opened, catalogue, clock.now, show)
-            intake = Intake(opened, catalogue, clock.now, lanes)
+            directory = Directory(opened, catalogue)
+            lanes = Lanes(opened, directory, clock.now, show)
+            intake = Intake(directory, catalogue, clock.now, lanes)
             await intake.start()
             exits.push_async_callback(intake.stop)
             yield cls(
@@ -99,8 +101,9 @@ class World:
 
     async def process(self) -> Intake:
         """Another process's way in on the same database: it remembers nothing yet."""
-        lanes = Lanes(self.door, self.catalogue, self.clock.now, self.show)
-        intake = Intake(self.door, self.catalogue, self.clock.now, lanes)
+        directory = Directory(self.door, self.catalogue)
+        lanes = Lanes(self.door, directory, self.clock.now, self.show)
+        intake = Intake(directory, self.catalogue, self.clock.now, lanes)
         await intake.start()
         self.exits.push_async_callback(intake.stop)
         return intake

@@ -5,18 +5,23 @@ Owns no expectation. Everything goes through the socket of a served process.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 
 from tests.conftest import Served
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 JSON = "application/json"
 LINES = "application/x-ndjson"
+
+PATIENCE_SECONDS = 60.0
+LOOK_SECONDS = 0.01
 
 
 @asynccontextmanager
@@ -63,10 +68,19 @@ async def post(
     client: httpx2.AsyncClient, body: bytes, content_type: str = JSON
 ) -> list[dict[str, Any]]:
     """The results of a request that was answered item by item."""
-    response = await client.post(
-        "/v1/events", content=body, headers={"content-type": content_type}
-    )
+    headers = {"content-type": content_type}
+    response = await client.post("/v1/events", content=body, headers=headers)
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == JSON
     results: list[dict[str, Any]] = response.json()["results"]
     return results
+
+
+async def until(read: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
+    """What `read` gives, once it is what is wanted; a failure after PATIENCE_SECONDS."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while True:
+            value = await read()
+            if wanted(value):
+                return value
+            await asyncio.sleep(LOOK_SECONDS)

@@ -50,6 +50,10 @@ class House:
             "rows": dict(counts or {}),
         }
 
+    async def facts(self) -> int:
+        """How many facts are kept."""
+        return int(await self.owner.fetchval("select count(*) from facts"))
+
     @asynccontextmanager
     async def unmoved(self) -> AsyncIterator[None]:
         """Require that what is done inside changes no figure, no version and no row."""

@@ -1,0 +1,178 @@
+"""How Postgres runs what a lane asks: by index, whether tables are new, full, or measured.
+
+Every statement of a commit is taken as a lane runs it, with its parameters, and explained as the
+app's role under its tenants: no table that grows may be read from end to end.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from persistence.connection import Connection, connect
+from persistence.door import tenant_scope
+from persistence.servers import Servers
+from tests.conftest import Database, named, on
+from tests.persistence.traffic import TopUp, settle_in, traffic
+from tests.scenarios.world import RecordingDoor, World
+
+#: Tables with a row a fact, a contact or a message: reading one of them whole is never right.
+LARGE = frozenset({
+    "fact_keys", "facts", "charges", "messages", "contacts", "conflicts", "transfers", "commits",
+    "lot_days", "usage_hour", "usage_day",
+})  # fmt: skip
+
+#: Few rows a tenant: a new database may read them whole, one with many tenants may not.
+SMALL = frozenset({"lots", "counters", "periods", "tenant_head"})
+
+#: Rows of other tenants, so that the statistics have something to say.
+FILLED = 20_000
+FILLING = (
+    "insert into fact_keys select t, decode(md5(t || ' ' || n), 'hex'), '\\x00', n, 1",
+    "insert into messages select t, decode(md5(t || ' ' || n), 'hex'), '\\x00', n",
+    "insert into contacts (tenant_id, channel, party, number_id, last_at, conversation_paid,"
+    " visited) select t, 1, (62811000000 + n)::text, 1, n, false, '{}'",
+    "insert into facts (tenant_id, at, key, version, arrived_at, number_id, type, status, flags,"
+    " source, id, party, data)"
+    " select t, n, decode(md5(t || ' ' || n), 'hex'), n, n, 1, 3, 1, 0, 's', n::text, 'p', '{}'",
+    "insert into charges (tenant_id, at, key, part, revision, reversal, version, booked_at, units,"
+    " amount, lots, taken, flags)"
+    " select t, n, decode(md5(t || ' ' || n), 'hex'), 0, 0, false, n, n, 1, 1, '{1}', '{1}', 0",
+    "insert into commits select t, n, n, 1, 1, '\\x00'",
+    "insert into transfers select t, n, 0, n, 1, 'a', 'b', 1, 2",
+    "insert into lots select t, n, 1, 2, 20, null, 5, 0, 0, 5, 0, n, 0, null",
+    "insert into lot_days select t, n, 0, 1, 0",
+    "insert into counters select t, 'service', n, 24000, 1, null",
+    "insert into usage_hour select t, n, 1, 2, 'ID', '', '', '', 1,1,1,1,1,1,1,1,1,1,1",
+    "insert into usage_day select t, n, 1, 2, 'ID', '', '', '', 1,1,1,1,1,1,1,1,1,1,1",
+    "insert into conflicts"
+    " select t, decode(md5(t || ' ' || n), 'hex'), '\\x00', n, n, 's', 'i', ''",
+    "insert into periods select t, 100 + n, n, n + 1",
+)
+TENANTS = 20
+
+Statement = tuple[Any, ...]  #: its parameters
+
+
+@pytest.fixture(scope="module")
+async def heard(servers: Servers, template: str) -> AsyncIterator[dict[str, Statement]]:
+    """Each statement that lanes ran for some traffic, with the parameters of its longest run."""
+    addresses = servers.addresses
+    assert addresses.owner_url is not None
+    assert addresses.redis_url is not None
+    await on(addresses.owner_url, f"create database heard template {template}")
+    app_url = named(addresses.app_url, "heard")
+    found: dict[str, Statement] = {}
+    async with World.open(app_url, addresses.redis_url, door=RecordingDoor) as world:
+        await settle_in(world)
+        steps = [step for step in traffic(5, 600) if not isinstance(step, TopUp)]
+        for place in range(0, len(steps), 200):
+            await world.send(steps[place : place + 200])
+        assert isinstance(world.door, RecordingDoor)
+        for ran in world.door.heard:
+            if ran.args and len(repr(ran.args)) > len(repr(found.get(ran.query, ()))):
+                found[ran.query] = tuple(ran.args)
+    yield found
+    await on(addresses.owner_url, "drop database heard with (force)")
+
+
+@pytest.fixture
+async def connection(database: Database) -> AsyncIterator[Connection]:
+    """A connection as lanes have it, in a transaction that names some tenants."""
+    connection = await connect(database.app_url)
+    await connection.execute(f"begin; {tenant_scope((1, 2, 3))}")
+    yield connection
+    await connection.close()
+
+
+async def test_the_lanes_were_heard(heard: dict[str, Statement]) -> None:
+    """What is explained below is all there is: some statement speaks of each table."""
+    words = " ".join(heard)
+
+    assert [table for table in LARGE | SMALL if table not in words] == []
+
+
+@pytest.mark.parametrize("state", ["empty", "filled", "analyzed"])
+async def test_every_statement_of_a_commit_goes_by_index(
+    database: Database, connection: Connection, heard: dict[str, Statement], state: str
+) -> None:
+    """Nothing between lock and commit reads a growing table whole, on a new database (whose plans
+    are kept while it grows) or a full one, planned for these parameters or for any."""
+    if state != "empty":
+        await fill(database)
+    if state == "analyzed":
+        await on(database.owner_url, "analyze")
+    forbidden = LARGE if state == "empty" else LARGE | SMALL
+
+    wrong = [
+        (name, sorted(scanned), query)
+        for query, arguments in heard.items()
+        for name, plan in (
+            ("these", await explained(connection, query, arguments)),
+            ("any", await explained_generic(connection, query, arguments)),
+        )
+        if (scanned := set(sequential(plan)) & forbidden)
+    ]
+
+    assert wrong == []
+
+
+async def fill(database: Database) -> None:
+    """Rows of other tenants in every table that grows."""
+    each = FILLED // TENANTS
+    tenants = f" from generate_series(1001, {1000 + TENANTS}) t, generate_series(1, {each}) n"
+    heads = f"insert into tenant_head select n from generate_series(1, {FILLED}) n"
+    await on(database.owner_url, heads, *(statement + tenants for statement in FILLING))
+
+
+async def explained(connection: Connection, query: str, arguments: tuple[Any, ...]) -> Any:
+    """The plan for these very parameters."""
+    return json.loads(await connection.fetchval(f"explain (format json) {query}", *arguments))
+
+
+async def explained_generic(connection: Connection, query: str, arguments: tuple[Any, ...]) -> Any:
+    """The plan for any parameters, as a connection makes it after some runs."""
+    await connection.execute("set local plan_cache_mode = force_generic_plan")
+    await connection.execute(f"prepare asked as {query}")
+    written = ", ".join(map(literal, arguments))
+    try:
+        return json.loads(
+            await connection.fetchval(f"explain (format json) execute asked ({written})")
+        )
+    finally:
+        await connection.execute("deallocate asked; set local plan_cache_mode = auto")
+
+
+def literal(value: Any) -> str:
+    """A parameter as SQL writes it, its type left to the statement."""
+    if value is None:
+        return "null"
+    return "'" + _text(value).replace("'", "''") + "'"
+
+
+def _text(value: Any) -> str:
+    match value:
+        case bytes():
+            return f"\\x{value.hex()}"
+        case int():
+            return str(int(value))
+        case str():
+            return value
+        case _:
+            return "{" + ",".join(json.dumps(_text(each)) for each in value) + "}"
+
+
+def sequential(plan: Any) -> Iterator[str]:
+    """Tables that a plan reads from end to end."""
+    match plan:
+        case {"Node Type": "Seq Scan", "Relation Name": str(name)}:
+            yield name.removesuffix("_default").split("_p2")[0]
+    if isinstance(plan, dict):
+        for value in plan.values():
+            yield from sequential(value)
+    elif isinstance(plan, list):
+        for value in plan:
+            yield from sequential(value)

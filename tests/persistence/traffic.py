@@ -1,0 +1,116 @@
+"""Random traffic of several tenants, the same for the same seed.
+
+Owns what happens and in which order it arrives: mostly as time goes, some of it late, said twice or
+about a message charged before, with top-ups in between. Three tenants on a plan of small limits
+cross all of them, and two month ends.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.periods import DAY, HOUR, MINUTE, instant, iso
+from tests.scenarios.world import Json, World
+
+TENANTS = ("amber", "birch", "cedar")
+ZONES = ("Asia/Jakarta", "America/Bogota", "Asia/Kolkata")
+PLANS = ("college-small", "college-small", "omnichannel-mcc-idr")
+
+START = instant(datetime.fromisoformat("2026-05-29T00:00:00Z"))
+END = START + 36 * DAY
+NOW = END + 6 * HOUR
+
+CONTACTS = [f"62811{n:08d}" for n in range(90)] + ["6591234567", "12025550123"]
+CATEGORIES = ("service", "service", "service", "utility", "marketing", "authentication")
+
+
+@dataclass(frozen=True, slots=True)
+class TopUp:
+    tenant: str
+    balance: str
+    amount: int  #: micros
+    source: str
+    starts_at: int
+    key: str
+
+
+async def settle_in(world: World) -> None:
+    """Create the tenants with two numbers each; now is a little after the last fact."""
+    world.clock.at = NOW
+    for tenant, zone, plan in zip(TENANTS, ZONES, PLANS, strict=True):
+        await world.tenant(tenant, timezone=zone, plan=plan)
+        await world.number(tenant, "wa", "whatsapp", "+62 800 0000 01")
+        await world.number(tenant, "wa2", "whatsapp", "+62 800 0000 02", "Asia/Jayapura")
+        await world.number(tenant, "ig", "instagram", "shop")
+
+
+def traffic(seed: int, events: int) -> Iterator[Json | TopUp]:
+    """Events and top-ups in the order they arrive."""
+    chance = random.Random(seed)
+    sent: list[Json] = []
+    for n in range(events):
+        if chance.random() < 0.02:
+            yield _top_up(chance, n)
+        at = START + (END - START) * n // events
+        if chance.random() < 0.15:
+            at = max(START, at - chance.choice((MINUTE, HOUR, DAY, 9 * DAY)))
+        if sent and chance.random() < 0.1:
+            yield _again(chance, chance.choice(sent[-60:]), n, at)
+            continue
+        event = _event(chance, n, at)
+        sent.append(event)
+        yield event
+
+
+def _top_up(chance: random.Random, n: int) -> TopUp:
+    balance, amount = chance.choice((
+        ("conversations", 3), ("visitors", 2), ("whatsapp", 700), ("whatsapp", 5_000),
+    ))  # fmt: skip
+    return TopUp(
+        tenant=chance.choice(TENANTS),
+        balance=balance,
+        amount=amount * 1_000_000,
+        source=chance.choice(("TOP_UP", "TOP_UP", "PROMOTION")),
+        starts_at=chance.choice((NOW, START + chance.randrange(END - START))),
+        key=f"top-up {n}",
+    )
+
+
+def _event(chance: random.Random, n: int, at: int) -> Json:
+    number, channel = chance.choice((
+        ("+62800000001", "whatsapp"), ("+62800000001", "whatsapp"), ("+62800000002", "whatsapp"),
+        ("shop", "instagram"),
+    ))  # fmt: skip
+    data: Json = {"number": number, "channel": channel, "contact": chance.choice(CONTACTS)}
+    kind = chance.choice(("received", "received", "delivered", "delivered", "delivered", "other"))
+    if kind == "received":
+        if chance.random() < 0.05:
+            data["entry"] = "ad"
+    elif kind == "other":
+        kind = chance.choice(("sent", "failed", "read", "played"))
+    if kind != "received":
+        data["category"] = chance.choice(CATEGORIES)
+        if data["category"] != "service":
+            data["template"] = "x"
+        if chance.random() < 0.5:
+            data["message_id"] = f"m{n}"
+    if chance.random() < 0.05:
+        data["group"] = {"id": chance.choice("gh"), "members": []}
+    return {
+        "id": str(n), "source": "traffic", "type": f"message.{kind}", "time": iso(at),
+        "subject": chance.choice(TENANTS), "data": data,
+    }  # fmt: skip
+
+
+def _again(chance: random.Random, event: Json, n: int, at: int) -> Json:
+    """An event said twice, said with other content, or a further status of its message."""
+    way = chance.choice(("twice", "conflict", "status"))
+    if way == "twice":
+        return event
+    if way == "conflict":
+        return {**event, "data": {**event["data"], "remark": n}}
+    status = "message.received" if event["type"] == "message.received" else "message.read"
+    return {**event, "id": str(n), "type": status, "time": iso(at)}
