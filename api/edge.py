@@ -24,7 +24,12 @@ from api.cloudevents import (
     is_plain,
     key_of,
 )
-from api.limits import EVENT_AHEAD_SECONDS_MAX, GROUP_MEMBERS_MAX
+from api.limits import (
+    DIMENSION_LENGTH_MAX,
+    EVENT_AHEAD_SECONDS_MAX,
+    EVENT_ID_LENGTH_MAX,
+    GROUP_MEMBERS_MAX,
+)
 from domain.facts import CHANNELS, GROUP_MARK, TYPES, Channel, Direction, Fact, Type
 from domain.money import MICRO
 from domain.terms import NumberTerms, Terms
@@ -47,7 +52,16 @@ _MESSAGES = frozenset(
         Type.MESSAGE_FAILED,
     }
 )
-_TEXTS = ("message_id", "category", "template", "broadcast", "user", "meter", "hold")
+#: Texts of the data and the characters they may have; those that rollups are kept by have fewer.
+_TEXTS = {
+    "message_id": EVENT_ID_LENGTH_MAX,
+    "category": DIMENSION_LENGTH_MAX,
+    "template": EVENT_ID_LENGTH_MAX,
+    "broadcast": DIMENSION_LENGTH_MAX,
+    "user": DIMENSION_LENGTH_MAX,
+    "meter": DIMENSION_LENGTH_MAX,
+    "hold": EVENT_ID_LENGTH_MAX,
+}
 _QUANTITY = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
 _SIGNED = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 
@@ -68,12 +82,12 @@ def _fact(item: Item, terms: Terms, now: int) -> Fact:
         )
     at = _instant(item.time, terms, now)
     data = item.data
-    for name in _TEXTS:
+    for name, limit in _TEXTS.items():
         value = data.get(name)
-        if value is not None and not is_plain(value):
+        if value is not None and not (is_plain(value) and len(value) <= limit):
             if not isinstance(value, str):
                 _wrong(name, "is a string")
-            check_text(value, f"data.{name}")
+            check_text(value, f"data.{name}", limit)
     number = _number(data, terms)
     fact = Fact()
     fact.tenant_id = terms.tenant_id

@@ -35,9 +35,16 @@ from persistence.show import Show
 
 log = structlog.get_logger(__name__)
 
-#: How often a tenant may be passed over because another process holds it before a lane waits.
+#: How often a tenant may be passed over because somebody else holds it before its lane waits.
 PASSED_OVER_MAX = 2
+#: For how long it waits then; its other tenants wait with it.
+LOCK_WAIT_MILLISECONDS = 250
 RECONNECT_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+def of_the_data(error: asyncpg.PostgresError) -> bool:
+    """Whether what Postgres refused was a value: of a type, a constraint or a size."""
+    return (error.sqlstate or "")[:2] in ("22", "23", "54")
 
 
 class Lanes:
@@ -141,7 +148,9 @@ class Lane:
                 skipped = await self._patiently(batch)
             except Exception as error:
                 # Nothing may end a lane: its tenants would wait for ever.
-                log.exception("a lane could not commit", facts=count)
+                expected = isinstance(error, asyncpg.PostgresError)
+                why = str(error)
+                log.error("a lane could not commit", facts=count, why=why, exc_info=not expected)
                 for waiting in batch:
                     waiting.submission.fail(Unavailable(str(error)))
                 skipped = []
@@ -175,6 +184,8 @@ class Lane:
             await self._rollback()
             if isinstance(error, asyncpg.DeadlockDetectedError | asyncpg.SerializationError):
                 return await self._split(batch)
+            if isinstance(error, asyncpg.PostgresError) and not of_the_data(error):
+                raise  # a full disk or a missing table is nobody's fact's fault
             if len(batch) > 1:
                 half = len(batch) // 2
                 skipped = await self._split(batch[:half])
@@ -184,7 +195,10 @@ class Lane:
                 skipped += [waiting for waiting in rest if waiting.fact.tenant_id in held]
                 rest = [waiting for waiting in rest if waiting.fact.tenant_id not in held]
                 return skipped + (await self._split(rest) if rest else [])
-            log.exception("a fact cannot be stored", key=batch[0].fact.key.hex())
+            # Of a value that Postgres refuses its words say all; of a mistake of ours they do not.
+            expected = isinstance(error, asyncpg.PostgresError)
+            key = batch[0].fact.key.hex()
+            log.warning("a fact cannot be stored", key=key, why=str(error), exc_info=not expected)
             reason = "it cannot be stored as it is; nothing of it was kept"
             batch[0].submission.answer(batch[0].place, Verdict(Status.REFUSED, refusal=reason))
             return []
@@ -194,12 +208,21 @@ class Lane:
         now = self._now()
         connection = await self._connect()
         tenants = sorted({waiting.fact.tenant_id for waiting in batch})
-        wait = any(self._passed_over.get(tenant, 0) >= PASSED_OVER_MAX for tenant in tenants)
-        await connection.execute(f"begin; {tenant_scope(tenants)}")
-        heads = await load.lock(connection, tenants, wait=wait)
+        waited_for = [t for t in tenants if self._passed_over.get(t, 0) >= PASSED_OVER_MAX]
+        if waited_for:
+            # A batch of their own; should it wait in vain, the others come first again.
+            tenants = waited_for
+            for tenant in tenants:
+                self._passed_over[tenant] = 0
+        scope = f"{tenant_scope(tenants)}; set local lock_timeout = {LOCK_WAIT_MILLISECONDS}"
+        await connection.execute(f"begin; {scope}")
+        try:
+            heads = await load.lock(connection, tenants, wait=bool(waited_for))
+        except asyncpg.LockNotAvailableError:
+            heads = {}
         skipped: list[Waiting] = []
-        if len(heads) < len(tenants):
-            batch, skipped = self._pass_over(batch, heads)
+        if len(heads) < len({waiting.fact.tenant_id for waiting in batch}):
+            batch, skipped = self._pass_over(batch, heads, tenants)
             if not batch:
                 await connection.execute("rollback")
                 await asyncio.sleep(0)
@@ -257,7 +280,7 @@ class Lane:
         heads: dict[int, asyncpg.Record],
         own: dict[int, Terms],
         fresh: Sequence[Fact],
-        repeated: dict[bytes, int],
+        repeated: dict[int, dict[bytes, int]],
         now: int,
     ) -> list[Changes]:
         by_tenant: dict[int, list[Fact]] = {}
@@ -278,7 +301,8 @@ class Lane:
         await load.contacts(connection, states, fresh)
         changed: list[Changes] = []
         for tenant in sorted(by_tenant):
-            changed.append(fold(own[tenant], states[tenant], by_tenant[tenant], repeated, now))
+            charged = repeated.get(tenant, {})
+            changed.append(fold(own[tenant], states[tenant], by_tenant[tenant], charged, now))
             await asyncio.sleep(0)  # others are served between tenants
         return changed
 
@@ -298,12 +322,13 @@ class Lane:
         return {tenant: own for tenant, own in found.items() if own is not None}
 
     def _pass_over(
-        self, batch: list[Waiting], heads: dict[int, asyncpg.Record]
+        self, batch: list[Waiting], heads: dict[int, asyncpg.Record], asked: list[int]
     ) -> tuple[list[Waiting], list[Waiting]]:
         taken = [waiting for waiting in batch if waiting.fact.tenant_id in heads]
         skipped = [waiting for waiting in batch if waiting.fact.tenant_id not in heads]
-        for tenant in {waiting.fact.tenant_id for waiting in skipped}:
-            self._passed_over[tenant] = self._passed_over.get(tenant, 0) + 1
+        for tenant in asked:
+            if tenant not in heads:
+                self._passed_over[tenant] = self._passed_over.get(tenant, 0) + 1
         return taken, skipped
 
     def _keep(self, changed: Iterable[Changes]) -> None:

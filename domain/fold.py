@@ -216,6 +216,9 @@ class Fold:
                 if self.ledger.is_money(part.balance_id):
                     usage[COST] += part.amount
                 self.ledger.use(part.legs, at)
+        if rated.flags & Flag.OVERDRAWN:
+            # At once, or what the next fact finds would depend on how facts are split into commits.
+            self.ledger.pay_off(rated.parts[-1].balance_id)
         return rated.flags | Flag.LATE if rated.at_boundary else rated.flags
 
     def _usage(self, fact: Fact) -> list[int]:

@@ -141,7 +141,7 @@ class Ledger:
                 Transfer(balance_id, _account(debit), _account(credit), amount, cause)
             )
 
-    def _pay_off(self, balance_id: int) -> None:
+    def pay_off(self, balance_id: int) -> None:
         """Let what a balance holds fill what it owes; promotions and allowances do not."""
         day = self.terms.zone.day_start(self.now)
         lots = self.state.lots[balance_id]
@@ -164,7 +164,7 @@ class Ledger:
                 used = self._used.get(lot.lot_id, 0)
                 self.move(lot.balance_id, lot.lot_id, "usage", used, USE)
         for balance_id in {lot.balance_id for lot in self.changes.lots.values()}:
-            self._pay_off(balance_id)
+            self.pay_off(balance_id)
         for lots in self.state.lots.values():
             for lot in lots:
                 lapsed = draw.lapse(lot, self.now)

@@ -13,7 +13,14 @@ Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 COMMAND_TIMEOUT_SECONDS = 30.0
 CONNECT_TIMEOUT_SECONDS = 5.0
 
-SERVER_SETTINGS = {"application_name": "kuota", "timezone": "UTC", "jit": "off"}
+#: Every table is reached by its keys. A plan made while a month's partition was empty would scan
+#: it whole once it is full, until somebody analyses it: never choose a scan where an index serves.
+SERVER_SETTINGS = {
+    "application_name": "kuota",
+    "timezone": "UTC",
+    "jit": "off",
+    "enable_seqscan": "off",
+}
 
 
 async def connect(url: str) -> Connection:

@@ -84,7 +84,7 @@ _MESSAGES = Columns("tenant_id bigint, message bytea, charged_by bytea, charged_
 KEEP_MESSAGES = insert("messages", _MESSAGES, "on conflict do nothing")
 
 KNOWN_MESSAGES = f"""
-select asked.charged_by as key, m.charged_by, m.charged_at
+select asked.tenant_id, asked.charged_by as key, m.charged_by, m.charged_at
 from ({_MESSAGES.source}) asked,
     lateral (
         select charged_by, charged_at from messages m
@@ -93,10 +93,12 @@ from ({_MESSAGES.source}) asked,
     ) m"""
 
 
-async def keep_messages(connection: Connection, facts: Sequence[Fact]) -> dict[bytes, int]:
+async def keep_messages(
+    connection: Connection, facts: Sequence[Fact]
+) -> dict[int, dict[bytes, int]]:
     """Note the messages that `facts` charge; a message is charged once (EV-5).
 
-    Gives the keys of facts whose message another fact has charged, and when.
+    Gives, by tenant, the keys of facts whose message another fact has charged, and when.
     """
     if not facts:
         return {}
@@ -104,8 +106,11 @@ async def keep_messages(connection: Connection, facts: Sequence[Fact]) -> dict[b
     parameters = _MESSAGES.parameters(rows)
     if _count(await connection.execute(KEEP_MESSAGES, *parameters)) == len(facts):
         return {}
-    known = await connection.fetch(KNOWN_MESSAGES, *parameters)
-    return {row["key"]: row["charged_at"] for row in known if row["key"] != row["charged_by"]}
+    repeated: dict[int, dict[bytes, int]] = {}
+    for row in await connection.fetch(KNOWN_MESSAGES, *parameters):
+        if row["key"] != row["charged_by"]:
+            repeated.setdefault(row["tenant_id"], {})[row["key"]] = row["charged_at"]
+    return repeated
 
 
 _PARTIES = Columns("tenant_id bigint, channel smallint, party text")

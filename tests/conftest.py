@@ -204,6 +204,19 @@ def said(errors: Path) -> str:
     return errors.read_text("utf-8")
 
 
+#: What `run_served` has started.
+RUNNING: list[asyncio.subprocess.Process] = []
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_left() -> Iterator[None]:
+    """A test that fails half way leaves no served process behind the session."""
+    yield
+    for process in RUNNING:
+        if process.returncode is None:
+            process.kill()
+
+
 async def run_served(*arguments: str, variables: dict[str, str], errors: Path) -> Served:
     """Start `serve`, on a free port unless one is named, and wait until it says it is ready."""
     port = () if "--port" in arguments else ("--port", "0")
@@ -224,6 +237,7 @@ async def run_served(*arguments: str, variables: dict[str, str], errors: Path) -
             process.kill()
         await process.wait()
         raise
+    RUNNING.append(process)
     ready = json.loads(line)
     key = variables.get("KUOTA_OPERATOR_KEY", "")
     return Served(

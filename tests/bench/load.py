@@ -97,4 +97,4 @@ def _first_trouble(body: bytes) -> str:
         results = json.loads(body)["results"]
     except (ValueError, KeyError):
         return body[:600].decode(errors="replace")
-    return str(next(result for result in results if result["status"] != "accepted"))
+    return str([result for result in results if result["status"] != "accepted"][:1])

@@ -88,8 +88,11 @@ def serve() -> Iterator[Served]:
         stderr=log,
     )
     try:
-        _wait_ready(process, port, log.name)
+        _wait_ready(process, port)
         yield Served(port=port, key=key, pid=process.pid, data=data)
+    except BaseException:
+        print(Path(log.name).read_text()[-4000:], file=sys.stderr)
+        raise
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -101,7 +104,7 @@ def serve() -> Iterator[Served]:
         shutil.rmtree(data, ignore_errors=True)
 
 
-def _wait_ready(process: subprocess.Popen[bytes], port: int, log: str) -> None:
+def _wait_ready(process: subprocess.Popen[bytes], port: int) -> None:
     until = time.monotonic() + READY_SECONDS
     while time.monotonic() < until:
         if process.poll() is not None:
@@ -112,7 +115,7 @@ def _wait_ready(process: subprocess.Popen[bytes], port: int, log: str) -> None:
         except httpx2.TransportError:
             pass
         time.sleep(0.05)
-    raise RuntimeError(f"serve is not ready:\n{Path(log).read_text()[-4000:]}")
+    raise RuntimeError("serve is not ready")
 
 
 def operate(client: httpx2.Client, mutation: str, payload: str, given: dict[str, Any]) -> None:

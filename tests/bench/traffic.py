@@ -44,7 +44,7 @@ def number_address(tenant: int) -> str:
 
 
 def batches(load: Load, client: int) -> Iterator[bytes]:
-    """The bodies one client sends, in order.
+    """The bodies one client sends, in order and all of one size.
 
     A tenant belongs to one client, so its facts come in the order of their times; the hot tenant
     comes from all clients, each with contacts of its own.
@@ -57,7 +57,7 @@ def batches(load: Load, client: int) -> Iterator[bytes]:
         mine.append(0)
     hot_share = HOT_SHARE if load.hot else 0.0
     own = HOT_CONTACTS // load.clients
-    total = load.facts // load.clients
+    total = load.facts // load.clients // load.batch * load.batch
     step = (load.end - load.start) / max(total, 1)
     body: list[str] = []
     for n in range(total):
@@ -73,8 +73,6 @@ def batches(load: Load, client: int) -> Iterator[bytes]:
         if len(body) == load.batch:
             yield _encode(body, load.batch)
             body = []
-    if body:
-        yield _encode(body, load.batch)
 
 
 def _encode(events: list[str], batch: int) -> bytes:

@@ -15,7 +15,7 @@ from domain.state import USAGE
 from tests.persistence.traffic import TENANTS, TopUp, settle_in, traffic
 from tests.scenarios.world import World
 
-SEED, EVENTS = 11, 900
+SEED, EVENTS = 11, 450
 
 #: What must not depend on how facts were split into commits; `version` and the clock's instants do.
 TABLES = {
@@ -62,10 +62,7 @@ async def replay(world: World, size: int, *, processes: int) -> Figures:
         if topped_up:
             for step in steps:
                 assert isinstance(step, TopUp)
-                await world.top_up(
-                    step.tenant, step.balance, step.amount, key=step.key, source=step.source,
-                    starts_at=step.starts_at,
-                )  # fmt: skip
+                await step.make(world)
             continue
         events: list[Any] = list(steps)
         for place in range(0, len(events), size):
@@ -103,8 +100,9 @@ async def test_figures_do_not_depend_on_the_split(
     figures = await replay(world, size, processes=processes)
 
     first = once.setdefault("figures", figures)
-    for tenant in TENANTS:
-        for table in TABLES:
+    for table in TABLES:
+        assert any(first[tenant][table] for tenant in TENANTS), f"the traffic has no {table}"
+        for tenant in TENANTS:
             assert figures[tenant][table] == first[tenant][table], f"{tenant}: {table}"
     for tenant in TENANTS:
         await check_ledger(world, tenant)

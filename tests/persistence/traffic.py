@@ -2,7 +2,7 @@
 
 Owns what happens and in which order it arrives: mostly as time goes, some of it late, said twice or
 about a message charged before, with top-ups in between. Three tenants on a plan of small limits
-cross all of them, and two month ends.
+cross all of them, and a month end at which the rules change.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ TENANTS = ("amber", "birch", "cedar")
 ZONES = ("Asia/Jakarta", "America/Bogota", "Asia/Kolkata")
 PLANS = ("college-small", "college-small", "omnichannel-mcc-idr")
 
-START = instant(datetime.fromisoformat("2026-05-29T00:00:00Z"))
-END = START + 36 * DAY
+START = instant(datetime.fromisoformat("2026-05-25T00:00:00Z"))
+END = START + 12 * DAY
 NOW = END + 6 * HOUR
 
-CONTACTS = [f"62811{n:08d}" for n in range(90)] + ["6591234567", "12025550123"]
+CONTACTS = [*(f"62811{n:08d}" for n in range(18)), "6591234567", "12025550123"]
 CATEGORIES = ("service", "service", "service", "utility", "marketing", "authentication")
 
 
@@ -35,6 +35,13 @@ class TopUp:
     source: str
     starts_at: int
     key: str
+
+    async def make(self, world: World) -> None:
+        """Let an operator add it."""
+        await world.top_up(
+            self.tenant, self.balance, self.amount, key=self.key, source=self.source,
+            starts_at=self.starts_at,
+        )  # fmt: skip
 
 
 async def settle_in(world: World) -> None:
@@ -52,11 +59,11 @@ def traffic(seed: int, events: int) -> Iterator[Json | TopUp]:
     chance = random.Random(seed)
     sent: list[Json] = []
     for n in range(events):
-        if chance.random() < 0.02:
+        if chance.random() < 0.06:
             yield _top_up(chance, n)
         at = START + (END - START) * n // events
         if chance.random() < 0.15:
-            at = max(START, at - chance.choice((MINUTE, HOUR, DAY, 9 * DAY)))
+            at = max(START, at - chance.choice((MINUTE, HOUR, DAY, 5 * DAY)))
         if sent and chance.random() < 0.1:
             yield _again(chance, chance.choice(sent[-60:]), n, at)
             continue
@@ -67,27 +74,27 @@ def traffic(seed: int, events: int) -> Iterator[Json | TopUp]:
 
 def _top_up(chance: random.Random, n: int) -> TopUp:
     balance, amount = chance.choice((
-        ("conversations", 3), ("visitors", 2), ("whatsapp", 700), ("whatsapp", 5_000),
+        ("conversations", 3), ("visitors", 2), ("whatsapp", 700), ("whatsapp", 1_900),
     ))  # fmt: skip
     return TopUp(
         tenant=chance.choice(TENANTS),
         balance=balance,
         amount=amount * 1_000_000,
         source=chance.choice(("TOP_UP", "TOP_UP", "PROMOTION")),
-        starts_at=chance.choice((NOW, START + chance.randrange(END - START))),
+        starts_at=chance.choice((NOW, START, START + chance.randrange(END - START))),
         key=f"top-up {n}",
     )
 
 
 def _event(chance: random.Random, n: int, at: int) -> Json:
     number, channel = chance.choice((
-        ("+62800000001", "whatsapp"), ("+62800000001", "whatsapp"), ("+62800000002", "whatsapp"),
-        ("shop", "instagram"),
+        *[("+62800000001", "whatsapp")] * 6, ("+62800000002", "whatsapp"), ("shop", "instagram"),
     ))  # fmt: skip
-    data: Json = {"number": number, "channel": channel, "contact": chance.choice(CONTACTS)}
+    contact = CONTACTS[min(int(chance.expovariate(0.2)), len(CONTACTS) - 1)]  # some are busy
+    data: Json = {"number": number, "channel": channel, "contact": contact}
     kind = chance.choice(("received", "received", "delivered", "delivered", "delivered", "other"))
     if kind == "received":
-        if chance.random() < 0.05:
+        if chance.random() < 0.2:
             data["entry"] = "ad"
     elif kind == "other":
         kind = chance.choice(("sent", "failed", "read", "played"))
@@ -95,19 +102,19 @@ def _event(chance: random.Random, n: int, at: int) -> Json:
         data["category"] = chance.choice(CATEGORIES)
         if data["category"] != "service":
             data["template"] = "x"
-        if chance.random() < 0.5:
+        if chance.random() < 0.8:
             data["message_id"] = f"m{n}"
     if chance.random() < 0.05:
         data["group"] = {"id": chance.choice("gh"), "members": []}
     return {
         "id": str(n), "source": "traffic", "type": f"message.{kind}", "time": iso(at),
-        "subject": chance.choice(TENANTS), "data": data,
+        "subject": chance.choices(TENANTS, (6, 2, 1))[0], "data": data,
     }  # fmt: skip
 
 
 def _again(chance: random.Random, event: Json, n: int, at: int) -> Json:
     """An event said twice, said with other content, or a further status of its message."""
-    way = chance.choice(("twice", "conflict", "status"))
+    way = chance.choice(("twice", "conflict", "status", "status"))
     if way == "twice":
         return event
     if way == "conflict":

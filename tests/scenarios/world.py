@@ -28,7 +28,7 @@ from domain.plans import Plan
 from persistence import tenants
 from persistence.balances import Asked, standings
 from persistence.catalogue import Catalogue
-from persistence.connection import Connection
+from persistence.connection import Connection, Pool
 from persistence.door import Door
 from persistence.show import Show
 from persistence.tenants import NumberRecord, TenantRecord
@@ -51,11 +51,12 @@ class Clock:
 class RecordingDoor(Door):
     """A door whose lanes say which statements they ran."""
 
-    heard: list[asyncpg.connection.LoggedQuery]
+    def __init__(self, url: str, pool: Pool) -> None:
+        super().__init__(url, pool)
+        self.heard: list[asyncpg.connection.LoggedQuery] = []
 
     async def lane(self) -> Connection:
         connection = await super().lane()
-        self.heard = []
         connection.add_query_logger(self.heard.append)
         return connection
 

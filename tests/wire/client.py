@@ -76,6 +76,25 @@ async def post(
     return results
 
 
+def problem(response: httpx2.Response, status: int, code: str, words: str) -> None:
+    """Require a fault of the whole request, in the form of RFC 9457 and with our two members."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert (body["status"], body["code"]) == (status, code)
+    assert words in body["detail"]
+    assert body["request_id"] == response.headers["x-request-id"]
+    assert body["title"]
+    assert body["type"]
+
+
+def refused(result: Json, reason: str, path: str) -> None:
+    """Require a refusal with its reason and place, and words that say what would be right."""
+    assert (result["status"], result["reason"], result["path"]) == ("refused", reason, path)
+    assert 10 < len(result["message"]) < 500
+    assert result["charges"] == []
+
+
 async def until(read: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
     """What `read` gives, once it is what is wanted; a failure after PATIENCE_SECONDS."""
     async with asyncio.timeout(PATIENCE_SECONDS):

@@ -1,4 +1,4 @@
-"""A served process that the tests of a module share, and what shows that nothing moved in it."""
+"""A served process that these tests share, and what shows that nothing moved in it."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from persistence.servers import Servers
 from tests.conftest import OPERATOR_KEY, Served, named, numbers, on, run_served, said
 from tests.wire.client import Json, ask, connected, open_tenant, operate
 from tests.wire.spelling import NUMBER
-
-#: What the served process takes for the time when it starts.
-CLOCK = "2026-11-10T00:00:00Z"
+from tests.wire.traffic import CLOCK
 
 FIGURES = """{ tenants { nodes { key since balances {
     key version opening { value } granted { value } toppedUp { value } used { value }
@@ -38,6 +36,8 @@ class House:
     server: Served
     client: httpx2.AsyncClient
     owner: asyncpg.Connection[Any]
+    owner_url: str
+    variables: dict[str, str]  #: what another process on the same database is started with
 
     async def state(self) -> Json:
         """Figures, versions and rows: equal before and after what moved nothing."""
@@ -68,26 +68,26 @@ class House:
         return {"authorization": f"Bearer {answer['secret']}"}
 
 
-@pytest.fixture(scope="module")
-async def module_house(
+@pytest.fixture(scope="package")
+async def standing_house(
     servers: Servers, template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[House]:
-    """The house of a module; it must end with 0 and without a traceback."""
+    """The house of all these tests; it must end with 0 and without a traceback."""
     addresses = servers.addresses
     assert addresses.owner_url is not None
     name = f"test_{next(numbers)}"
     redis_url = f"{addresses.redis_url}?db={1 + next(numbers) % 63}"
     await on(addresses.owner_url, f"create database {name} template {template}")
-    owner = await asyncpg.connect(named(addresses.owner_url, name))
-    server = await run_served(
-        variables={
-            "KUOTA_DATABASE_URL": named(addresses.app_url, name),
-            "KUOTA_REDIS_URL": redis_url,
-            "KUOTA_OPERATOR_KEY": OPERATOR_KEY,
-            "KUOTA_CLOCK": CLOCK,
-        },
-        errors=tmp_path_factory.mktemp("wire") / "served.log",
-    )
+    owner_url = named(addresses.owner_url, name)
+    variables = {
+        "KUOTA_DATABASE_URL": named(addresses.app_url, name),
+        "KUOTA_REDIS_URL": redis_url,
+        "KUOTA_OPERATOR_KEY": OPERATOR_KEY,
+        "KUOTA_CLOCK": CLOCK,
+    }
+    errors = tmp_path_factory.mktemp("wire") / "served.log"
+    server = await run_served(variables=variables, errors=errors)
+    owner = await asyncpg.connect(owner_url)
     try:
         async with connected(server) as client:
             await open_tenant(
@@ -97,7 +97,13 @@ async def module_house(
                 ], since="2000-01-01T00:00:00Z",
             )  # fmt: skip
             await open_tenant(client, "two", [("whatsapp", "+62800000002")])
-            yield House(server=server, client=client, owner=owner)
+            yield House(
+                server=server, client=client, owner=owner, owner_url=owner_url,
+                variables=variables,
+            )  # fmt: skip
+            page = (await client.get("/metrics")).text
+            assert 'status="500"' not in page
+            assert "kuota_failures_total{" not in page
     finally:
         await owner.close()
         await server.stop()
@@ -107,10 +113,10 @@ async def module_house(
 
 
 @pytest.fixture
-async def house(module_house: House) -> AsyncIterator[House]:
-    """The module's house; a test may leave no traceback and no error in its log."""
-    before = len(said(module_house.server.errors))
-    yield module_house
-    words = said(module_house.server.errors)[before:]
+async def house(standing_house: House) -> AsyncIterator[House]:
+    """The house; a test may leave no traceback in its log, and no request without an answer."""
+    before = len(said(standing_house.server.errors))
+    yield standing_house
+    words = said(standing_house.server.errors)[before:]
     assert "Traceback" not in words, words
-    assert " ERROR " not in words, words
+    assert "request failed" not in words, words

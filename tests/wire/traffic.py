@@ -6,25 +6,30 @@ facts are conversations, to be sent in their order. What they must come to is th
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import asyncpg
 import httpx2
 
-from tests.wire.client import JSON, Json, ask, open_tenant, pause
+from tests.wire.client import JSON, LOOK_SECONDS, Json, ask, open_tenant
 
 Event = dict[str, Any]
 
 START = datetime(2026, 10, 5, tzinfo=UTC)
-MONTHS = ("2026-10-31T16:59:59.999999Z", "2026-11-20T00:00:00Z")
-#: What a marketing message costs on `omnichannel-idr`, in millionths.
-MARKETING = 586_330_000
+#: What a marketing message costs on `omnichannel-idr`.
+MARKETING = Decimal("586.33")
+#: What a served process takes for the time when it starts.
+CLOCK = "2026-11-10T00:00:00Z"
+#: The last instants of the two months that have facts.
+MONTHS = ("2026-10-31T16:59:59.999999Z", CLOCK)
 TRY_AGAIN = frozenset({429, 503})
 
 
@@ -91,34 +96,55 @@ class Tally:
     statuses: Counter[str] = field(default_factory=Counter)
     unavailable: int = 0  #: 503s, each of them followed by another try
     lost: int = 0  #: connections that ended without an answer
+    put_off: asyncio.Event = field(default_factory=asyncio.Event)  #: once there was a 503
+    _awaited: list[tuple[int, asyncio.Event]] = field(default_factory=list)
 
     @property
     def answered(self) -> int:
         return self.statuses.total()
 
+    def add(self, results: Iterable[Json]) -> None:
+        self.statuses.update(result["status"] for result in results)
+        for count, event in self._awaited:
+            if self.answered >= count:
+                event.set()
 
-async def send(client: httpx2.AsyncClient, events: Sequence[Event], tally: Tally) -> list[Json]:
-    """Send one batch until it is answered; whatever else comes must say to try again."""
+    async def reached(self, count: int) -> None:
+        """Wait until so many facts were answered."""
+        if self.answered < count:
+            event = asyncio.Event()
+            self._awaited.append((count, event))
+            await event.wait()
+
+
+async def send(
+    client: httpx2.AsyncClient, events: Sequence[Event], tally: Tally, *, again: bool = True
+) -> list[Json]:
+    """Send one batch until it is answered; whatever else comes must say to try again.
+
+    With `again` false a connection that ends without an answer ends the sending as well.
+    """
     body = json.dumps(events).encode()
     while True:
         try:
-            response = await client.post(
-                "/v1/events", content=body, headers={"content-type": JSON}
-            )
+            response = await client.post("/v1/events", content=body, headers={"content-type": JSON})
         except httpx2.TransportError:
             tally.lost += 1
-            await pause()
+            if not again:
+                raise
+            await asyncio.sleep(LOOK_SECONDS)
             continue
         if response.status_code in TRY_AGAIN:
             assert response.json()["code"] == "SERVICE_UNAVAILABLE", response.text
             assert int(response.headers["retry-after"]) > 0
             tally.unavailable += 1
-            await pause()
+            tally.put_off.set()
+            await asyncio.sleep(LOOK_SECONDS)
             continue
         assert response.status_code == 200, response.text
         results: list[Json] = response.json()["results"]
         assert [result["id"] for result in results] == [event["id"] for event in events]
-        tally.statuses.update(result["status"] for result in results)
+        tally.add(results)
         return results
 
 
@@ -162,32 +188,44 @@ async def figures(client: httpx2.AsyncClient, tenant: str) -> Json:
 
 async def check_loose(client: httpx2.AsyncClient, tenants: Iterable[str], count: int) -> None:
     """Each of `count` loose facts of every tenant was counted and charged exactly once."""
-    half = count // 2
-    cost = f"{half * MARKETING / 1e6:.2f}"
+    out = count // 2
+    cost, visitors = MARKETING * out, count - out
     for tenant in tenants:
         found = await figures(client, tenant)
-        balances = {
-            balance["key"]: (balance["used"]["value"], balance["remaining"]["value"])
+        assert {
+            balance["key"]: (
+                Decimal(balance["used"]["value"]),
+                Decimal(balance["remaining"]["value"]),
+            )
             for balance in found["month0"]
-        }
-        assert balances["visitors"] == (str(count - half), str(1000 - count + half)), tenant
-        assert balances["conversations"][0] == "0"
-        assert float(balances["whatsapp"][0]) == -float(balances["whatsapp"][1]) == float(cost)
-        series: Counter[str] = Counter()
-        for line in found["usageSeries"]:
-            for point in line["points"]:
-                series[line["metric"]] += float(point["value"] or 0)
-        assert series == {
-            "CONVERSATIONS": half, "VISITORS": count - half, "MESSAGES_IN": count - half,
-            "MESSAGES_OUT": half, "COST": pytest_approx(cost),
-        }  # fmt: skip
+        } == {
+            "conversations": (0, 1000),
+            "visitors": (visitors, 1000 - visitors),
+            "whatsapp": (cost, -cost),
+        }, tenant
+        assert totals(found) == {
+            "CONVERSATIONS": out, "VISITORS": visitors, "MESSAGES_IN": visitors,
+            "MESSAGES_OUT": out, "COST": cost,
+        }, tenant  # fmt: skip
+        assert len({charge["factId"] for charge in found["charges"]}) == count
+        assert len(found["charges"]) == count
 
 
-async def check_ledger(owner_url: str, facts: int) -> None:
-    """Each fact stands once in every place, and no tenant's versions have a gap."""
+def totals(found: Json) -> dict[str, Decimal]:
+    """What `figures` found in its series, added up over categories and days."""
+    added: dict[str, Decimal] = {}
+    for series in found["usageSeries"]:
+        for point in series["points"]:
+            before = added.get(series["metric"], Decimal(0))
+            added[series["metric"]] = before + Decimal(point["value"] or 0)
+    return added
+
+
+async def check_ledger(owner_url: str, tenants: Sequence[str], facts: int) -> None:
+    """Each of the tenants' facts stands once in every place, and their versions have no gap."""
     connection = await asyncpg.connect(owner_url)
     try:
-        row = await connection.fetchrow(LEDGER)
+        row = await connection.fetchrow(LEDGER, tenants)
     finally:
         await connection.close()
     assert row is not None
@@ -195,11 +233,12 @@ async def check_ledger(owner_url: str, facts: int) -> None:
 
 
 LEDGER = """
-select (select count(*) from facts) as facts,
-    (select count(*) from fact_keys) as keys,
-    (select coalesce(sum(facts), 0) from commits) as told,
-    (select count(*) from tenant_head h where h.version <> (
+with asked as (select tenant_id from tenants where key = any ($1::text[]))
+select (select count(*) from facts join asked using (tenant_id)) as facts,
+    (select count(*) from fact_keys join asked using (tenant_id)) as keys,
+    (select sum(facts)::bigint from commits join asked using (tenant_id)) as told,
+    (select count(*) from tenant_head h join asked using (tenant_id) where h.version <> (
         select count(*) from commits c where c.tenant_id = h.tenant_id)) as gaps,
-    (select count(*) from facts f where not exists (select from fact_keys k
-        where k.tenant_id = f.tenant_id and k.key = f.key and k.at = f.at
-            and k.version = f.version)) as wrong"""
+    (select count(*) from facts f join asked using (tenant_id) where not exists (
+        select from fact_keys k where k.tenant_id = f.tenant_id and k.key = f.key
+            and k.at = f.at and k.version = f.version)) as wrong"""

@@ -1,0 +1,201 @@
+"""SIGKILL in the middle of a replay, as often as you like: the figures are those of one clean run.
+
+What was answered is kept; what was not is there whole or not at all, and comes again. EV-1, EV-8.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx2
+import pytest
+
+from persistence.servers import running
+from tests.conftest import OPERATOR_KEY, ROOT, Served, environment, run_served, said
+from tests.wire.client import Json, connected, operate, until
+from tests.wire.traffic import (
+    CLOCK,
+    Event,
+    Tally,
+    batches,
+    check_ledger,
+    figures,
+    open_tenants,
+    send,
+    told,
+)
+
+pytestmark = pytest.mark.slow
+
+TENANTS = [f"t-{n}" for n in range(1, 9)]
+FACTS_OF_A_TENANT = 400
+FACTS = FACTS_OF_A_TENANT * len(TENANTS)
+BATCH = 25
+#: How much was answered when the process is killed, in percent.
+KILLED_AT = (5, 35)
+KILLED_UNDER_REPLAY = 70
+TOP_UP = {"balance": "whatsapp", "amount": "50000", "startsAt": "2026-10-01T00:00:00Z"}
+
+
+async def test_a_replay_killed_at_several_points_ends_in_the_figures_of_a_clean_run(
+    scratch: Path, tmp_path: Path
+) -> None:
+    clean, killed = scratch / "clean", scratch / "killed"
+    file = tmp_path / "facts.ndjson"
+    events = sorted((event for t in TENANTS for event in told(t, FACTS_OF_A_TENANT)), key=by_time)
+    file.write_text("".join(json.dumps(event) + "\n" for event in events), "utf-8")
+
+    server = await start(clean, tmp_path / "clean.log")
+    try:
+        await prepare(server)
+        summary = await replay(server, file)
+        assert summary["statuses"] == {"accepted": FACTS}
+        wanted = await all_figures(server)
+    finally:
+        await server.stop()
+    assert sum(len(tenant["charges"]) for tenant in wanted.values()) > FACTS // 3
+
+    logs = iter(tmp_path / f"killed-{n}.log" for n in range(9))
+    server = await start(killed, next(logs))
+    await prepare(server)
+    for percent in KILLED_AT:
+        await post_until_killed(server, FACTS * percent // 100)
+        # At once, while what it left may still be ending.
+        server = await start(killed, next(logs))
+    server = await replay_through_a_kill(server, killed, file, next(logs))
+    summary = await replay(server, file)
+    assert summary["statuses"] == {"duplicate": FACTS}
+    assert await all_figures(server) == wanted
+    await check_ledger(owner_of(killed), TENANTS, FACTS)
+
+    left = processes_of(killed)
+    assert len(left) > 2
+    await server.kill()
+    await until(lambda: processes(killed), lambda left: not left)
+    server = await start(killed, next(logs))
+    assert await all_figures(server) == wanted
+    await server.stop()
+    assert not processes_of(killed)
+    assert not processes_of(clean)
+    for log in tmp_path.glob("*.log"):
+        assert "Traceback" not in said(log)
+
+
+def by_time(event: Event) -> tuple[str, str]:
+    return event["time"], event["subject"]
+
+
+async def start(data: Path, errors: Path, port: int = 0) -> Served:
+    return await run_served(
+        *("--data", str(data), "--port", str(port)),
+        variables={"KUOTA_OPERATOR_KEY": OPERATOR_KEY, "KUOTA_CLOCK": CLOCK},
+        errors=errors,
+    )
+
+
+async def prepare(server: Served) -> None:
+    """The tenants, on limits that the traffic reaches, and some money."""
+    async with connected(server) as client:
+        await open_tenants(client, TENANTS, plan="college-small")
+        for tenant in TENANTS:
+            await operate(
+                client, "topUpCreate", "topUp { id }",
+                tenant=tenant, idempotencyKey="first", **TOP_UP,
+            )  # fmt: skip
+
+
+async def all_figures(server: Served) -> dict[str, Json]:
+    async with connected(server) as client:
+        return {tenant: await figures(client, tenant) for tenant in TENANTS}
+
+
+async def post_until_killed(server: Served, count: int) -> None:
+    """Send everything from the start; once `count` facts were answered the process is killed."""
+    tally = Tally()
+
+    async def client_of(tenant: str) -> None:
+        async with connected(server) as client:
+            with contextlib.suppress(httpx2.TransportError):
+                for part in batches(told(tenant, FACTS_OF_A_TENANT), BATCH):
+                    await send(client, part, tally, again=False)
+
+    async def killer() -> None:
+        await tally.reached(count)
+        await server.kill()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(killer())
+        for tenant in TENANTS:
+            group.create_task(client_of(tenant))
+    assert count <= tally.answered < FACTS
+    assert tally.lost == len(TENANTS)
+    assert set(tally.statuses) <= {"accepted", "duplicate"}
+
+
+async def replay_through_a_kill(server: Served, data: Path, file: Path, errors: Path) -> Served:
+    """Kill the process while `replay` sends to it, and start another that it goes on with."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+    await server.stop()
+    server = await start(data, errors, port)
+    running_replay = asyncio.create_task(replay(server, file))
+    wanted = FACTS * KILLED_UNDER_REPLAY // 100
+    owner = await asyncpg.connect(owner_of(data))
+    try:
+        await until(lambda: owner.fetchval("select count(*) from facts"), lambda n: n >= wanted)
+    finally:
+        owner.terminate()
+    assert not running_replay.done()
+    await server.kill()
+    server = await start(data, errors.with_suffix(".again.log"), port)
+    summary = await running_replay
+    assert summary["retries"] > 0
+    assert set(summary["statuses"]) == {"accepted", "duplicate"}
+    assert sum(summary["statuses"].values()) == FACTS
+    return server
+
+
+async def replay(server: Served, file: Path) -> Any:
+    """What `python -m api replay --json` prints, which must be done."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "api", "replay", str(file), "--url", server.url),
+        *("--batch", str(BATCH), "--json"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment(KUOTA_OPERATOR_KEY=OPERATOR_KEY),
+        cwd=ROOT,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return json.loads(out)
+
+
+def owner_of(data: Path) -> str:
+    told_of = running(data)
+    assert told_of is not None
+    assert told_of.addresses.owner_url is not None
+    return told_of.addresses.owner_url
+
+
+async def processes(data: Path) -> list[str]:
+    return processes_of(data)
+
+
+def processes_of(data: Path) -> list[str]:
+    """What runs in the data folder, or was started with it: the commands, from `/proc`."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            where = os.readlink(process / "cwd")
+            if command and (where.startswith(str(data)) or str(data) in command):
+                found.append(command)
+    return found
