@@ -17,7 +17,7 @@ from persistence.connection import Connection, connect
 from persistence.door import tenant_scope
 from persistence.servers import Servers
 from tests.conftest import Database, named, on
-from tests.persistence.traffic import TopUp, settle_in, traffic
+from tests.persistence.traffic import arrive, settle_in
 from tests.scenarios.world import RecordingDoor, World
 
 #: Tables with a row a fact, a contact or a message: reading one of them whole is never right.
@@ -72,18 +72,11 @@ async def heard(servers: Servers, template: str) -> AsyncIterator[dict[str, Stat
     found: dict[str, Statement] = {}
     async with World.open(app_url, addresses.redis_url, door=RecordingDoor) as world:
         await settle_in(world)
-        for step in traffic(11, 400):
-            if isinstance(step, TopUp):
-                await step.make(world)
-            else:
-                await world.send([step])
+        await arrive(world, 11, 400, 40)
         assert isinstance(world.door, RecordingDoor)
         for ran in world.door.heard:
-            if (
-                ran.args
-                and "pg_catalog" not in ran.query
-                and len(repr(ran.args)) > len(repr(found.get(ran.query, ())))
-            ):
+            longest = len(repr(found.get(ran.query, ())))
+            if ran.args and "pg_catalog" not in ran.query and len(repr(ran.args)) > longest:
                 found[ran.query] = tuple(ran.args)
     yield found
     await on(addresses.owner_url, "drop database heard with (force)")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator
-from itertools import groupby
-from typing import Any
 
 import msgspec
 import pytest
 
 from domain.ledger import PAY_OFF, USE
 from domain.state import USAGE
-from tests.persistence.traffic import TENANTS, TopUp, settle_in, traffic
+from tests.persistence.traffic import TENANTS, arrive, settle_in
 from tests.scenarios.world import World
 
 SEED, EVENTS = 11, 450
@@ -57,20 +55,7 @@ async def replay(world: World, size: int, *, processes: int) -> Figures:
     committed since, and what is remembered is of no use.
     """
     intakes = [world.intake, *[await world.process() for _ in range(processes - 1)]]
-    turn = 0
-    for topped_up, steps in groupby(traffic(SEED, EVENTS), key=lambda s: isinstance(s, TopUp)):
-        if topped_up:
-            for step in steps:
-                assert isinstance(step, TopUp)
-                await step.make(world)
-            continue
-        events: list[Any] = list(steps)
-        for place in range(0, len(events), size):
-            results = await world.send(events[place : place + size], to=intakes[turn % processes])
-            assert {result["status"] for result in results} <= {
-                "accepted", "unrated", "duplicate", "conflict"
-            }  # fmt: skip
-            turn += 1
+    await arrive(world, SEED, EVENTS, size, intakes)
     return await stored(world)
 
 

@@ -8,10 +8,12 @@ cross all of them, and a month end at which the rules change.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import cycle
 
+from api.intake import Intake
 from domain.periods import DAY, HOUR, MINUTE, instant, iso
 from tests.scenarios.world import Json, World
 
@@ -70,6 +72,30 @@ def traffic(seed: int, events: int) -> Iterator[Json | TopUp]:
         event = _event(chance, n, at)
         sent.append(event)
         yield event
+
+
+async def arrive(
+    world: World, seed: int, events: int, size: int, intakes: Sequence[Intake] = ()
+) -> None:
+    """Send traffic in requests of `size` events, in turn to `intakes` (default: the world's own)."""
+    waiting: list[Json | bytes] = []
+    turns = cycle(intakes or (world.intake,))
+
+    async def send() -> None:
+        if waiting:
+            results = await world.send(waiting, to=next(turns))
+            assert "refused" not in {result["status"] for result in results}
+            waiting.clear()
+
+    for step in traffic(seed, events):
+        if isinstance(step, TopUp):
+            await send()
+            await step.make(world)
+            continue
+        waiting.append(step)
+        if len(waiting) == size:
+            await send()
+    await send()
 
 
 def _top_up(chance: random.Random, n: int) -> TopUp:

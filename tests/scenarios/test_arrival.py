@@ -263,7 +263,6 @@ async def test_facts_of_an_hour_ahead_leave_nothing(world: World, tenant: str) -
     assert accepted["status"] == "accepted"
 
 
-@pytest.mark.xfail(strict=True, reason="keep_messages answers by key without its tenant")
 async def test_another_tenants_repeated_message_is_not_mine(world: World, tenant: str) -> None:
     """EV-5: events of two tenants may have one id; what repeats a message of one tenant does not
     repeat the other's."""

@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,60 +46,74 @@ KILLED_UNDER_REPLAY = 70
 TOP_UP = {"balance": "whatsapp", "amount": "50000", "startsAt": "2026-10-01T00:00:00Z"}
 
 
+Start = Callable[..., Awaitable[Served]]
+
+
+@pytest.fixture
+async def start(tmp_path: Path) -> AsyncIterator[Start]:
+    """`await start(data, port)` gives a served process with its own servers under `data`.
+
+    What still runs after the test is killed; no log may have a traceback.
+    """
+    started: list[Served] = []
+
+    async def run(data: Path, port: int = 0) -> Served:
+        server = await run_served(
+            *("--data", str(data), "--port", str(port)),
+            variables={"KUOTA_OPERATOR_KEY": OPERATOR_KEY, "KUOTA_CLOCK": CLOCK},
+            errors=tmp_path / f"served-{len(started)}.log",
+        )
+        started.append(server)
+        return server
+
+    yield run
+    for server in started:
+        if server.process.returncode is None:
+            await server.kill()
+        assert "Traceback" not in said(server.errors)
+
+
 async def test_a_replay_killed_at_several_points_ends_in_the_figures_of_a_clean_run(
-    scratch: Path, tmp_path: Path
+    scratch: Path, tmp_path: Path, start: Start
 ) -> None:
-    clean, killed = scratch / "clean", scratch / "killed"
     file = tmp_path / "facts.ndjson"
     events = sorted((event for t in TENANTS for event in told(t, FACTS_OF_A_TENANT)), key=by_time)
     file.write_text("".join(json.dumps(event) + "\n" for event in events), "utf-8")
 
-    server = await start(clean, tmp_path / "clean.log")
-    try:
-        await prepare(server)
-        summary = await replay(server, file)
-        assert summary["statuses"] == {"accepted": FACTS}
-        wanted = await all_figures(server)
-    finally:
-        await server.stop()
+    clean = scratch / "clean"
+    server = await start(clean)
+    await prepare(server)
+    summary = await replay(server, file)
+    assert summary["statuses"] == {"accepted": FACTS}
+    wanted = await all_figures(server)
     assert sum(len(tenant["charges"]) for tenant in wanted.values()) > FACTS // 3
+    await server.stop()
+    assert not await processes(clean)
 
-    logs = iter(tmp_path / f"killed-{n}.log" for n in range(9))
-    server = await start(killed, next(logs))
+    killed = scratch / "killed"
+    server = await start(killed)
     await prepare(server)
     for percent in KILLED_AT:
         await post_until_killed(server, FACTS * percent // 100)
         # At once, while what it left may still be ending.
-        server = await start(killed, next(logs))
-    server = await replay_through_a_kill(server, killed, file, next(logs))
+        server = await start(killed)
+    server = await replay_through_a_kill(server, killed, file, start)
     summary = await replay(server, file)
     assert summary["statuses"] == {"duplicate": FACTS}
     assert await all_figures(server) == wanted
     await check_ledger(owner_of(killed), TENANTS, FACTS)
 
-    left = processes_of(killed)
-    assert len(left) > 2
+    assert len(await processes(killed)) > 2
     await server.kill()
     await until(lambda: processes(killed), lambda left: not left)
-    server = await start(killed, next(logs))
+    server = await start(killed)
     assert await all_figures(server) == wanted
     await server.stop()
-    assert not processes_of(killed)
-    assert not processes_of(clean)
-    for log in tmp_path.glob("*.log"):
-        assert "Traceback" not in said(log)
+    assert not await processes(killed)
 
 
 def by_time(event: Event) -> tuple[str, str]:
     return event["time"], event["subject"]
-
-
-async def start(data: Path, errors: Path, port: int = 0) -> Served:
-    return await run_served(
-        *("--data", str(data), "--port", str(port)),
-        variables={"KUOTA_OPERATOR_KEY": OPERATOR_KEY, "KUOTA_CLOCK": CLOCK},
-        errors=errors,
-    )
 
 
 async def prepare(server: Served) -> None:
@@ -140,12 +155,12 @@ async def post_until_killed(server: Served, count: int) -> None:
     assert set(tally.statuses) <= {"accepted", "duplicate"}
 
 
-async def replay_through_a_kill(server: Served, data: Path, file: Path, errors: Path) -> Served:
+async def replay_through_a_kill(server: Served, data: Path, file: Path, start: Start) -> Served:
     """Kill the process while `replay` sends to it, and start another that it goes on with."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port: int = probe.getsockname()[1]
     await server.stop()
-    server = await start(data, errors, port)
+    server = await start(data, port)
     running_replay = asyncio.create_task(replay(server, file))
     wanted = FACTS * KILLED_UNDER_REPLAY // 100
     owner = await asyncpg.connect(owner_of(data))
@@ -155,7 +170,7 @@ async def replay_through_a_kill(server: Served, data: Path, file: Path, errors: 
         owner.terminate()
     assert not running_replay.done()
     await server.kill()
-    server = await start(data, errors.with_suffix(".again.log"), port)
+    server = await start(data, port)
     summary = await running_replay
     assert summary["retries"] > 0
     assert set(summary["statuses"]) == {"accepted", "duplicate"}
@@ -186,16 +201,13 @@ def owner_of(data: Path) -> str:
 
 
 async def processes(data: Path) -> list[str]:
-    return processes_of(data)
-
-
-def processes_of(data: Path) -> list[str]:
     """What runs in the data folder, or was started with it: the commands, from `/proc`."""
     found = []
-    for process in Path("/proc").glob("[0-9]*"):
+    for entry in os.scandir("/proc"):
         with contextlib.suppress(OSError):
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-            where = os.readlink(process / "cwd")
+            where = os.readlink(f"{entry.path}/cwd")
+            with open(f"{entry.path}/cmdline") as file:
+                command = file.read().replace("\0", " ")
             if command and (where.startswith(str(data)) or str(data) in command):
                 found.append(command)
     return found

@@ -52,12 +52,12 @@ def loose(tenant: str, count: int) -> list[Event]:
 
 
 def told(tenant: str, count: int) -> list[Event]:
-    """Conversations over five weeks: few contacts, all categories, windows that open and end."""
+    """Conversations over a month, into the next one: few contacts, all categories, windows that open and end."""
     order = random.Random(tenant)
     at = START
     events = []
     for n in range(count):
-        at += timedelta(seconds=order.randrange(1, 2 * 35 * 86_400 // count))
+        at += timedelta(seconds=order.randrange(1, 2 * 30 * 86_400 // count))
         category = order.choice([None, None, "service", "service", "marketing", "utility"])
         events.append(_event(tenant, n, order.randrange(max(1, count // 12)), at, category))
     return events
