@@ -20,7 +20,10 @@ from difflib import get_close_matches
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo, available_timezones, reset_tzpath
+
+# Zones are the tzdata package's, not the machine's: two machines agree on when a month ends.
+reset_tzpath(())
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

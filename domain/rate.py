@@ -124,8 +124,8 @@ def _pay_conversation(terms_of: Tariff, at: int, purse: Purse) -> Rated:
         else:
             amount = price.amount
         rated = _pay(purse, (balance_id,), price.rule_id, at, amount)
-        return rated._replace(
-            flags=rated.flags | Flag.CONVERSATION_PAID, at_boundary=rated.at_boundary or crossed
+        return Rated(
+            rated.parts, rated.flags | Flag.CONVERSATION_PAID, rated.at_boundary or crossed
         )
     return Rated((), Flag.NONE, crossed)
 

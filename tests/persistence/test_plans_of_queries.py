@@ -181,7 +181,7 @@ def read_whole(plan: Any) -> Iterator[str]:
             yield from read_whole(each)
     if not isinstance(plan, dict):
         return
-    table = PARTITION.sub("", plan.get("Relation Name", plan.get("Index Name", "")))
+    table = PARTITION.sub("", str(plan.get("Relation Name", plan.get("Index Name", ""))))
     match plan.get("Node Type"):
         case "Seq Scan":
             yield table

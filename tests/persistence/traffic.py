@@ -77,7 +77,7 @@ def traffic(seed: int, events: int) -> Iterator[Json | TopUp]:
 async def arrive(
     world: World, seed: int, events: int, size: int, intakes: Sequence[Intake] = ()
 ) -> None:
-    """Send traffic in requests of `size` events, in turn to `intakes` (default: the world's own)."""
+    """Send traffic in requests of `size` events, in turn to `intakes` (none: the world's own)."""
     waiting: list[Json | bytes] = []
     turns = cycle(intakes or (world.intake,))
 

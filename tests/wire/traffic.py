@@ -52,7 +52,7 @@ def loose(tenant: str, count: int) -> list[Event]:
 
 
 def told(tenant: str, count: int) -> list[Event]:
-    """Conversations over a month, into the next one: few contacts, all categories, windows that open and end."""
+    """Conversations of a month and the next: few contacts, all categories, windows that end."""
     order = random.Random(tenant)
     at = START
     events = []
