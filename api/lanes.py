@@ -259,18 +259,7 @@ class Lane:
         stored = await _stored(connection, known) if known else {}
         await connection.execute("commit")
         self._keep(changed)
-        for changes in changed:
-            for outcome in changes.outcomes:
-                fact = outcome.fact
-                name = (fact.tenant_id, fact.key)
-                verdict = stored[name] = Verdict(outcome.status, outcome.parts)
-                first[name].submission.answer(first[name].place, verdict)
-        for waiting in again:
-            verdict = Verdict(Status.CONFLICT)
-            if waiting.fact.content == _content(waiting, first, known):
-                kept = stored[(waiting.fact.tenant_id, waiting.fact.key)]
-                verdict = Verdict(Status.DUPLICATE, kept.parts)
-            waiting.submission.answer(waiting.place, verdict)
+        _answer(changed, first, again, known, stored)
         self._show.bump([(c.terms.tenant_id, c.state.version) for c in changed])
         return skipped
 
@@ -352,6 +341,27 @@ class Lane:
     async def _rollback(self) -> None:
         if self._connection is not None and not self._connection.is_closed():
             await self._connection.execute("rollback")
+
+
+def _answer(
+    changed: Iterable[Changes],
+    first: dict[FactName, Waiting],
+    again: Iterable[Waiting],
+    known: dict[FactName, tuple[bytes, int]],
+    verdicts: dict[FactName, Verdict],
+) -> None:
+    """Tell every fact of a commit what became of it; `verdicts` are those of `known` facts."""
+    for changes in changed:
+        for outcome in changes.outcomes:
+            name = (outcome.fact.tenant_id, outcome.fact.key)
+            verdict = verdicts[name] = Verdict(outcome.status, outcome.parts)
+            first[name].submission.answer(first[name].place, verdict)
+    for waiting in again:
+        verdict = Verdict(Status.CONFLICT)
+        if waiting.fact.content == _content(waiting, first, known):
+            kept = verdicts[(waiting.fact.tenant_id, waiting.fact.key)]
+            verdict = Verdict(Status.DUPLICATE, kept.parts)
+        waiting.submission.answer(waiting.place, verdict)
 
 
 def _content(

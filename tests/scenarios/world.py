@@ -15,6 +15,7 @@ from typing import Any, Self
 import asyncpg
 from redis.asyncio import Redis
 
+from api import logs
 from api.addresses import normalise_number
 from api.auth import ALL_SCOPES, Principal
 from api.directory import Directory
@@ -81,6 +82,7 @@ class World:
         cls, app_url: str, redis_url: str, *, door: type[Door] = Door
     ) -> AsyncIterator[Self]:
         """A world on a migrated database."""
+        logs.configure()  # unconfigured, a traceback takes minutes to draw
         async with AsyncExitStack() as exits:
             opened = await exits.enter_async_context(door.open(app_url))
             async with opened.system_tx("the catalogue of a test") as connection:
