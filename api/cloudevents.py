@@ -21,9 +21,7 @@ from api.errors import Fault
 from api.limits import (
     EVENT_BYTES_MAX,
     EVENT_DIGITS_MAX,
-    EVENT_ID_BYTES_MAX,
     EVENT_ID_LENGTH_MAX,
-    EVENT_ID_LENGTH_SAFE,
     EVENTS_MAX,
     JSON_DEPTH_MAX,
 )
@@ -281,7 +279,7 @@ def read_time(text: str | None) -> datetime:
 
 def is_plain(value: object) -> bool:
     """Whether a value is a text no check could object to: what nearly every text is."""
-    return type(value) is str and 0 < len(value) <= EVENT_ID_LENGTH_SAFE and value.isprintable()
+    return type(value) is str and 0 < len(value) <= EVENT_ID_LENGTH_MAX and value.isprintable()
 
 
 def check_text(value: str, path: str, limit: int = EVENT_ID_LENGTH_MAX) -> None:
@@ -291,12 +289,6 @@ def check_text(value: str, path: str, limit: int = EVENT_ID_LENGTH_MAX) -> None:
     if len(value) > limit:
         raise Refused(
             "too_large", f"{path} has {len(value)} characters; at most {limit} are taken", path
-        )
-    if len(value.encode()) > EVENT_ID_BYTES_MAX:
-        raise Refused(
-            "too_large",
-            f"{path} has {len(value.encode())} bytes; at most {EVENT_ID_BYTES_MAX} are taken",
-            path,
         )
     if not value.isprintable() and _CONTROL.search(value):
         raise Refused("invalid_field", f"{path} has a control character", path)

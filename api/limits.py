@@ -72,13 +72,8 @@ EVENT_BYTES_MAX = 64 * 1024
 #: Digits of a number in an event's data; none is rounded.
 EVENT_DIGITS_MAX = 1_000
 
-#: Characters of an event's id and source, and of the names inside its data. Three of the names
-#: stand in one index entry, which has at most 2,704 bytes: hence their bytes in UTF-8.
+#: Characters of an event's id and source, and of the names inside its data.
 EVENT_ID_LENGTH_MAX = 256
-EVENT_ID_BYTES_MAX = 3 * EVENT_ID_LENGTH_MAX
-
-#: As many characters never have too many bytes.
-EVENT_ID_LENGTH_SAFE = EVENT_ID_BYTES_MAX // 4
 
 #: Characters of what usage is counted by: eight of them make a key, which has 2,700 bytes.
 DIMENSION_LENGTH_MAX = 100

@@ -48,8 +48,8 @@ def take(lots: Iterable[Lot], at: int, amount: int) -> list[Leg]:
         if held > 0 and lot.active(at):
             taken = held if held < amount else amount
             lot.used += taken
-            if taken == held:
-                lot.exhausted_at = max(lot.exhausted_at or at, at)
+            if lot.drawn_at is None or lot.drawn_at < at:
+                lot.drawn_at = at
             legs.append(Leg(lot, taken))
             amount -= taken
             if not amount:
@@ -60,7 +60,7 @@ def take(lots: Iterable[Lot], at: int, amount: int) -> list[Leg]:
 def overdraw(overdraft: Lot, at: int, amount: int) -> Leg:
     """Draw what no lot held: usage that happened is always charged (BA-11)."""
     overdraft.used += amount
-    overdraft.exhausted_at = max(overdraft.exhausted_at or at, at)
+    overdraft.drawn_at = max(overdraft.drawn_at or at, at)
     return Leg(overdraft, amount)
 
 

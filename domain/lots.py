@@ -23,8 +23,19 @@ class Lot:
     """One lot with its running sums in micros. Slots and mutable: a draw changes it in place."""
 
     __slots__ = (
-        "amount", "balance_id", "created_at", "ends_at", "exhausted_at", "lapsed", "lot_id",
-        "month", "moved", "priority", "source", "starts_at", "used",
+        "amount",
+        "balance_id",
+        "created_at",
+        "drawn_at",
+        "ends_at",
+        "lapsed",
+        "lot_id",
+        "month",
+        "moved",
+        "priority",
+        "source",
+        "starts_at",
+        "used",
     )  # fmt: skip
 
     def __init__(
@@ -42,7 +53,7 @@ class Lot:
         starts_at: int,
         ends_at: int | None,
         created_at: int,
-        exhausted_at: int | None = None,
+        drawn_at: int | None = None,
     ) -> None:
         self.lot_id = lot_id
         self.balance_id = balance_id
@@ -56,7 +67,7 @@ class Lot:
         self.starts_at = starts_at
         self.ends_at = ends_at
         self.created_at = created_at
-        self.exhausted_at = exhausted_at
+        self.drawn_at = drawn_at  #: the latest fact that had a share
 
     @property
     def remaining(self) -> int:

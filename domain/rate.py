@@ -146,10 +146,9 @@ def _pay_message(
         counter = purse.counter(count.name, scope, number.zone.day(fact.at).month)
         if counter.value < count.count:
             counter.value += 1
-            if counter.value == count.count:
-                counter.reached_at = fact.at
+            counter.counted_at = max(counter.counted_at or fact.at, fact.at)
             return _free(terms_of.free)
-        crossed = counter.reached_at is not None and fact.at < counter.reached_at
+        crossed = counter.counted_at is not None and fact.at < counter.counted_at
     if price.amount is None:
         return Rated((), Flag.NONE, crossed)
     rated = _pay(purse, terms_of.payers, price.rule_id, fact.at, price.amount)
@@ -181,12 +180,11 @@ def _pay(purse: Purse, balances: tuple[int, ...], rule_id: int, at: int, amount:
 
 
 def _crossed(lots: list[Lot], at: int) -> bool:
-    """Whether a fact later than `at` used up one of the lots."""
-    crossed = False
-    for lot in lots:
-        if lot.exhausted_at is not None and at < lot.exhausted_at:
-            crossed = True
-    return crossed
+    """Whether one of the lots is used up and a fact later than `at` had a share of it."""
+    return any(
+        lot.drawn_at is not None and at < lot.drawn_at and lot.amount - lot.used - lot.moved < UNIT
+        for lot in lots
+    )
 
 
 def _sum(legs: list[Leg]) -> int:

@@ -21,14 +21,14 @@ from domain.terms import Terms
 class Counter:
     """A free count (or tier count) of one month."""
 
-    __slots__ = ("month", "name", "number_id", "reached_at", "value")
+    __slots__ = ("counted_at", "month", "name", "number_id", "value")
 
     def __init__(self, name: str, number_id: int, month: int) -> None:
         self.name = name
         self.number_id = number_id  #: 0 counts for the whole tenant
         self.month = month
         self.value = 0
-        self.reached_at: int | None = None  #: instant of the fact that used the last of it
+        self.counted_at: int | None = None  #: the latest fact it counted
 
 
 class State:

@@ -156,7 +156,7 @@ async def contacts(
 
 LOTS = """
 select tenant_id, lot_id, balance_id, source, priority, month, amount, used, moved, lapsed,
-    starts_at, ends_at, created_at, exhausted_at
+    starts_at, ends_at, created_at, drawn_at
 from lots
 where tenant_id = any ($1::bigint[])
     and (ends_at is null or ends_at > $2 or (source <> 5 and amount - used - moved <> lapsed))"""
@@ -184,7 +184,7 @@ async def lots(connection: Connection, states: Mapping[int, State], since: int) 
 
 
 COUNTERS = """
-select tenant_id, name, number_id, month, value, reached_at
+select tenant_id, name, number_id, month, value, counted_at
 from counters
 where tenant_id = any ($1::bigint[]) and month = any ($2::integer[])"""
 
@@ -199,7 +199,7 @@ async def counters(
     for row in await connection.fetch(COUNTERS, stale, list(months)):
         state = states[row["tenant_id"]]
         counter = Counter(row["name"], row["number_id"], row["month"])
-        counter.value, counter.reached_at = row["value"], row["reached_at"]
+        counter.value, counter.counted_at = row["value"], row["counted_at"]
         state.counters.setdefault((counter.name, counter.number_id, counter.month), counter)
     for tenant in stale:
         states[tenant].months.update(months)

@@ -99,10 +99,10 @@ LOTS = Table(
     "lots",
     "tenant_id bigint, lot_id integer, balance_id smallint, source smallint, priority smallint,"
     " month integer, amount bigint, used bigint, moved bigint, lapsed bigint, starts_at bigint,"
-    " ends_at bigint, created_at bigint, exhausted_at bigint",
+    " ends_at bigint, created_at bigint, drawn_at bigint",
     "on conflict (tenant_id, lot_id) do update set amount = excluded.amount, used = excluded.used,"
     " moved = excluded.moved, lapsed = excluded.lapsed, ends_at = excluded.ends_at,"
-    " exhausted_at = excluded.exhausted_at",
+    " drawn_at = excluded.drawn_at",
 )
 
 LOT_DAYS = Table(
@@ -115,9 +115,9 @@ LOT_DAYS = Table(
 
 COUNTERS = Table(
     "counters",
-    "tenant_id bigint, name text, number_id bigint, month integer, value bigint, reached_at bigint",
+    "tenant_id bigint, name text, number_id bigint, month integer, value bigint, counted_at bigint",
     "on conflict (tenant_id, name, number_id, month) do update set"
-    " value = excluded.value, reached_at = excluded.reached_at",
+    " value = excluded.value, counted_at = excluded.counted_at",
 )
 
 TRANSFERS = Table(
@@ -223,7 +223,7 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         for (lot_id, day), values in changes.lot_days.items()
     ]
     counters = [
-        (tenant, c.name, c.number_id, c.month, c.value, c.reached_at)
+        (tenant, c.name, c.number_id, c.month, c.value, c.counted_at)
         for tenant, changes in _by_tenant(batch)
         for c in changes.counters.values()
     ]
@@ -296,7 +296,7 @@ def _lots(batch: Sequence[Changes]) -> list[Row]:
         (
             tenant, lot.lot_id, lot.balance_id, lot.source, lot.priority, lot.month, lot.amount,
             lot.used, lot.moved, lot.lapsed, lot.starts_at, lot.ends_at, lot.created_at,
-            lot.exhausted_at,
+            lot.drawn_at,
         )
         for tenant, changes in _by_tenant(batch)
         for lot in changes.lots.values()

@@ -247,7 +247,7 @@ create table lots (
     starts_at bigint not null,
     ends_at bigint,
     created_at bigint not null,
-    exhausted_at bigint,
+    drawn_at bigint,
     primary key (tenant_id, lot_id)
 ) with (fillfactor = 50);
 -- Two writers can never grant one allowance, or open one overdraft, twice.
@@ -271,7 +271,7 @@ create table counters (
     number_id bigint not null,
     month integer not null,
     value bigint not null,
-    reached_at bigint,
+    counted_at bigint,
     primary key (tenant_id, name, number_id, month)
 ) with (fillfactor = 50);
 

@@ -106,13 +106,12 @@ def test_whole_units_alone_pay_a_conversation() -> None:
     assert whole_units(lots[1:], NOW) == 0
 
 
-def test_an_exhausted_lot_says_when() -> None:
-    """EV-9: a boundary later facts must know of; the latest instant counts."""
+def test_a_lot_knows_the_latest_fact_that_had_a_share() -> None:
+    """EV-9: once it is used up, a fact from before that one may have had its share."""
     one = lot(amount=10)
-    take([one], NOW, 9)
-    assert one.exhausted_at is None
-    take([one], NOW + 5, 1)
-    assert one.exhausted_at == NOW + 5
+    take([one], NOW + 5, 9)
+    take([one], NOW, 1)
+    assert one.drawn_at == NOW + 5
 
 
 def test_an_overdraft_goes_below_zero() -> None:

@@ -140,3 +140,17 @@ def test_a_late_fact_is_marked_where_something_later_was_touched() -> None:
 
     assert [outcome.flags & Flag.LATE for outcome in outcomes] == [0, Flag.LATE, 0, 0]
     assert tenant.state.unsettled_from == TEN - 1
+
+
+def test_a_fact_between_those_that_used_a_lot_up_is_late() -> None:
+    """EV-9: what counts is the latest fact that had a share, not the one that took the last."""
+    tenant = Tenant()
+    tenant.commit([fact(TEN - HOUR, contact=f"62812{n:08d}") for n in range(998)])
+    contacts = ["6281100000031", "6281100000032", "6281100000033", "6281100000034"]
+    moments = [TEN + 60, TEN, TEN + 30, TEN + 90]
+
+    outcomes = tenant.commit(
+        [fact(when, contact=who) for when, who in zip(moments, contacts, strict=True)]
+    )
+
+    assert [bool(outcome.flags & Flag.LATE) for outcome in outcomes] == [False, True, True, False]

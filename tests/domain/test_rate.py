@@ -146,7 +146,7 @@ def test_the_1001st_service_message_is_charged() -> None:
     amounts = [tenant.said(outcome)[0][1] for outcome in outcomes]
     assert amounts == [0] * 1000 + [micros("356.65")] * 2
     (counter,) = tenant.state.counters.values()
-    assert (counter.name, counter.value, counter.reached_at) == ("service", 1000, when + 1000)
+    assert (counter.name, counter.value, counter.counted_at) == ("service", 1000, when + 1000)
 
 
 def test_two_numbers_count_apart_and_months_too() -> None:

@@ -75,10 +75,11 @@ async def test_good_items_among_all_the_junk_are_kept(house: House, shape: str) 
 
 
 async def test_names_of_the_limit_are_kept(house: House) -> None:
-    """256 characters of three bytes that compress badly, wherever a name may stand."""
-    name = "".join(chr(0x4E00 + 151 * n % 20_000) for n in range(256))
-    names = {f"data.{field}": name for field in ("user", "broadcast", "category", "template")}
-    change = {**DELIVERED, **names, "id": name, "source": name, "data.group": {"id": name}}
+    """Characters of four bytes that compress badly, wherever a name may stand in an index."""
+    far = "".join(chr(0x20000 + 151 * n % 40_000) for n in range(256))
+    names = {f"data.{field}": far[:100] for field in ("user", "broadcast", "category", "meter")}
+    longer = {"id": far, "source": far, "data.template": far, "data.message_id": far}
+    change = {**DELIVERED, **names, **longer, "data.group": {"id": far}}
     (result,) = await post(house.client, event(change))
     assert result["status"] == "unrated"
 

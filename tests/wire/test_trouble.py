@@ -129,10 +129,9 @@ async def another(house: House, folder: Path) -> AsyncIterator[Served]:
 
 @pytest.mark.parametrize("poisoned", [[617], [0, 1, 499, 500, 999]], ids=["one", "several"])
 async def test_of_a_thousand_facts_only_the_poisoned_are_refused(
-    standing_house: House, poisoned: list[int]
+    house: House, poisoned: list[int]
 ) -> None:
     """EV-2: what the database will not store is found alone, and leaves no key (EV-1)."""
-    house = standing_house
     tenants = await new_tenants(house, 5)
     events = of_all(tenants, 200)
     for place in poisoned:
@@ -163,9 +162,7 @@ async def poison(house: House) -> AsyncIterator[None]:
         await on(house.owner_url, "alter table facts drop constraint poisoned")
 
 
-@pytest.mark.xfail(strict=True, reason="a lane says it with a traceback")
-async def test_a_poisoned_fact_is_one_line_in_the_log(standing_house: House) -> None:
-    house = standing_house
+async def test_a_poisoned_fact_is_one_line_in_the_log(house: House) -> None:
     (tenant,) = await new_tenants(house, 1)
     before = len(said(house.server.errors))
     async with poison(house):
@@ -176,10 +173,8 @@ async def test_a_poisoned_fact_is_one_line_in_the_log(standing_house: House) -> 
     assert words.count("\n") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="a lane takes every error for the data's")
-async def test_what_the_database_cannot_do_now_is_no_fault_of_a_fact(standing_house: House) -> None:
+async def test_what_the_database_cannot_do_now_is_no_fault_of_a_fact(house: House) -> None:
     """A full disk refuses nothing for good: it is tried again, and kept when there is room."""
-    house = standing_house
     (tenant,) = await new_tenants(house, 1)
     tally = Tally()
     await on(house.owner_url, *FULL)
@@ -206,17 +201,7 @@ FULL = (
 TRIES = "select last_value from tries"
 
 
-@pytest.mark.parametrize(
-    "near",
-    [
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(strict=True, reason="a lane waits with all its tenants"),
-            id="of-its-lane",
-        ),
-        pytest.param(False, id="of-other-lanes"),
-    ],
-)
+@pytest.mark.parametrize("near", [True, False], ids=["of-its-lane", "of-other-lanes"])
 async def test_a_tenant_locked_elsewhere_holds_up_nobody_else(house: House, near: bool) -> None:
     """Its facts wait for the lock and are answered then; those of others go on meanwhile."""
     tenants = await new_tenants(house, 9)
