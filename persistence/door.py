@@ -59,8 +59,7 @@ class Door:
             try:
                 yield connection
             except BaseException:
-                if not connection.is_closed():
-                    await connection.execute("rollback")
+                await _undo(connection)
                 raise
             await connection.execute("commit")
 
@@ -72,6 +71,16 @@ class Door:
         """Raise unless the database answers."""
         async with self._pool.acquire() as connection:
             await connection.execute("select 1")
+
+
+async def _undo(connection: Connection) -> None:
+    """Roll back, or give the connection up where it no longer answers."""
+    if connection.is_closed():
+        return
+    try:
+        await connection.execute("rollback")
+    except CONNECTION_LOST:
+        connection.terminate()
 
 
 def tenant_scope(tenants: Iterable[int]) -> str:
@@ -88,6 +97,7 @@ CONNECTION_LOST = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
+    asyncpg.InternalClientError,  # the driver's own confusion when a server dies between two calls
     OSError,
     TimeoutError,
 )

@@ -203,18 +203,15 @@ def test_the_fold_alone_meters_and_rates() -> None:
     assert set(users("domain.meter")) == {"domain.fold"}
     assert set(users("domain.rate")) == {"domain.fold"}
     drawing = users("domain.draw")
-    assert set(drawing) - {"domain.fold", "domain.ledger", "domain.rate"} == {
-        "domain.state",
-        "domain.tariffs",
-        "persistence.load",
-    }
+    deciding = {"domain.fold", "domain.ledger", "domain.rate"}
+    assert set(drawing) - deciding == {"domain.state", "persistence.load"}
     assert drawing["domain.state"] == {"Leg"}
-    assert drawing["domain.tariffs"] == {"UNIT"}
     assert drawing["persistence.load"] == {"order"}
 
 
-def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_fold() -> None:
-    assert users("domain.fold") == {"api.lanes": {"fold"}, "domain.top_ups": {"ACTION"}}
+def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> None:
+    assert users("domain.fold") == {"api.lanes": {"fold"}}
+    assert set(users("domain.ledger")) == {"domain.fold", "domain.top_ups"}
     assert set(users("domain.top_ups")) == {"api.operations.top_up_create"}
 
 
