@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, Inexact, InvalidOperation
+from itertools import islice
 from typing import Any, NamedTuple
 
 import msgspec
@@ -163,7 +164,7 @@ def _read_list(body: bytes) -> list[Envelope | Refusal]:
         raws = [bytes(raw) for raw in _decode_raws(body)]
     except _UNREADABLE as error:
         try:
-            raws = list(items.split(body))
+            raws = list(islice(items.split(body), EVENTS_MAX + 1))
         except ValueError as fault:
             why = fault if isinstance(error, RecursionError) else error
             raise Fault("BAD_REQUEST", f"the body is not JSON: {why}") from None
@@ -184,12 +185,12 @@ def _quotes(envelopes: Sequence[Envelope]) -> int:
 
     A name that stands twice, or that we do not know, makes them more, and nothing makes them fewer.
     """
-    optional = [
-        (e.time is not None) + (e.subject is not None) + (e.specversion is not None)
+    texts = [
+        3 + (e.time is not None) + (e.subject is not None) + (e.specversion is not None)
         for e in envelopes
     ]
-    data = b"".join([e.data for e in envelopes])
-    return 14 * len(optional) + 4 * sum(optional) + data.count(b'"')
+    data = [each for e in envelopes if (each := bytes(e.data))]
+    return 4 * sum(texts) + 2 * len(data) + b"".join(data).count(b'"')
 
 
 def read_raw(raw: bytes, *, whole: bool = False) -> Envelope | Refusal:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 #: Numbers stay text: they are only walked over, and some have more digits than an int may.
 _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
 _BLANK = re.compile(r"[ \t\n\r]*")
-_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|["\[{\]}]', re.DOTALL)
+_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|"|[\[{]+|[\]}]+', re.DOTALL)
 
 
 def split(body: bytes) -> Iterator[bytes]:
@@ -57,12 +57,12 @@ def _end_of_nested(text: str, start: int) -> int:
     depth = 0
     for found in _BRACKET.finditer(text, start):
         mark = found[0]
-        if mark in "[{":
-            depth += 1
-        elif mark in "]}":
-            depth -= 1
-            if depth == 0:
-                return found.end()
+        if mark[0] in "[{":
+            depth += len(mark)
+        elif mark[0] in "]}":
+            if len(mark) >= depth:
+                return found.start() + depth
+            depth -= len(mark)
         elif mark == '"':
             raise ValueError(f"a text never ends, from character {found.start()} on")
     raise ValueError(f"what is opened at character {start} is never closed")

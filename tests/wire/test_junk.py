@@ -14,7 +14,7 @@ import pytest
 from tests.wire.client import JSON, LINES, post, problem, refused
 from tests.wire.conftest import House
 from tests.wire.junk import DELIVERED, HUGE, MAIL, NOT_JSON, TABLES
-from tests.wire.spelling import CONTACT, NUMBER, Change, Text, event, in_lines, in_list
+from tests.wire.spelling import CONTACT, GONE, NUMBER, Change, Text, event, in_lines, in_list
 
 
 @pytest.mark.parametrize("name", TABLES)
@@ -82,6 +82,16 @@ async def test_names_of_the_limit_are_kept(house: House) -> None:
     change = {**DELIVERED, **names, **longer, "data.group": {"id": far}}
     (result,) = await post(house.client, event(change))
     assert result["status"] == "unrated"
+
+
+async def test_an_attribute_that_stands_twice_is_seen_beside_one_that_is_missing(
+    house: House,
+) -> None:
+    twice = event({"data": {}, "*": '"data":{}'})
+    bodies = ((in_list([twice, event({"data": GONE})]), JSON), (twice, JSON), (twice, LINES))
+    async with house.unmoved():
+        for body, kind in bodies:
+            refused((await post(house.client, body, kind))[0], "invalid_field", "data")
 
 
 @pytest.mark.parametrize(("what", "change"), NOT_JSON, ids=[what for what, _ in NOT_JSON])
