@@ -15,6 +15,7 @@ from domain.facts import CHANNEL_NAMES, PHONE_CHANNELS, Channel
 ADDRESS_LENGTH_MAX = 255
 EMAIL_LENGTH_MAX = 254  # RFC 5321's path without its angle brackets
 PHONE_DIGITS_MAX = 15  # E.164
+PHONE_LENGTH_MAX = 40  # its digits and what people write between them
 #: Spellings remembered, a known contact then costs 100 ns.
 KNOWN_MAX = 65_536
 
@@ -89,7 +90,14 @@ def email(text: str) -> str:
 
 def phone(text: str) -> tuple[str, str]:
     """Digits with country code, and the country; never guesses a country (PR-6)."""
-    digits = text.strip().removeprefix("+").translate(SEPARATORS)
+    if len(text) > PHONE_LENGTH_MAX:
+        raise ValueError(
+            f"{len(text)} characters are not a possible number: write digits with country code, "
+            "such as +62 811 1000 1234"
+        )
+    digits = text.strip(" ").removeprefix("+")
+    if digits[:1].isdecimal() or digits[:1] == "(":
+        digits = digits.translate(SEPARATORS)
     if not (digits.isascii() and digits.isdecimal()):
         raise ValueError(
             f"{shown(text)} is no telephone number: write digits with country code, "

@@ -23,7 +23,15 @@ from api.limits import (
     LANE_QUEUE_MAX,
     LANES,
 )
-from api.submissions import Busy, FactName, Submission, Unavailable, Verdict, Waiting
+from api.submissions import (
+    Busy,
+    FactName,
+    Submission,
+    Unavailable,
+    Verdict,
+    Waiting,
+    still_waiting,
+)
 from domain.facts import Fact, Status
 from domain.fold import fold
 from domain.state import Changes, Part, State
@@ -152,10 +160,10 @@ class Lane:
                 why = str(error)
                 log.error("a lane could not commit", facts=count, why=why, exc_info=not expected)
                 for waiting in batch:
-                    waiting.submission.fail(Unavailable(str(error)))
+                    waiting.submission.fail(Unavailable("the database cannot take it now"))
                 skipped = []
             self._under_way = 0
-            self._queue.extendleft(reversed(skipped))
+            self._queue.extendleft(reversed(still_waiting(skipped, LANE_PATIENCE_SECONDS)))
 
     async def _patiently(self, batch: list[Waiting]) -> list[Waiting]:
         """Commit a batch through lost connections: the same batch again, the keys decide."""

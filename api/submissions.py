@@ -6,6 +6,7 @@ Owns how a request waits for its facts. Nothing here commits anything.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from domain.facts import Fact, Status
@@ -31,11 +32,12 @@ class Verdict(NamedTuple):
 class Submission:
     """The facts of one request on one lane, and their verdicts once all are there."""
 
-    __slots__ = ("done", "missing", "verdicts")
+    __slots__ = ("done", "missing", "since", "verdicts")
 
     def __init__(self, count: int) -> None:
         self.verdicts: list[Verdict | None] = [None] * count
         self.missing = count
+        self.since = asyncio.get_running_loop().time()
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def answer(self, place: int, verdict: Verdict) -> None:
@@ -61,3 +63,15 @@ class Waiting(NamedTuple):
     fact: Fact
     submission: Submission
     place: int
+
+
+def still_waiting(skipped: Iterable[Waiting], patience_seconds: float) -> list[Waiting]:
+    """Those passed over that may wait longer; the others are told that their tenant is held."""
+    kept: list[Waiting] = []
+    begun_since = asyncio.get_running_loop().time() - patience_seconds
+    for waiting in skipped:
+        if waiting.submission.since < begun_since:
+            waiting.submission.fail(Unavailable("another transaction holds the tenant"))
+        else:
+            kept.append(waiting)
+    return kept
