@@ -82,9 +82,11 @@ def _fact(item: Item, terms: Terms, now: int) -> Fact:
         )
     at = _instant(item.time, terms, now)
     data = item.data
-    for name, limit in _TEXTS.items():
-        value = data.get(name)
-        if value is not None and not (is_plain(value) and len(value) <= limit):
+    for name, value in data.items():
+        if is_plain(value) and len(value) <= DIMENSION_LENGTH_MAX:
+            continue  # nearly every value is a short plain text
+        limit = _TEXTS.get(name)
+        if limit is not None and value is not None:
             if not isinstance(value, str):
                 _wrong(name, "is a string")
             check_text(value, f"data.{name}", limit)

@@ -32,7 +32,7 @@ KEEP_ALIVE_SECONDS = 75
 SILENCE_MILLISECONDS = 30_000
 BACKLOG = 2048
 #: Objects made before the youngest generation is looked at: facts are many and have no cycles.
-GC_THRESHOLDS = (50_000, 20, 50)
+GC_THRESHOLDS = (500_000, 10, 10)
 
 
 #: Called once requests are answered; False while the database is away or not migrated.

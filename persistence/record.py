@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
 
 import msgspec
 
@@ -324,5 +325,5 @@ def _digest(before: bytes, *rows: list[Row]) -> bytes:
     """Chain a commit's rows to the digest before it: a changed byte breaks every later one."""
     digest = hashlib.blake2b(before, digest_size=DIGEST_BYTES)
     for group in rows:
-        digest.update(_pack(sorted(group, key=lambda row: row[1:3])))
+        digest.update(_pack(sorted(group, key=itemgetter(1, 2))))
     return digest.digest()

@@ -29,7 +29,7 @@ REFERENCE = "COPY"
 FACTS_MAX = 1_500_000
 #: After which no further COPY begins; there is one at least.
 COPY_SECONDS = 3.0
-#: Parts of the month each run may fill, so that later runs bring later facts.
+#: Parts of the last day each run may fill, so that later runs bring later facts.
 PARTS = {"warm": (0.0, 0.1), "main": (0.1, 0.7), "single": (0.7, 0.75), "hot": (0.75, 1.0)}
 
 
@@ -95,8 +95,8 @@ class Loader:
         facts: int,
         hot: bool = False,
     ) -> Outcome:
-        """One run in its part of the month, printed; ends all unless every fact was accepted."""
-        start, end = part_of_month(*PARTS[name])
+        """One run in its part of the day, printed; ends all unless every fact was accepted."""
+        start, end = part_of_day(*PARTS[name])
         self._pipe.send(
             Load(
                 name=name,
@@ -130,11 +130,10 @@ class Loader:
         return outcome
 
 
-def part_of_month(start: float, end: float) -> tuple[float, float]:
-    """Unix seconds of a part of the current month up to now (at least the last two days)."""
-    now = datetime.now(UTC)
-    first = min(now.replace(day=1, hour=0, minute=0, second=0), now - timedelta(days=2))
-    length = (now - first).total_seconds()
+def part_of_day(start: float, end: float) -> tuple[float, float]:
+    """Unix seconds of a part of the 24 hours up to now: live traffic, not a backfill."""
+    first = datetime.now(UTC) - timedelta(days=1)
+    length = timedelta(days=1).total_seconds()
     return first.timestamp() + start * length, first.timestamp() + end * length
 
 
