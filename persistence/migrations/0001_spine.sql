@@ -14,8 +14,14 @@ begin
     if not exists (select from pg_roles where rolname = 'kuota_system') then
         create role kuota_system nologin;
     end if;
+    -- Roles belong to the cluster: another database's owner may have made and granted them.
+    if not exists (
+        select from pg_auth_members
+        where roleid = 'kuota_system'::regrole and member = 'kuota_app'::regrole and set_option
+    ) then
+        grant kuota_system to kuota_app with inherit false, set true;
+    end if;
 end $$;
-grant kuota_system to kuota_app with inherit false, set true;
 grant usage on schema public to kuota_app, kuota_system;
 
 create function app_tenants() returns bigint[] language sql stable parallel safe
