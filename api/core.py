@@ -96,9 +96,12 @@ class Core:
             return False
         directory = Directory(self.door, catalogue)
         lanes = Lanes(self.door, directory, self.clock.now, self.show)
-        intake = Intake(directory, catalogue, self.clock.now, lanes)
+        intake = Intake(directory, catalogue, self.clock.now, lanes, self.metrics)
         await intake.start()
         self._opened = catalogue, intake
+        self.metrics.watch(
+            "kuota_versions_unshown", "Versions Valkey did not take.", lambda: float(self.show.lost)
+        )
         self.metrics.watch(
             "kuota_facts_waiting", "Facts waiting for a commit.", lambda: float(intake.waiting)
         )

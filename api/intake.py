@@ -7,6 +7,7 @@ answer. Decides nothing about a fact: `edge` checks it, a lane commits it.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from api.cloudevents import Envelope, Refusal, is_plain, read_body, read_object,
 from api.directory import Directory
 from api.edge import to_fact
 from api.lanes import Lanes
+from api.metrics import Metrics
 from api.submissions import Verdict
 from domain.facts import Fact, Status
 from domain.money import text
@@ -69,12 +71,18 @@ class Intake:
     """The way in of one process."""
 
     def __init__(
-        self, directory: Directory, catalogue: Catalogue, now: Callable[[], int], lanes: Lanes
+        self,
+        directory: Directory,
+        catalogue: Catalogue,
+        now: Callable[[], int],
+        lanes: Lanes,
+        metrics: Metrics,
     ) -> None:
         self._directory = directory
         self._catalogue = catalogue
         self._now = now
         self._lanes = lanes
+        self._metrics = metrics
 
     async def start(self) -> None:
         await self._lanes.start()
@@ -114,6 +122,8 @@ class Intake:
                 results.append(self._result(terms[entry.tenant_id], entry, next(verdicts)))
             else:
                 results.append(Result(entry.id, "refused", entry.reason, entry.message, entry.path))
+        for status, count in Counter(result.status for result in results).items():
+            self._metrics.facts.labels(status).inc(count)
         return results
 
     async def _check(

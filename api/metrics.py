@@ -36,6 +36,12 @@ class Metrics:
             registry=self.registry,
             buckets=BUCKETS,
         )
+        self.facts = Counter(
+            "kuota_facts",
+            "Facts answered, by what became of them.",
+            ["status"],
+            registry=self.registry,
+        )
         self.failures = Counter(
             "kuota_failures", "Exceptions nobody expected.", ["where"], registry=self.registry
         )

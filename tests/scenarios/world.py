@@ -21,6 +21,7 @@ from api.auth import ALL_SCOPES, Principal
 from api.directory import Directory
 from api.intake import Intake
 from api.lanes import Lanes
+from api.metrics import Metrics
 from api.operations import top_up_create
 from domain.facts import CHANNELS
 from domain.figures import Figures, figures
@@ -94,7 +95,7 @@ class World:
             clock = Clock()
             directory = Directory(opened, catalogue)
             lanes = Lanes(opened, directory, clock.now, show)
-            intake = Intake(directory, catalogue, clock.now, lanes)
+            intake = Intake(directory, catalogue, clock.now, lanes, Metrics())
             await intake.start()
             exits.push_async_callback(intake.stop)
             yield cls(
@@ -106,7 +107,7 @@ class World:
         """Another process's way in on the same database: it remembers nothing yet."""
         directory = Directory(self.door, self.catalogue)
         lanes = Lanes(self.door, directory, self.clock.now, self.show)
-        intake = Intake(directory, self.catalogue, self.clock.now, lanes)
+        intake = Intake(directory, self.catalogue, self.clock.now, lanes, Metrics())
         await intake.start()
         self.exits.push_async_callback(intake.stop)
         return intake
