@@ -86,7 +86,7 @@ def _number(text: str) -> int | Decimal:
     """A JSON number by value: 1.0 is 1, 1.50 is 1.5, -0.0 is 0."""
     value = _EXACT.create_decimal(text).normalize(_EXACT)
     exponent = value.as_tuple().exponent
-    if isinstance(exponent, int) and 0 <= exponent < 20:
+    if isinstance(exponent, int) and 0 <= exponent < EVENT_DIGITS_MAX:
         return int(value)
     return value
 
@@ -242,7 +242,8 @@ def _check(envelope: Envelope) -> Item:
         canonical = _encode_data(data)
     except (*_UNREADABLE, ArithmeticError) as error:
         raise Refused(*_unreadable("data", error), "data") from None
-    if raw.count(b'"') != canonical.count(b'"'):
+    if raw.count(b'"') != canonical.count(b'"') or b"\\u0022" in raw:
+        # Fewer quotes are left of a key that stood twice; an escaped quote could hide it.
         _check_keys_once(raw)
     return Item(
         envelope.id,

@@ -77,6 +77,12 @@ DATA: list[Row] = [
     ("boolean as data", {"data": False}, "invalid_field", "data"),
     ("empty data", {"data": {}}, "missing_field", "data.number"),
     ("a field twice", {"data.x": Text('1,"x":2')}, "invalid_field", "data"),
+    (
+        "a field twice behind escaped quotes",
+        {"data.x": Text('1,"x":2'), "data.y": Text('"\\u0022\\u0022"')},
+        "invalid_field",
+        "data",
+    ),
     ("a field twice, deep", {"data.x": Text('[{"y":1,"y":1}]')}, "invalid_field", "data"),
     ("65 levels", {"data.x": Text("[" * 64 + "]" * 64)}, "too_large", "data"),
     ("many digits", {"data.x": Text("9" * 5_000)}, "number_out_of_range", "data"),
