@@ -5,6 +5,7 @@ It listens on a unix socket only, in a folder nobody else can enter, and trusts 
 
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from persistence.servers.programs import Programs
 OWNER = "kuota_owner"  #: the embedded superuser: migrations and partitions
 APP = "kuota_app"  #: the login role of the application, made by the first migration
 DATABASE = "kuota"
+FRESH = "postgres.new-"  #: a data directory in the making, until it is whole
 
 #: Long checkpoints, because each key is a random index page and the first touch after a
 #: checkpoint writes the whole page; all that keeps a commit kept stays on.
@@ -72,8 +74,10 @@ class Postgres:
         if version.exists():
             self._check_version(version.read_text().strip())
             return
-        fresh = self._data.with_name("postgres.new")
-        shutil.rmtree(fresh, ignore_errors=True)
+        # A folder of its own for each try: what a killed one started may still be writing to its.
+        for left in self._data.parent.glob(f"{FRESH}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        fresh = self._data.with_name(f"{FRESH}{secrets.token_hex(4)}")
         self._folder.own(fresh)
         self._run(
             self._programs.initdb,
