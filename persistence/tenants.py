@@ -13,7 +13,6 @@ import asyncpg
 
 from domain.plans import BalancePlan
 from domain.problems import Problem
-from persistence.connection import Connection
 from persistence.door import Door
 
 
@@ -189,29 +188,6 @@ async def numbers_of(door: Door, tenant_ids: Iterable[int]) -> dict[int, list[Nu
     async with door.tenant_tx(*ids) as conn:
         for row in await conn.fetch(NUMBERS_SQL, ids):
             found[row["tenant_id"]].append(NumberRecord(**row))
-    return found
-
-
-ADDRESSES_SQL = """
-select number_id, tenant_id, channel, address, timezone
-from unnest($1::bigint[], $2::text[]) wanted (of_tenant, of_address)
-join numbers on tenant_id = of_tenant and address = of_address
-order by tenant_id, address, channel
-"""
-
-
-async def find_numbers(
-    conn: Connection, wanted: Iterable[tuple[int, str]]
-) -> dict[tuple[int, str], list[NumberRecord]]:
-    """The numbers behind (tenant, normalised address): one for each channel it stands on.
-
-    `conn` is of a transaction that names the tenants.
-    """
-    pairs = list(wanted)
-    rows = await conn.fetch(ADDRESSES_SQL, [pair[0] for pair in pairs], [pair[1] for pair in pairs])
-    found: dict[tuple[int, str], list[NumberRecord]] = {}
-    for row in rows:
-        found.setdefault((row["tenant_id"], row["address"]), []).append(NumberRecord(**row))
     return found
 
 

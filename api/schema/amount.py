@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from copy import copy
-from decimal import ROUND_FLOOR, ROUND_HALF_UP
 from decimal import Decimal as PythonDecimal
 from functools import lru_cache
 from typing import TYPE_CHECKING, Annotated
@@ -14,6 +13,7 @@ import strawberry
 from api.errors import Fault
 from api.schema.fields import computed
 from api.schema.scalars import Decimal
+from domain import money
 from domain.money import DISPLAY_DIGITS, MICRO_DIGITS, text
 
 if TYPE_CHECKING:
@@ -66,12 +66,12 @@ def shown(micros: int, currency: str | None, tag: str, down: bool) -> str:
     from babel.numbers import format_decimal
 
     locale = locale_of(tag)
-    value = PythonDecimal(micros).scaleb(-MICRO_DIGITS)
     if currency is None:
-        return format_decimal(value, "#,##0.######", locale=locale)
+        units = PythonDecimal(micros).scaleb(-MICRO_DIGITS)
+        return format_decimal(units, "#,##0.######", locale=locale)
     digits = DISPLAY_DIGITS[currency]
-    rounding = ROUND_FLOOR if down else ROUND_HALF_UP
-    value = value.quantize(PythonDecimal(1).scaleb(-digits), rounding=rounding)
+    rounded = (money.shown_down if down else money.shown)(micros, currency)
+    value = PythonDecimal(rounded).scaleb(-MICRO_DIGITS)
     # Babel's own digits are ISO's: it prints 586,33 where nobody pays in cents.
     pattern = copy(locale.currency_formats["standard"])
     pattern.frac_prec = (digits, digits)
