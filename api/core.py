@@ -14,7 +14,8 @@ import asyncpg
 import structlog
 from redis.asyncio import Redis
 
-from api.auth import Authenticator
+from api.auth import Authenticator, Principal
+from api.context import Context
 from api.directory import Directory
 from api.errors import unavailable
 from api.intake import Intake
@@ -81,6 +82,18 @@ class Core:
     @property
     def intake(self) -> Intake:
         return self._parts()[1]
+
+    def context(self, principal: Principal | None, request_id: str) -> Context:
+        """What the resolvers of one operation are given; raises 503 while the database is away."""
+        return Context(
+            principal=principal,
+            door=self.door,
+            catalogue=self.catalogue,
+            intake=self.intake,
+            authenticator=self.authenticator,
+            now=self.clock.now(),
+            request_id=request_id,
+        )
 
     def _parts(self) -> tuple[Catalogue, Intake]:
         if self._opened is None:

@@ -293,7 +293,7 @@ class Lane:
         if not states:
             return []
         months = {own[fact.tenant_id].numbers[fact.number_id].zone.month(fact.at) for fact in fresh}
-        await load.lots(connection, states, min(fact.at for fact in fresh))
+        await load.lots(connection, states, own, min(fact.at for fact in fresh), now)
         await load.counters(connection, states, months)
         await load.contacts(connection, states, fresh)
         changed: list[Changes] = []

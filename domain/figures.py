@@ -156,6 +156,15 @@ def figures(
     )
 
 
+def left(
+    balance: BalancePlan, period: Period, at: int, lots: Sequence[LotUse], since: int | None = None
+) -> int:
+    """What a balance has left at `at`, negative where it is overdrawn; the same as its figures'."""
+    if allowance := _untouched_allowance(balance, period, at, lots, since):
+        lots = (*lots, allowance)
+    return sum(lot.left for lot in lots if not lot.ended(at) and lot.counts(period, at))
+
+
 def _part(lot: LotUse, period: Period, at: int) -> Part:
     """What one lot adds to its side."""
     if not lot.counts(period, at):

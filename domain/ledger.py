@@ -37,6 +37,9 @@ class Ledger:
         self.state = state
         self.changes = changes
         self.now = now
+        self.span = period(terms.zone, now)
+        if state.period is None:
+            state.period = self.span
         self._used: dict[int, int] = {}
 
     def is_money(self, balance_id: int) -> bool:
@@ -46,7 +49,12 @@ class Ledger:
     def use(self, legs: tuple[Leg, ...], at: int) -> None:
         """Note what lots paid for something that happened at `at`."""
         day = self.terms.zone.day(at).start
+        span = self.span
         for lot, taken in legs:
+            if day < span.start:
+                lot.used_before += taken
+            elif day < span.end:
+                lot.used_within += taken
             lot_id = lot.lot_id
             self.changes.lots[lot_id] = lot
             self._used[lot_id] = self._used.get(lot_id, 0) + taken
@@ -155,6 +163,7 @@ class Ledger:
                 self.move(balance_id, credit.lot_id, lot.lot_id, amount, PAY_OFF)
                 for side, moved in ((credit, amount), (lot, -amount)):
                     self.changes.lots[side.lot_id] = side
+                    side.moved_within += moved
                     self.changes.lot_days.setdefault((side.lot_id, day), [0, 0])[1] += moved
 
     def close(self) -> None:

@@ -32,10 +32,14 @@ class Lot:
         "lot_id",
         "month",
         "moved",
+        "moved_before",
+        "moved_within",
         "priority",
         "source",
         "starts_at",
         "used",
+        "used_before",
+        "used_within",
     )  # fmt: skip
 
     def __init__(
@@ -54,6 +58,10 @@ class Lot:
         ends_at: int | None,
         created_at: int,
         drawn_at: int | None = None,
+        used_before: int = 0,
+        used_within: int = 0,
+        moved_before: int = 0,
+        moved_within: int = 0,
     ) -> None:
         self.lot_id = lot_id
         self.balance_id = balance_id
@@ -68,6 +76,10 @@ class Lot:
         self.ends_at = ends_at
         self.created_at = created_at
         self.drawn_at = drawn_at  #: the latest fact that had a share
+        self.used_before = used_before  #: of `used`, by facts from before the present period
+        self.used_within = used_within  #: of `used`, by facts of the present period
+        self.moved_before = moved_before
+        self.moved_within = moved_within
 
     @property
     def remaining(self) -> int:

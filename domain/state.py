@@ -36,7 +36,7 @@ class State:
 
     __slots__ = (
         "contacts", "counters", "digest", "last_lot", "lots", "lots_from", "months", "next_due",
-        "periods", "unsettled_from", "version",
+        "period", "periods", "unsettled_from", "version",
     )  # fmt: skip
 
     def __init__(
@@ -55,6 +55,7 @@ class State:
         self.unsettled_from = unsettled_from
         self.lots: dict[int, list[Lot]] = {}  #: by balance, in drawing order
         self.lots_from: int | None = None  #: lots that ended before it are not here
+        self.period: Period | None = None  #: the one that lots tell their use within
         self.counters: dict[tuple[str, int, int], Counter] = {}
         self.months: set[int] = set()  #: months whose counters are here
         self.contacts: dict[tuple[int, str], list[Contact]] = {}  #: rows of (channel, party)

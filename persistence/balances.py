@@ -8,7 +8,7 @@ what was taken before it is summed from the facts of that day alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import asyncpg
 
@@ -16,6 +16,7 @@ from domain.figures import LotUse
 from domain.ledger import PAY_OFF
 from domain.lots import LotSource
 from domain.periods import Period
+from domain.reading import Pot, Reading
 from persistence.door import Door
 
 
@@ -29,27 +30,9 @@ class Asked:
     day: int | None  #: when the local day of `at` began; None: all that is recorded counts
 
 
-@dataclass(slots=True, kw_only=True)
-class Pot:
-    """One balance's rows."""
-
-    lots: list[LotUse] = field(default_factory=list)
-    held: int = 0  #: micros set aside by holds that are open at the instant
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What was recorded of a tenant's balances, up to the instant asked for."""
-
-    period: Period
-    closed: bool  #: the period takes no more facts, its figures are final
-    version: int  #: of the tenant's head; 0 before its first commit
-    pots: dict[str, Pot]  #: by balance key
-
-
 # A lot's use before the period is what it ever used less what its days from the period's start on
 # say: the days of one period are read, not the lot's whole life.
-STANDINGS = """
+READINGS = """
 with asked as materialized (
     select
         a.n, a.tenant_id, a.at, a.at as until, coalesce(a.day, p.ends_at, a.ends_at) as day,
@@ -132,11 +115,11 @@ left join moves on moves.n = a.n and moves.lot_id = l.lot_id
 MOVES = [PAY_OFF]
 
 
-async def standings(door: Door, asked: Sequence[Asked]) -> list[Standing | None]:
+async def readings(door: Door, asked: Sequence[Asked]) -> list[Reading | None]:
     """What was recorded of each one asked for, in order; None for a tenant that is not there."""
     async with door.tenant_tx(*{one.tenant_id for one in asked}) as connection:
         rows = await connection.fetch(
-            STANDINGS,
+            READINGS,
             [one.tenant_id for one in asked],
             [one.at for one in asked],
             [one.day for one in asked],
@@ -145,23 +128,24 @@ async def standings(door: Door, asked: Sequence[Asked]) -> list[Standing | None]
             [one.period.label for one in asked],
             MOVES,
         )
-    found: list[Standing | None] = [None] * len(asked)
+    found: list[Reading | None] = [None] * len(asked)
     for row in rows:
         place = row["n"] - 1
-        standing = found[place]
-        if standing is None:
-            standing = found[place] = _standing_from_row(row)
-        pot = standing.pots.setdefault(row["key"], Pot(held=row["held"] or 0))
+        reading = found[place]
+        if reading is None:
+            reading = found[place] = _reading_from_row(row, asked[place].at)
+        pot = reading.pots.setdefault(row["key"], Pot(held=row["held"] or 0))
         if row["lot_id"] is not None:
             pot.lots.append(_lot_from_row(row))
     return found
 
 
-def _standing_from_row(row: asyncpg.Record) -> Standing:
-    return Standing(
+def _reading_from_row(row: asyncpg.Record, at: int) -> Reading:
+    return Reading(
         period=Period(row["month"], row["period_starts_at"], row["period_ends_at"]),
         closed=row["closed"],
         version=row["version"],
+        at=at,
         pots={},
     )
 

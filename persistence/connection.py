@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 import asyncpg
@@ -23,20 +24,33 @@ SERVER_SETTINGS = {
 }
 
 
-async def connect(url: str) -> Connection:
-    """One connection as the app's role."""
+# A restored copy has a later timeline, another cluster another identifier, a clone another number.
+EPOCH = """
+select current_user, (select system_identifier from pg_control_system()) || '-'
+    || case when pg_is_in_recovery() then '' else left(pg_walfile_name(pg_current_wal_lsn()), 8) end
+    || '-' || (select oid from pg_database where datname = current_database()) as epoch"""
+
+Opened: TypeAlias = Callable[[str], None]
+
+
+async def connect(url: str, opened: Opened = lambda epoch: None) -> Connection:
+    """One connection as the app's role; `opened` is told the epoch of the database behind it."""
     connection: Connection = await asyncpg.connect(
         url,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         server_settings=SERVER_SETTINGS,
     )
-    await lower(connection)
+    opened(await lower(connection))
     return connection
 
 
-async def open_pool(url: str, size: int) -> Pool:
-    """A pool of connections as the app's role, opened as they are needed."""
+async def open_pool(url: str, size: int, opened: Opened) -> Pool:
+    """A pool of connections as the app's role, opened as they are needed; `opened` as above."""
+
+    async def init(connection: Connection) -> None:
+        opened(await lower(connection))
+
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
@@ -44,13 +58,20 @@ async def open_pool(url: str, size: int) -> Pool:
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         server_settings=SERVER_SETTINGS,
-        init=lower,
+        init=init,
     )
     assert pool is not None
     return pool
 
 
-async def lower(connection: Connection) -> None:
-    """Become the app's role where the URL's role is another: it may do too much."""
-    if await connection.fetchval("select current_user") != "kuota_app":
+async def lower(connection: Connection) -> str:
+    """Become the app's role where the URL's role is another, for it may do too much.
+
+    Gives the epoch of the database: values that were shown under another one are not of this
+    database's history.
+    """
+    row = await connection.fetchrow(EPOCH)
+    assert row is not None
+    if row["current_user"] != "kuota_app":
         await connection.execute("set role kuota_app")
+    return str(row["epoch"])

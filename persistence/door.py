@@ -22,19 +22,21 @@ READERS_MAX = 8
 class Door:
     """A pool of connections as the app's role."""
 
-    def __init__(self, url: str, pool: Pool) -> None:
+    def __init__(self, url: str) -> None:
         self.url = url
-        self._pool = pool
+        self.epoch = ""  #: of the database as the newest connection found it; "" before the first
+        self._pool: Pool
 
     @classmethod
     @asynccontextmanager
     async def open(cls, url: str, *, size: int = READERS_MAX) -> AsyncIterator[Self]:
         """Open a door on `url`; a role that may do more than the app's is lowered to it."""
-        pool = await open_pool(url, size)
+        door = cls(url)
+        door._pool = await open_pool(url, size, door._opened)
         try:
-            yield cls(url, pool)
+            yield door
         finally:
-            await pool.close()
+            await door._pool.close()
 
     @asynccontextmanager
     async def tenant_tx(self, *tenants: int) -> AsyncIterator[Connection]:
@@ -65,7 +67,10 @@ class Door:
 
     async def lane(self) -> Connection:
         """A connection of its own for a lane; the caller closes it."""
-        return await connect(self.url)
+        return await connect(self.url, self._opened)
+
+    def _opened(self, epoch: str) -> None:
+        self.epoch = epoch
 
     async def ping(self) -> None:
         """Raise unless the database answers."""

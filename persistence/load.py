@@ -15,7 +15,9 @@ from domain.contacts import Contact
 from domain.draw import order
 from domain.facts import Fact
 from domain.lots import Lot, LotSource
+from domain.periods import period
 from domain.state import Counter, State
+from domain.terms import Terms
 from persistence.bulk import Columns, insert
 from persistence.connection import Connection
 
@@ -154,25 +156,59 @@ async def contacts(
         states[row["tenant_id"]].contacts[(contact.channel, contact.party)].append(contact)
 
 
+# A lot's use before the period is its whole use less that of its days from the period's start on.
 LOTS = """
-select tenant_id, lot_id, balance_id, source, priority, month, amount, used, moved, lapsed,
-    starts_at, ends_at, created_at, drawn_at
-from lots
-where tenant_id = any ($1::bigint[])
-    and (ends_at is null or ends_at > $2 or (source <> 5 and amount - used - moved <> lapsed))"""
+select l.tenant_id, l.lot_id, l.balance_id, l.source, l.priority, l.month, l.amount, l.used,
+    l.moved, l.lapsed, l.starts_at, l.ends_at, l.created_at, l.drawn_at,
+    (l.used - days.used_since)::bigint as used_before, days.used::bigint as used_within,
+    (l.moved - days.moved_since)::bigint as moved_before, days.moved::bigint as moved_within
+from unnest($1::bigint[], $2::bigint[], $3::bigint[]) asked (tenant_id, starts_at, ends_at),
+    lateral (
+        select * from lots
+        where lots.tenant_id = asked.tenant_id
+            and (lots.ends_at is null or lots.ends_at > least($4, asked.starts_at)
+                or (source <> 5 and amount - used - moved <> lapsed))
+        offset 0
+    ) l,
+    lateral (
+        select
+            coalesce(sum(used), 0) as used_since, coalesce(sum(moved), 0) as moved_since,
+            coalesce(sum(used) filter (where day < asked.ends_at), 0) as used,
+            coalesce(sum(moved) filter (where day < asked.ends_at), 0) as moved
+        from lot_days
+        where lot_days.tenant_id = l.tenant_id and lot_days.lot_id = l.lot_id
+            and day >= asked.starts_at
+    ) days"""
 
 
-async def lots(connection: Connection, states: Mapping[int, State], since: int) -> None:
-    """Load the lots that may pay for what happened from `since` on, or have a lapse to book."""
+async def lots(
+    connection: Connection,
+    states: Mapping[int, State],
+    own: Mapping[int, Terms],
+    since: int,
+    now: int,
+) -> None:
+    """Load the lots that may pay for what happened from `since` on, or have a lapse to book.
+
+    With them come those of the period of `now` that are over, so that a reading can be taken.
+    """
+    spans = {tenant: period(own[tenant].zone, now) for tenant in states}
     stale = [
         tenant
         for tenant, state in states.items()
-        if state.lots_from is None or since < state.lots_from
+        if state.lots_from is None or since < state.lots_from or state.period != spans[tenant]
     ]
     if not stale:
         return
     found: dict[int, dict[int, list[Lot]]] = {tenant: {} for tenant in stale}
-    for row in await connection.fetch(LOTS, stale, since):
+    rows = await connection.fetch(
+        LOTS,
+        stale,
+        [spans[tenant].start for tenant in stale],
+        [spans[tenant].end for tenant in stale],
+        since,
+    )
+    for row in rows:
         values = dict(row)
         tenant_id = values.pop("tenant_id")
         values["source"] = LotSource(values["source"])
@@ -180,7 +216,8 @@ async def lots(connection: Connection, states: Mapping[int, State], since: int) 
         found[tenant_id].setdefault(lot.balance_id, []).append(lot)
     for tenant in stale:
         states[tenant].lots = {balance: order(lots) for balance, lots in found[tenant].items()}
-        states[tenant].lots_from = since
+        states[tenant].lots_from = min(since, spans[tenant].start)
+        states[tenant].period = spans[tenant]
 
 
 COUNTERS = """

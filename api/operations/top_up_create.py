@@ -85,7 +85,9 @@ async def _add(
     ends_at = request.expires_at
     if ends_at is None:
         ends_at = carried_until(own, own.balances[balance_id].carry, starts_at)
-    await load.lots(connection, {own.tenant_id: state}, min(starts_at, now))
+    await load.lots(
+        connection, {own.tenant_id: state}, {own.tenant_id: own}, min(starts_at, now), now
+    )
     lot, changes = top_up(
         own, state, balance_id, request.amount, SOURCES[request.source], starts_at, ends_at, now
     )

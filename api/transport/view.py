@@ -75,15 +75,7 @@ class View(GraphQL[Context, None]):
                 params = from_url(request)
             else:
                 params = from_body(await read_body(request), request.headers.get("content-type"))
-            context = Context(
-                principal=principal,
-                door=self.core.door,
-                catalogue=self.core.catalogue,
-                intake=self.core.intake,
-                authenticator=self.core.authenticator,
-                now=self.core.clock.now(),
-                request_id=request_id,
-            )
+            context = self.core.context(principal, request_id)
             result = await self.run_operation(params, context, request.method)
             self.tell(result, request_id)
         except Fault as fault:

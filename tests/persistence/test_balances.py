@@ -11,7 +11,8 @@ from domain.ledger import PAY_OFF, USE
 from domain.lots import LotSource
 from domain.periods import DAY, HOUR, Period, month_label, period, zone
 from domain.plans import BalancePlan, Carry
-from persistence.balances import Asked, Standing, standings
+from domain.reading import Reading
+from persistence.balances import Asked, readings
 from persistence.door import Door
 from tests.persistence.rows import CONVERSATIONS, TENANT, UNIT, WHATSAPP, Rows, rows_of
 
@@ -46,15 +47,15 @@ def asked(at: int, *, explicit: bool = True, tenant_id: int = TENANT) -> Asked:
     return Asked(tenant_id=tenant_id, at=at, period=period(JAKARTA, at), day=day)
 
 
-async def standing(door: Door, at: int, *, explicit: bool = True) -> Standing:
-    (found,) = await standings(door, [asked(at, explicit=explicit)])
+async def reading(door: Door, at: int, *, explicit: bool = True) -> Reading:
+    (found,) = await readings(door, [asked(at, explicit=explicit)])
     assert found is not None
     return found
 
 
 async def uses(door: Door, at: int, *, explicit: bool = True) -> dict[int, tuple[int, ...]]:
     """Each lot's (used before, used, moved before, moved) in whole units."""
-    found = await standing(door, at, explicit=explicit)
+    found = await reading(door, at, explicit=explicit)
     return {lot.lot_id: whole(lot) for lot in found.pots["conversations"].lots}
 
 
@@ -147,8 +148,8 @@ async def test_a_stored_period_goes_before_the_zone(rows: Rows, door: Door) -> N
         closed_at=end,
     )  # fmt: skip
 
-    found = await standing(door, NOVEMBER.end + 1)
-    computed = await standing(door, NOVEMBER.start - 1)
+    found = await reading(door, NOVEMBER.end + 1)
+    computed = await reading(door, NOVEMBER.start - 1)
 
     assert (found.period, found.closed) == (Period(NOVEMBER.label, NOVEMBER.start, end), True)
     assert (computed.period.end, computed.closed) == (NOVEMBER.start, False)
@@ -162,7 +163,7 @@ async def test_open_holds_are_set_aside(rows: Rows, door: Door) -> None:
             expires_at=expires, ended_at=ends, shares="{}",
         )  # fmt: skip
 
-    found = await standing(door, NOON, explicit=False)
+    found = await reading(door, NOON, explicit=False)
 
     assert {key: pot.held for key, pot in found.pots.items()} == {
         "conversations": 0, "visitors": 0, "whatsapp": 42
@@ -177,7 +178,7 @@ async def test_many_tenants_and_instants_in_one_statement(rows: Rows, door: Door
     await rows.lot_day(1, TENTH, 1, tenant_id=1)
     await rows.lot_day(1, TENTH, 2, tenant_id=2)
 
-    found = await standings(
+    found = await readings(
         door,
         [
             asked(NOW, tenant_id=2, explicit=False),
@@ -212,7 +213,7 @@ async def test_the_figures_of_a_balance_from_its_rows(rows: Rows, door: Door) ->
     await rows.lot_day(1, TENTH, 1000)
     await rows.lot_day(2, TENTH, 3)
 
-    found = await standing(door, NOW)
+    found = await reading(door, NOW)
     shown = figures(PLAN, found.period, NOON + DAY, found.pots["conversations"].lots)
 
     assert shown.total.remaining == 497 * UNIT

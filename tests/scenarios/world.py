@@ -28,9 +28,9 @@ from domain.figures import Figures, figures
 from domain.periods import period, zone
 from domain.plans import Plan
 from persistence import tenants
-from persistence.balances import Asked, standings
+from persistence.balances import Asked, readings
 from persistence.catalogue import Catalogue
-from persistence.connection import Connection, Pool
+from persistence.connection import Connection
 from persistence.door import Door
 from persistence.show import Show
 from persistence.tenants import NumberRecord, TenantRecord
@@ -53,8 +53,8 @@ class Clock:
 class RecordingDoor(Door):
     """A door whose lanes say which statements they ran."""
 
-    def __init__(self, url: str, pool: Pool) -> None:
-        super().__init__(url, pool)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
         self.heard: list[asyncpg.connection.LoggedQuery] = []
 
     async def lane(self) -> Connection:
@@ -200,11 +200,11 @@ class World:
             period=period(local, instant),
             day=None if at is None else local.day_start(instant),
         )
-        (standing,) = await standings(self.door, [asked])
-        assert standing is not None
-        pot = standing.pots[balance]
+        (reading,) = await readings(self.door, [asked])
+        assert reading is not None
+        pot = reading.pots[balance]
         plan = self.plan(tenant).balance(balance)
-        return figures(plan, standing.period, instant, pot.lots, since=owner.since, held=pot.held)
+        return figures(plan, reading.period, instant, pot.lots, since=owner.since, held=pot.held)
 
     async def rows(self, tenant: str, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows of one tenant, as the app's role sees them; `$1` is the tenant."""
