@@ -1,7 +1,7 @@
 """The context of one GraphQL operation: who asks, when, and through which doors.
 
 Owns the loaders of the operation: each asks one statement for many keys. Built once per operation,
-never shared.
+never shared; a subscription renews its own for every event.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from strawberry.dataloader import DataLoader
 from api.auth import Authenticator, Principal
 from api.errors import unauthenticated
 from api.intake import Intake
+from api.settings import Clock
 from persistence.catalogue import Catalogue
 from persistence.door import Door
+from persistence.hub import Hub
+from persistence.live import Live
+from persistence.show import Show
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -31,9 +35,18 @@ class Context:
     catalogue: Catalogue
     intake: Intake
     authenticator: Authenticator
-    now: int  #: the instant of the operation, one for all its fields
+    now: int  #: the instant of the operation, or of the event; one for all its fields
     request_id: str
+    show: Show
+    live: Live
+    hub: Hub
+    clock: Clock = field(default_factory=Clock)  #: read for each event
     _loaders: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
+
+    def renew(self) -> None:
+        """Begin an event of a subscription: its own instant, and nothing looked up before."""
+        self.now = self.clock.now()
+        self._loaders.clear()
 
     def caller(self) -> Principal:
         """Who asks; raises UNAUTHENTICATED where no credential came."""

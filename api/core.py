@@ -16,15 +16,14 @@ from redis.asyncio import Redis
 
 from api.auth import Authenticator, Principal
 from api.context import Context
-from api.directory import Directory
+from api.engines import Engines
 from api.errors import unavailable
 from api.intake import Intake
-from api.lanes import Lanes
 from api.metrics import Metrics
 from api.settings import Clock, Settings
 from persistence.catalogue import Catalogue
 from persistence.door import CONNECTION_LOST, Door
-from persistence.show import Show
+from persistence.valkey import client
 
 #: Seconds between two looks at a database that was away.
 OPEN_RETRY_SECONDS = 0.5
@@ -42,10 +41,9 @@ class Core:
         self.clock = clock
         self.door = door
         self.valkey = valkey
-        self.show = Show(valkey)
         self.metrics = metrics
         self.authenticator = Authenticator(door, settings.operator_key, clock)
-        self._opened: tuple[Catalogue, Intake] | None = None
+        self._engines: Engines | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -55,10 +53,9 @@ class Core:
             raise ValueError("an app is given both its servers: a database URL and a redis URL")
         async with (
             Door.open(settings.database_url) as door,
-            Redis.from_url(settings.redis_url) as valkey,
+            client(settings.redis_url) as valkey,
         ):
             core = cls(settings, clock, door, valkey, metrics)
-            core.show.start()
             opening = None if await core._open() else asyncio.create_task(core._keep_opening())
             try:
                 yield core
@@ -66,39 +63,45 @@ class Core:
                 if opening is not None:
                     opening.cancel()
                     await asyncio.gather(opening, return_exceptions=True)
-                if core._opened is not None:
-                    await core.intake.stop()
-                await core.show.stop()
+                if core._engines is not None:
+                    await core._engines.stop()
 
     @property
     def ready(self) -> bool:
         """Whether the catalogue was read and facts are taken."""
-        return self._opened is not None
+        return self._engines is not None
+
+    @property
+    def engines(self) -> Engines:
+        """What works in this process; raises 503 while the database is away."""
+        if self._engines is None:
+            raise unavailable("the database is away or not migrated yet; try again in a moment")
+        return self._engines
 
     @property
     def catalogue(self) -> Catalogue:
-        return self._parts()[0]
+        return self.engines.catalogue
 
     @property
     def intake(self) -> Intake:
-        return self._parts()[1]
+        return self.engines.intake
 
     def context(self, principal: Principal | None, request_id: str) -> Context:
         """What the resolvers of one operation are given; raises 503 while the database is away."""
+        engines = self.engines
         return Context(
             principal=principal,
             door=self.door,
-            catalogue=self.catalogue,
-            intake=self.intake,
+            catalogue=engines.catalogue,
+            intake=engines.intake,
             authenticator=self.authenticator,
             now=self.clock.now(),
             request_id=request_id,
+            clock=self.clock,
+            show=engines.show,
+            live=engines.live,
+            hub=engines.hub,
         )
-
-    def _parts(self) -> tuple[Catalogue, Intake]:
-        if self._opened is None:
-            raise unavailable("the database is away or not migrated yet; try again in a moment")
-        return self._opened
 
     async def _open(self) -> bool:
         try:
@@ -107,17 +110,10 @@ class Core:
         except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
             log.warning("database is away or not migrated", why=str(error))
             return False
-        directory = Directory(self.door, catalogue)
-        lanes = Lanes(self.door, directory, self.clock.now, self.show)
-        intake = Intake(directory, catalogue, self.clock.now, lanes, self.metrics)
-        await intake.start()
-        self._opened = catalogue, intake
-        self.metrics.watch(
-            "kuota_versions_unshown", "Versions Valkey did not take.", lambda: float(self.show.lost)
-        )
-        self.metrics.watch(
-            "kuota_facts_waiting", "Facts waiting for a commit.", lambda: float(intake.waiting)
-        )
+        engines = Engines(self, catalogue)
+        await engines.start()
+        engines.measure(self.metrics)
+        self._engines = engines
         return True
 
     async def _keep_opening(self) -> None:

@@ -268,7 +268,7 @@ class Lane:
         await connection.execute("commit")
         self._keep(changed)
         _answer(changed, first, again, known, stored)
-        self._show.bump([(c.terms.tenant_id, c.state.version) for c in changed])
+        self._show.commits(changed, now)
         return skipped
 
     async def _fold(

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from domain.figures import LotUse
 from domain.lots import Lot
 from domain.periods import Period
-from domain.state import State
-from domain.terms import Terms
+from domain.state import Changes
 
 
 @dataclass(slots=True, kw_only=True)
@@ -29,6 +28,7 @@ class Reading:
     """The balances of a tenant in the period of an instant."""
 
     version: int  #: of the tenant's head; 0 before its first commit
+    cause: int  #: of the commit that made the version
     at: int  #: the instant it was taken at
     period: Period
     closed: bool  #: the period takes no more facts, its figures are final
@@ -47,12 +47,14 @@ class Reading:
         return min(edges, default=self.period.end)
 
 
-def reading_of(terms: Terms, state: State, now: int) -> Reading:
+def reading_of(changes: Changes, now: int) -> Reading:
     """The reading a commit at `now` leaves; the state has every lot of the period."""
+    terms, state = changes.terms, changes.state
     span = state.period
     assert span is not None, "lots are loaded with their period"
     return Reading(
         version=state.version,
+        cause=changes.cause,
         at=now,
         period=span,
         closed=False,

@@ -82,7 +82,7 @@ moves as materialized (
 )
 select
     a.n, a.month, a.starts_at as period_starts_at, a.ends_at as period_ends_at, a.closed,
-    h.version, b.key, held.amount as held,
+    h.version, c.cause, b.key, held.amount as held,
     l.lot_id, l.source, l.priority, l.month as lot_month, l.amount, l.starts_at, l.ends_at,
     l.created_at,
     (l.used - days.used_since)::bigint as used_before,
@@ -91,6 +91,7 @@ select
     (days.moved + coalesce(moves.moved, 0))::bigint as moved
 from asked a
 join tenant_head h on h.tenant_id = a.tenant_id
+left join commits c on c.tenant_id = h.tenant_id and c.version = h.version
 join balances b on b.tenant_id = a.tenant_id
 left join lateral (
     select sum(amount - captured)::bigint as amount from holds
@@ -145,6 +146,7 @@ def _reading_from_row(row: asyncpg.Record, at: int) -> Reading:
         period=Period(row["month"], row["period_starts_at"], row["period_ends_at"]),
         closed=row["closed"],
         version=row["version"],
+        cause=row["cause"] or 0,
         at=at,
         pots={},
     )

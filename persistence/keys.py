@@ -1,12 +1,118 @@
 """Every Valkey key: its shape, type, expiry and how it is rebuilt.
 
-Owns names only. Keys of one tenant share its hash tag, so that one script may touch them together
-and a cluster stays open.
+Owns names only. What one script touches together shares a hash tag, so that a cluster stays open:
+`{TENANT}` for what a tenant has once, `{TENANT:BUCKET}` for what grows with its contacts. Nothing
+here decides anything by an expiry; it only cleans up. Losing any of it loses no figure: `rebuild`
+reads it from PostgreSQL again.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
 
-def version(tenant_id: int) -> str:
-    """`{TENANT}:version`, string: the last version shown. No expiry; rebuilt from tenant_head."""
-    return f"{{{tenant_id}}}:version"
+#: Channels that tenants share; their number is fixed, so that a subscription never changes.
+CHANNELS = 256
+
+
+class Key(NamedTuple):
+    """What there is to know of the keys of one shape."""
+
+    pattern: str  #: as a glob
+    type: str  #: as `TYPE` answers
+    holds: str
+    expires: str
+    rebuilt: str
+
+
+BALANCES = Key(
+    "{*}:balances",
+    "hash",
+    "epoch, version, at, valid_until, and left:BALANCE: the micros left, below 0 too",
+    "never",
+    "from lots, by persistence.balances",
+)
+LIVE = Key(
+    "{*:*}:live",
+    "hash",
+    "epoch; of: how many buckets the tenant has; upto: every version up to it is in the bucket",
+    "never",
+    "with the sets of the bucket; without it they do not count",
+)
+AHEAD = Key(
+    "{*:*}:ahead",
+    "set",
+    "versions in the bucket that came before their predecessors",
+    "an hour after the last",
+    "not: a gap that stays is a reason to rebuild the bucket",
+)
+WINDOWS = Key(
+    "{*:*}:windows",
+    "zset",
+    "NUMBER:PARTY of customer-service windows, by their ends in microseconds",
+    "a day after the last end",
+    "from contacts",
+)
+CONVERSATIONS = WINDOWS._replace(
+    pattern="{*:*}:conversations", holds="NUMBER:PARTY of any-category conversations, by their ends"
+)
+WINDOWS_FROM = WINDOWS._replace(
+    pattern="{*:*}:windows-from", holds="those of the above that have not begun, by their starts"
+)
+CONVERSATIONS_FROM = WINDOWS_FROM._replace(pattern="{*:*}:conversations-from")
+VISITORS = Key(
+    "{*:*}:visitors:*",
+    "set",
+    "CHANNEL:CONTACT of a month's visitors; the month as year * 12 + month - 1",
+    "two months after the last",
+    "from contacts",
+)
+SWEPT = Key(
+    "kuota:swept",
+    "string",
+    "EPOCH INSTANT: what was committed before the instant has been shown",
+    "never",
+    "by showing every tenant again",
+)
+SWEEPER = Key(
+    "kuota:sweeper", "string", "the process that sweeps", "10 seconds", "by the next that sweeps"
+)
+PROBE = Key(
+    "kuota:probe:*",
+    "string",
+    "what `doctor` wrote a moment ago",
+    "a minute",
+    "not: it reads it once",
+)
+
+ALL = (
+    BALANCES, LIVE, AHEAD, WINDOWS, CONVERSATIONS, WINDOWS_FROM, CONVERSATIONS_FROM, VISITORS,
+    SWEPT, SWEEPER, PROBE,
+)  # fmt: skip
+
+
+def channel(tenant_id: int) -> str:
+    """The channel a tenant's readings are published on."""
+    return f"kuota:readings:{tenant_id % CHANNELS}"
+
+
+def probe(token: str) -> str:
+    return f"kuota:probe:{token}"
+
+
+def balances(tenant_id: int) -> str:
+    return f"{{{tenant_id}}}:balances"
+
+
+def bucket(tenant_id: int, number: int, month: int) -> list[str]:
+    """The keys of one bucket, in the order the scripts name them; visitors of two months."""
+    tag = f"{{{tenant_id}:{number}}}:"
+    return [
+        f"{tag}live",
+        f"{tag}ahead",
+        f"{tag}windows",
+        f"{tag}windows-from",
+        f"{tag}conversations",
+        f"{tag}conversations-from",
+        f"{tag}visitors:{month}",
+        f"{tag}visitors:{month + 1}",
+    ]

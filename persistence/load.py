@@ -190,8 +190,10 @@ async def lots(
 ) -> None:
     """Load the lots that may pay for what happened from `since` on, or have a lapse to book.
 
-    With them come those of the period of `now` that are over, so that a reading can be taken.
+    With them come those of the period of `now` that are over, so that a reading can be taken, and
+    those that were there when something of a tenant was due: all that time did is booked first.
     """
+    since = min((since, *(state.next_due or since for state in states.values())))
     spans = {tenant: period(own[tenant].zone, now) for tenant in states}
     stale = [
         tenant

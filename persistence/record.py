@@ -201,8 +201,7 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
             for row in _charges(tenant, version, now, outcome)
         ]
         own_transfers: list[Row] = [
-            (tenant, version, line, now, *transfer)
-            for line, transfer in enumerate(changes.transfers)
+            (tenant, version, line, *transfer) for line, transfer in enumerate(changes.transfers)
         ]
         state.version = version
         state.digest = _digest(state.digest, own_facts, own_further, own_transfers)

@@ -1,56 +1,125 @@
-"""Showing what was committed: versions of tenants in Valkey, after the commit and beside it.
+"""Showing what was committed: readings, open windows and visitors to Valkey, then to the watchers.
 
-Owns the connection to Valkey of the way in. Nothing waits for it and nothing is lost with it: what
-it could not show is counted, and the next commit shows a later version.
+Owns the tenth line of the way in. Nothing waits for it and nothing is lost with it: values are
+absolute and carry their version, sets say which versions they have, and what Valkey did not take
+is read again from PostgreSQL (`rebuild`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
-from persistence import keys
+from domain.reading import Reading, reading_of
+from domain.state import Changes
+from domain.terms import Terms
+from persistence.buckets import DONE, Members
+from persistence.door import Door
+from persistence.feed import show_call
+from persistence.rebuild import Rebuild
+from persistence.valkey import AWAY, Call, run
+
+log = structlog.get_logger(__name__)
+
+
+class Pending:
+    """What is to be shown of a tenant: the newest reading, and every version's members."""
+
+    __slots__ = ("epoch", "members", "reading", "terms", "versions")
+
+    def __init__(self, epoch: str, members: Members) -> None:
+        self.epoch = epoch
+        self.members = members
+        self.versions: list[int] = []
+        self.terms: Terms
+        self.reading: Reading
 
 
 class Show:
-    """Brings versions to Valkey in the background, the newest of each tenant at a time."""
+    """Brings what this process committed to Valkey, in the background."""
 
-    def __init__(self, valkey: Redis) -> None:
+    def __init__(self, valkey: Redis, door: Door, rebuild: Rebuild) -> None:
         self._valkey = valkey
-        self._pending: dict[int, int] = {}
+        self._door = door
+        self._rebuild = rebuild
+        self._pending: dict[int, Pending] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
-        self.lost = 0  #: versions that could not be shown
+        self.lost = 0  #: versions that could not be shown, and were left to be read again
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="show")
 
     async def stop(self) -> None:
+        """Show what waits, if Valkey takes it; the sweep of another process finds the rest."""
         if self._task is not None:
-            # redis-py takes a cancellation in the middle of a command for its own timeout and
-            # swallows it: the flag ends the task then.
             self._stopping = True
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            self._wake.set()
+            await self._task
 
-    def bump(self, versions: Iterable[tuple[int, int]]) -> None:
-        """Note committed versions, to be shown soon."""
-        for tenant_id, version in versions:
-            self._pending[tenant_id] = max(version, self._pending.get(tenant_id, 0))
-        self._wake.set()
+    def commits(self, changed: Sequence[Changes], now: int) -> None:
+        """Take what a commit at `now` changed, to be shown soon."""
+        for changes in changed:
+            terms, state = changes.terms, changes.state
+            tenant_id = terms.tenant_id
+            reading = reading_of(changes, now)
+            pending = self._pending.get(tenant_id)
+            if pending is None or pending.members.month != reading.period.label:
+                if pending is not None:
+                    # The month turned between two commits: its sets have other names.
+                    self._rebuild.soon([tenant_id])
+                of = self._rebuild.buckets.get(tenant_id, 1)
+                pending = Pending(self._door.epoch, Members(of, now, reading.period.label))
+                self._pending[tenant_id] = pending
+            pending.versions.append(state.version)
+            pending.terms, pending.reading = terms, reading
+            for contact in changes.contacts:
+                pending.members.add(
+                    contact.channel,
+                    contact.party,
+                    contact.number_id,
+                    (contact.service_opened_at, contact.service_ends_at),
+                    (contact.conversation_opened_at, contact.conversation_ends_at),
+                    contact.visited,
+                )
+        if changed:
+            self._wake.set()
 
     async def _run(self) -> None:
-        while not self._stopping:
+        while self._pending or not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             pending, self._pending = self._pending, {}
             if not pending:
                 continue
             try:
-                await self._valkey.mset({keys.version(t): v for t, v in pending.items()})
-            except (RedisError, OSError):
-                self.lost += len(pending)
+                await self._bring(pending)
+            except AWAY:
+                self._give_up(pending)
+            except Exception:
+                # A mistake of ours here must not end what everybody watches.
+                log.exception("what was committed could not be shown")
+                self._give_up(pending)
+
+    def _give_up(self, pending: dict[int, Pending]) -> None:
+        self.lost += sum(len(one.versions) for one in pending.values())
+        self._rebuild.soon(pending)
+
+    async def _bring(self, pending: dict[int, Pending]) -> None:
+        """Bring windows and visitors first: who hears of the version may count them at once."""
+        calls: list[Call] = []
+        spans: list[tuple[int, int, int]] = []
+        for tenant_id, one in pending.items():
+            first = len(calls)
+            calls += one.members.calls(tenant_id, one.epoch, versions=one.versions)
+            spans.append((tenant_id, first, len(calls)))
+            calls.append(show_call(one.epoch, one.terms, one.reading))
+        answers = await run(self._valkey, calls)
+        for tenant_id, first, end in spans:
+            newest = pending[tenant_id].versions[-1]
+            if any(code != DONE or upto < newest for code, upto in answers[first:end]):
+                self._rebuild.soon([tenant_id])

@@ -7,7 +7,7 @@ from typing import Any
 
 from domain.lots import LotSource
 from domain.problems import Problem
-from domain.state import State
+from domain.state import Changes, State
 from domain.terms import Terms
 from domain.top_ups import carried_until, top_up
 from persistence import actions, load, record, terms
@@ -15,6 +15,7 @@ from persistence.actions import Action, ActionKind
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
+from persistence.show import Show
 from persistence.tenants import find_by_keys
 
 KEY_LENGTH_MAX = 255
@@ -49,7 +50,9 @@ class TopUp:
     version: int  #: of the tenant, with this top-up in it
 
 
-async def run(door: Door, catalogue: Catalogue, request: TopUpCreate, *, now: int) -> TopUp:
+async def run(
+    door: Door, catalogue: Catalogue, show: Show, request: TopUpCreate, *, now: int
+) -> TopUp:
     """Add the lot, or give the one that the same key added before."""
     _check(request, now)
     tenant = (await find_by_keys(door, [request.tenant])).get(request.tenant)
@@ -65,7 +68,9 @@ async def run(door: Door, catalogue: Catalogue, request: TopUpCreate, *, now: in
             return _again(before, content)
         (own,) = await terms.by_ids(connection, catalogue, [tenant.tenant_id])
         state = load.state_of(heads[tenant.tenant_id])
-        return await _add(connection, own, request, content, state=state, now=now)
+        made, changes = await _add(connection, own, request, content, state=state, now=now)
+    show.commits([changes], now)
+    return made
 
 
 async def _add(
@@ -76,7 +81,7 @@ async def _add(
     *,
     state: State,
     now: int,
-) -> TopUp:
+) -> tuple[TopUp, Changes]:
     balance_id = own.balance_ids.get(request.balance)
     if balance_id is None:
         known = ", ".join(own.balance_ids)
@@ -112,7 +117,7 @@ async def _add(
         version=state.version,
         body={**result, "note": request.note},
     )
-    return TopUp(id=action_id, created_at=now, **result)
+    return TopUp(id=action_id, created_at=now, **result), changes
 
 
 def _again(before: Action, content: bytes) -> TopUp:

@@ -21,7 +21,8 @@ from domain.figures import Figures, Part, figures, rates
 from domain.money import text
 from domain.periods import period, zone
 from domain.plans import BalancePlan, Plan
-from persistence.balances import Asked, Pot, Standing, standings
+from domain.reading import Pot, Reading
+from persistence.balances import Asked, readings
 from persistence.tenants import TenantRecord
 
 SCOPE = "billing:read"
@@ -84,7 +85,7 @@ class Balance:
     balance: strawberry.Private[BalancePlan]
     plan: strawberry.Private[Plan]
     book: strawberry.Private[Book]
-    standing: strawberry.Private[Standing]
+    reading: strawberry.Private[Reading]
     record: strawberry.Private[TenantRecord]
     at: strawberry.Private[int]
 
@@ -189,11 +190,16 @@ class Balance:
 
     @computed("How it is refilled by itself; null: none is set.")
     def refill_policy(self) -> RefillPolicy | None:
-        return None
+        refill = self.balance.refill
+        if refill is None:
+            return None
+        return RefillPolicy(
+            minimum=self._amount(refill.minimum), amount=self._amount(refill.amount)
+        )
 
     @computed("Rises by one with each change of the tenant's figures.")
     def version(self) -> BigInt:
-        return BigInt(self.standing.version)
+        return BigInt(self.reading.version)
 
     @computed("The instant these figures are of.")
     def as_of(self) -> DateTime:
@@ -201,7 +207,7 @@ class Balance:
 
     @computed("Whether the period is open, so that its figures may still change.")
     def estimate(self) -> bool:
-        return not self.standing.closed
+        return not self.reading.closed
 
     def _amount(self, micros: int, *, down: bool = False) -> Amount:
         return Amount.of(micros, self.balance.currency, self.record.locale, down=down)
@@ -213,10 +219,10 @@ class TenantBalances(Owner):
 
     @computed("Every balance of the plan, in the plan's order.")
     async def balances(self, info: Info[Context, None], at: At = None) -> list[Balance]:
-        standing = await _standing(info.context, self.record, at)
+        reading = await _reading(info.context, self.record, at)
         plan = info.context.catalogue.plans[self.record.plan]
         return [
-            _balance(info.context, self.record, plan, balance, standing, at)
+            balance_of(info.context, self.record, plan, balance, reading, reading.at)
             for balance in plan.balances
         ]
 
@@ -229,15 +235,15 @@ class TenantBalances(Owner):
         ],
         at: At = None,
     ) -> Balance | None:
-        standing = await _standing(info.context, self.record, at)
+        reading = await _reading(info.context, self.record, at)
         plan = info.context.catalogue.plans[self.record.plan]
         for balance in plan.balances:
             if balance.key == key:
-                return _balance(info.context, self.record, plan, balance, standing, at)
+                return balance_of(info.context, self.record, plan, balance, reading, reading.at)
         return None
 
 
-async def _standing(context: Context, record: TenantRecord, at: int | None) -> Standing:
+async def _reading(context: Context, record: TenantRecord, at: int | None) -> Reading:
     """What was recorded of the tenant, in one statement for all tenants of the operation."""
     context.require(SCOPE)
     moment = context.now if at is None else check_instant(at)
@@ -249,32 +255,30 @@ async def _standing(context: Context, record: TenantRecord, at: int | None) -> S
         day=None if at is None else where.day_start(moment),
     )
 
-    async def load(keys: list[Asked]) -> list[Standing | None]:
-        return await standings(context.door, keys)
+    async def load(keys: list[Asked]) -> list[Reading | None]:
+        return await readings(context.door, keys)
 
-    standing = await context.loader("balances", load).load(asked)
-    assert standing is not None, "a tenant has a head"
-    return standing
+    reading = await context.loader("balances", load).load(asked)
+    assert reading is not None, "a tenant has a head"
+    return reading
 
 
-def _balance(
+def balance_of(
     context: Context,
     record: TenantRecord,
     plan: Plan,
     balance: BalancePlan,
-    standing: Standing,
-    at: int | None,
+    reading: Reading,
+    at: int,
 ) -> Balance:
-    moment = context.now if at is None else at
-    pot = standing.pots.get(balance.key) or Pot()
+    """A balance of the plan as a reading shows it at an instant of its period."""
+    pot = reading.pots.get(balance.key) or Pot()
     return Balance(
-        figures=figures(
-            balance, standing.period, moment, pot.lots, since=record.since, held=pot.held
-        ),
+        figures=figures(balance, reading.period, at, pot.lots, since=record.since, held=pot.held),
         balance=balance,
         plan=plan,
         book=context.catalogue.books[plan.book],
-        standing=standing,
+        reading=reading,
         record=record,
-        at=moment,
+        at=at,
     )

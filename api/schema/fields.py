@@ -15,6 +15,11 @@ def computed(description: str, *, name: str | None = None) -> Callable[[F], F]:
     return cast(Callable[[F], F], strawberry.field(description=description, name=name))
 
 
+def subscription(description: str) -> Callable[[F], F]:
+    """Make a method that gives events a subscription."""
+    return cast(Callable[[F], F], strawberry.subscription(description=description))
+
+
 def mutation(description: str) -> Callable[[F], F]:
     """Make a method a mutation."""
     return cast(Callable[[F], F], strawberry.mutation(description=description))

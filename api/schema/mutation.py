@@ -99,7 +99,9 @@ class Mutation:
             idempotency_key=input.idempotency_key,
         )
         record, errors = await attempt(
-            top_up_create.run(context.door, context.catalogue, request, now=context.now)
+            top_up_create.run(
+                context.door, context.catalogue, context.show, request, now=context.now
+            )
         )
         if record is None:
             return payloads.TopUpCreatePayload(top_up=None, user_errors=errors)

@@ -11,9 +11,12 @@ from strawberry.schema.config import StrawberryConfig
 from api.schema.api_key import ApiKey
 from api.schema.mutation import Mutation
 from api.schema.number import Number
+from api.schema.position import STREAM_POSITION, StreamPosition
 from api.schema.query import Query
 from api.schema.scalars import SCALARS
+from api.schema.subscription import Subscription
 from api.schema.tenant import Tenant
+from api.transport.executor import Executor
 from api.transport.extension import Documents
 
 
@@ -25,9 +28,11 @@ class Schema(strawberry.Schema):
 schema = Schema(
     query=Query,
     mutation=Mutation,
+    subscription=Subscription,
     types=[Tenant, Number, ApiKey],
     extensions=[Documents],
-    config=StrawberryConfig(scalar_map=SCALARS),
+    execution_context_class=Executor,
+    config=StrawberryConfig(scalar_map={**SCALARS, StreamPosition: STREAM_POSITION}),
 )
 
 

@@ -14,6 +14,7 @@ from api.schema.balance import TenantBalances
 from api.schema.charge import TenantCharges
 from api.schema.conflict import TenantConflicts
 from api.schema.fields import computed
+from api.schema.live import TenantLive
 from api.schema.node import Node
 from api.schema.number import TenantNumbers
 from api.schema.paging import PageInfo, cursor
@@ -40,7 +41,9 @@ class Period:
 
 
 @strawberry.type(description="A business that is billed.")
-class Tenant(Node, TenantBalances, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts):
+class Tenant(
+    Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts
+):
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")
     timezone: str = strawberry.field(description="IANA zone of its periods and reports.")

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import asyncpg
-from redis.asyncio import Redis
 
 from api import logs
 from api.addresses import normalise_number
 from api.auth import ALL_SCOPES, Principal
 from api.directory import Directory
 from api.intake import Intake
+from api.jobs import Jobs, Rest
 from api.lanes import Lanes
 from api.metrics import Metrics
 from api.operations import top_up_create
@@ -27,13 +27,16 @@ from domain.facts import CHANNELS
 from domain.figures import Figures, figures
 from domain.periods import period, zone
 from domain.plans import Plan
+from domain.reading import Reading
 from persistence import tenants
 from persistence.balances import Asked, readings
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
+from persistence.rebuild import Rebuild
 from persistence.show import Show
 from persistence.tenants import NumberRecord, TenantRecord
+from persistence.valkey import client
 
 Json = dict[str, Any]
 
@@ -69,6 +72,7 @@ class World:
 
     door: Door
     catalogue: Catalogue
+    rebuild: Rebuild
     show: Show
     clock: Clock
     intake: Intake
@@ -88,19 +92,22 @@ class World:
             opened = await exits.enter_async_context(door.open(app_url))
             async with opened.system_tx("the catalogue of a test") as connection:
                 catalogue = await Catalogue.load(connection)
-            valkey = await exits.enter_async_context(Redis.from_url(redis_url))
-            show = Show(valkey)
+            valkey = await exits.enter_async_context(client(redis_url))
+            clock = Clock()
+            rebuild = Rebuild(valkey, opened, catalogue, clock.now)
+            rebuild.start()
+            exits.push_async_callback(rebuild.stop)
+            show = Show(valkey, opened, rebuild)
             show.start()
             exits.push_async_callback(show.stop)
-            clock = Clock()
             directory = Directory(opened, catalogue)
             lanes = Lanes(opened, directory, clock.now, show)
             intake = Intake(directory, catalogue, clock.now, lanes, Metrics())
             await intake.start()
             exits.push_async_callback(intake.stop)
             yield cls(
-                door=opened, catalogue=catalogue, show=show, clock=clock, intake=intake,
-                exits=exits,
+                door=opened, catalogue=catalogue, rebuild=rebuild, show=show, clock=clock,
+                intake=intake, exits=exits,
             )  # fmt: skip
 
     async def process(self) -> Intake:
@@ -111,6 +118,12 @@ class World:
         await intake.start()
         self.exits.push_async_callback(intake.stop)
         return intake
+
+    def jobs(self, *, rest: Rest | None = None, owner_url: str | None = None) -> Jobs:
+        """The jobs of a process; they run when a test says so."""
+        return Jobs(
+            self.door, self.catalogue, self.clock.now, self.show, owner_url, Metrics(), rest=rest
+        )
 
     def plan(self, tenant: str) -> Plan:
         return self.catalogue.plans[self.tenants[tenant].plan]
@@ -187,10 +200,12 @@ class World:
             expires_at=expires_at,
             idempotency_key=key,
         )
-        return await top_up_create.run(self.door, self.catalogue, request, now=self.clock.now())
+        return await top_up_create.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
 
-    async def figures(self, tenant: str, balance: str, at: int | None = None) -> Figures:
-        """A balance as people see it: at an instant, or now with everything recorded."""
+    async def reading(self, tenant: str, at: int | None = None) -> Reading:
+        """A tenant's balances as recorded: up to an instant, or now with everything."""
         owner = self.tenants[tenant]
         local = zone(owner.timezone)
         instant = self.clock.now() if at is None else at
@@ -202,9 +217,14 @@ class World:
         )
         (reading,) = await readings(self.door, [asked])
         assert reading is not None
+        return reading
+
+    async def figures(self, tenant: str, balance: str, at: int | None = None) -> Figures:
+        """A balance as people see it: at an instant, or now with everything recorded."""
+        owner, reading = self.tenants[tenant], await self.reading(tenant, at)
         pot = reading.pots[balance]
         plan = self.plan(tenant).balance(balance)
-        return figures(plan, reading.period, instant, pot.lots, since=owner.since, held=pot.held)
+        return figures(plan, reading.period, reading.at, pot.lots, since=owner.since, held=pot.held)
 
     async def rows(self, tenant: str, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows of one tenant, as the app's role sees them; `$1` is the tenant."""

@@ -25,7 +25,7 @@ JAKARTA = zone("Asia/Jakarta")
 NOVEMBER = month_label(2026, 11)
 START, END = JAKARTA.month_bounds(NOVEMBER)
 NOON = START + 9 * DAY + 12 * HOUR
-NOBODY: Any = None  # intake and authenticator: nothing here asks for them
+NOBODY: Any = None  # intake, authenticator and the feed: nothing here asks for them
 
 
 @strawberry.type
@@ -72,6 +72,7 @@ async def ask(rows: Rows, door: Door) -> Ask:
         context = Context(
             principal=Principal("tenant", TENANT, "tenant-1", scopes, None), door=door,
             catalogue=catalogue, intake=NOBODY, authenticator=NOBODY, now=now, request_id="r",
+            show=NOBODY, live=NOBODY, hub=NOBODY,
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's

@@ -1,0 +1,99 @@
+"""What works in a process beside answering requests: the way in, the showing, the feed, the jobs.
+
+Owns how they are put together, and the order in which they start and end: what others hand their
+work to starts first and ends last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from api.directory import Directory
+from api.intake import Intake
+from api.jobs import Jobs
+from api.lanes import Lanes
+from api.metrics import Metrics
+from persistence.catalogue import Catalogue
+from persistence.hub import Hub
+from persistence.live import Live
+from persistence.rebuild import Rebuild
+from persistence.show import Show
+from persistence.sweep import Sweep
+
+if TYPE_CHECKING:
+    from api.core import Core
+
+
+class Engines:
+    """The engines of one process, all on the same doors and clock."""
+
+    def __init__(self, core: Core, catalogue: Catalogue) -> None:
+        door, valkey, now = core.door, core.valkey, core.clock.now
+        assert core.settings.redis_url is not None
+        self.catalogue = catalogue
+        self.rebuild = Rebuild(valkey, door, catalogue, now)
+        self.show = Show(valkey, door, self.rebuild)
+        self.sweep = Sweep(valkey, door, self.rebuild, now)
+        self.live = Live(valkey, door, self.rebuild)
+        self.hub = Hub(core.settings.redis_url, door, self.live, now)
+        self.directory = Directory(door, catalogue)
+        lanes = Lanes(door, self.directory, now, self.show)
+        self.intake = Intake(self.directory, catalogue, now, lanes, core.metrics)
+        owner_url = core.settings.database_owner_url
+        self.jobs = Jobs(door, catalogue, now, self.show, owner_url, core.metrics)
+
+    async def start(self) -> None:
+        self.rebuild.start()
+        self.show.start()
+        self.sweep.start()
+        self.hub.start()
+        await self.intake.start()
+        await self.jobs.start()
+
+    async def stop(self) -> None:
+        await self.jobs.stop()
+        await self.intake.stop()
+        await self.hub.stop()
+        await self.sweep.stop()
+        await self.show.stop()
+        await self.rebuild.stop()
+
+    def measure(self, metrics: Metrics) -> None:
+        """Let Prometheus see how they fare."""
+        hub = self.hub
+        for name, description, read in (
+            ("kuota_facts_waiting", "Facts waiting for a commit.", lambda: self.intake.waiting),
+            (
+                "kuota_versions_unshown",
+                "Versions that Valkey did not take at once, and that were read again.",
+                lambda: self.show.lost,
+            ),
+            (
+                "kuota_tenants_rebuilt",
+                "Tenants whose windows and visitors were brought to Valkey again.",
+                lambda: self.rebuild.rebuilt,
+            ),
+            (
+                "kuota_tenants_swept",
+                "Tenants whose latest commits the sweep found unshown.",
+                lambda: self.sweep.found,
+            ),
+            (
+                "kuota_live_counted_in_postgres",
+                "Live counters that Valkey could not answer.",
+                lambda: self.live.counted_in_postgres,
+            ),
+            (
+                "kuota_watchers",
+                "Watchers of balances and live counters.",
+                lambda: hub.balances.watchers + hub.usage.watchers,
+            ),
+            ("kuota_feed_heard", "Readings of watched tenants heard.", lambda: hub.heard),
+            (
+                "kuota_feed_healed",
+                "States of watched tenants that were missed, and read again.",
+                lambda: hub.balances.healed + hub.usage.healed,
+            ),
+            ("kuota_feed_gaps", "Times the subscription to Valkey was lost.", lambda: hub.gaps),
+        ):
+            metrics.watch(name, description, read)

@@ -1,0 +1,173 @@
+"""The root of subscriptions: states of a tenant as they change, the present one first.
+
+Owns when an event is worth sending: a state that shows the same as the one before is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import Enum
+from functools import partial
+from typing import Annotated
+
+import strawberry
+from strawberry.types import Info
+
+from api.context import Context
+from api.faults import Fault
+from api.schema.balance import SCOPE as BALANCES_SCOPE
+from api.schema.balance import Balance, balance_of
+from api.schema.fields import subscription
+from api.schema.live import SCOPE as USAGE_SCOPE
+from api.schema.live import LiveUsage
+from api.schema.position import StreamPosition, position_of
+from api.schema.query import tenant_of
+from domain.figures import Figures
+from domain.fold import ACTION, FACTS
+from domain.periods import zone
+from domain.plans import BalancePlan, Plan
+from domain.reading import Reading
+from persistence.board import Seen
+from persistence.tenants import TenantRecord
+
+TenantKey = Annotated[str, strawberry.argument(description="The tenant's key.")]
+After = Annotated[
+    StreamPosition | None,
+    strawberry.argument(
+        description="The last position you got. States need none: the first event has the present."
+    ),
+]
+
+
+@strawberry.enum(description="Why balances were sent.")
+class ChangeCause(Enum):
+    SNAPSHOT = strawberry.enum_value("snapshot", description="The present, to begin with.")
+    FACTS = strawberry.enum_value("facts", description="Facts came in.")
+    ACTION = strawberry.enum_value("action", description="Somebody did something: a top-up.")
+    TIME = strawberry.enum_value("time", description="A lot began or ended, or a period.")
+
+
+CAUSES = {FACTS: ChangeCause.FACTS, ACTION: ChangeCause.ACTION}
+
+
+@strawberry.type(description="Balances of a tenant after a change, whole: apply the newest.")
+class BalanceChange:
+    position: StreamPosition = strawberry.field(description="Where this event stands in the feed.")
+    recovered: bool = strawberry.field(
+        description="Whether nothing was missed; of states always true, for this one is whole."
+    )
+    balances: list[Balance] = strawberry.field(
+        description="The balances asked for, in the plan's order."
+    )
+    cause: ChangeCause = strawberry.field(
+        description="Why it was sent; of several changes at once, the last one's."
+    )
+
+
+@strawberry.type(description="Live counters of a tenant after a change, whole: apply the newest.")
+class UsageChange:
+    position: StreamPosition = strawberry.field(description="Where this event stands in the feed.")
+    recovered: bool = strawberry.field(
+        description="Whether nothing was missed; of states always true, for this one is whole."
+    )
+    live: LiveUsage = strawberry.field(description="The counters.")
+
+
+@strawberry.type(description="What can be watched, over a websocket. The present comes first.")
+class Subscription:
+    @subscription(
+        "The balances of a tenant whenever one of them changes, also by time alone. Changes in "
+        "quick succession may come as one."
+    )
+    async def balance_changed(
+        self,
+        info: Info[Context, None],
+        tenant: TenantKey,
+        keys: Annotated[
+            list[str] | None, strawberry.argument(description="Only these; default: all.")
+        ] = None,
+        after: After = None,
+    ) -> AsyncIterator[BalanceChange]:
+        context = info.context
+        context.require(BALANCES_SCOPE)
+        record = await watched(context, tenant)
+        plan = context.catalogue.plans[record.plan]
+        chosen = plan.balances if keys is None else chosen_of(plan, keys)
+        before: Seen[Reading] | None = None
+        shown: list[Figures] = []
+        with context.hub.balances.watch(record.tenant_id, zone(record.timezone)) as watcher:
+            while True:
+                seen = await watcher.news()
+                reading = seen.state
+                everything = seen.shared(plan, partial(balances_of, context, record, plan, reading))
+                balances = [everything[balance.key] for balance in chosen]
+                figures = [balance.figures for balance in balances]
+                if figures == shown:
+                    continue
+                if before is None:
+                    cause = ChangeCause.SNAPSHOT
+                elif before.state.version == reading.version:
+                    cause = ChangeCause.TIME
+                else:
+                    cause = CAUSES.get(reading.cause, ChangeCause.TIME)
+                before, shown = seen, figures
+                yield BalanceChange(
+                    position=position_of(seen.epoch, reading.version),
+                    recovered=True,
+                    balances=balances,
+                    cause=cause,
+                )
+
+    @subscription(
+        "The live counters of a tenant whenever one of them changes, also when a window ends by "
+        "itself. Changes in quick succession may come as one."
+    )
+    async def usage_changed(
+        self, info: Info[Context, None], tenant: TenantKey, after: After = None
+    ) -> AsyncIterator[UsageChange]:
+        context = info.context
+        context.require(USAGE_SCOPE)
+        record = await watched(context, tenant)
+        seats = context.catalogue.plans[record.plan].seats
+        shown: tuple[int, ...] | None = None
+        with context.hub.usage.watch(record.tenant_id, zone(record.timezone)) as watcher:
+            while True:
+                seen = await watcher.news()
+                counts = seen.state
+                figures = counts.conversations, counts.windows, counts.visitors
+                if figures == shown:
+                    continue
+                shown = figures
+                yield UsageChange(
+                    position=position_of(seen.epoch, counts.version),
+                    recovered=True,
+                    live=LiveUsage.from_domain(counts, seats),
+                )
+
+
+def balances_of(
+    context: Context, record: TenantRecord, plan: Plan, reading: Reading
+) -> dict[str, Balance]:
+    """Every balance of the plan by its key, as all watchers of a reading see it."""
+    return {
+        balance.key: balance_of(context, record, plan, balance, reading, reading.at)
+        for balance in plan.balances
+    }
+
+
+async def watched(context: Context, key: str) -> TenantRecord:
+    """The tenant to watch; one the caller may not see is not there."""
+    found = await tenant_of(context, key)
+    if found is None:
+        raise Fault("NOT_FOUND", f"there is no tenant {key[:64]!r} for this credential")
+    return found.record
+
+
+def chosen_of(plan: Plan, keys: list[str]) -> tuple[BalancePlan, ...]:
+    """The plan's balances of these keys; one it does not have is refused."""
+    known = [balance.key for balance in plan.balances]
+    wrong = [key for key in keys if key not in known]
+    if wrong or not keys:
+        what = f"{wrong[0][:64]!r} is no balance of this tenant" if wrong else "`keys` is empty"
+        raise Fault("BAD_USER_INPUT", f"{what}: it has {', '.join(known)}")
+    return tuple(balance for balance in plan.balances if balance.key in keys)

@@ -1,0 +1,225 @@
+"""A board: the newest state of each watched tenant, of one kind, and who watches it.
+
+Owns watchers and what each is given. A watcher begins with a state that was read after it came, and
+then gets every newer one; it keeps the newest alone, for states coalesce: whoever is slow skips
+some, and never sees an older one after a newer. Where states come from is the hub's to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Generic, NamedTuple, Protocol, TypeVar, cast
+
+import asyncpg
+import structlog
+
+from domain.periods import Zone
+from persistence.door import CONNECTION_LOST
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 0.3
+TENANTS_AT_A_TIME = 200
+
+
+class State(Protocol):
+    """What a board can show: absolute, and ordered by version and instant."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def at(self) -> int: ...
+
+    @property
+    def valid_until(self) -> int: ...
+
+
+S = TypeVar("S", bound=State)
+T = TypeVar("T")
+
+
+class Seen(Generic[S]):
+    """A state and the epoch of the database it is of, the same object for all who watch."""
+
+    __slots__ = ("_shared", "epoch", "state")
+
+    def __init__(self, epoch: str, state: S) -> None:
+        self.epoch = epoch
+        self.state = state
+        self._shared: dict[int, tuple[object, object]] = {}
+
+    def shared(self, key: object, make: Callable[[], T]) -> T:
+        """What `make` makes of the state, made once for all who ask with the same `key`."""
+        known = self._shared.get(id(key))
+        if known is None:
+            # The key is kept too, so that nothing else takes its place in memory.
+            known = self._shared[id(key)] = (key, make())
+        return cast(T, known[1])
+
+
+class Wanted(NamedTuple):
+    """A tenant whose state is to be read."""
+
+    tenant_id: int
+    zone: Zone
+    version: int | None  #: at least this one, where it is known
+
+
+class Watcher(Generic[S]):
+    """Holds the newest state that was not taken yet."""
+
+    def __init__(self) -> None:
+        self._news: Seen[S] | None = None
+        self._event = asyncio.Event()
+        self.begun = False  #: whether it was given anything yet
+
+    def put(self, news: Seen[S]) -> None:
+        self.begun = True
+        self._news = news
+        self._event.set()
+
+    async def news(self) -> Seen[S]:
+        """The newest state, once there is one that was not taken."""
+        await self._event.wait()
+        self._event.clear()
+        assert self._news is not None, "it is put before the event is set"
+        return self._news
+
+
+class Watched(Generic[S]):
+    """One tenant's newest state, and who watches it."""
+
+    def __init__(self, tenant_id: int, zone: Zone) -> None:
+        self.tenant_id = tenant_id
+        self.zone = zone
+        self.watchers: set[Watcher[S]] = set()
+        self.last: Seen[S] | None = None
+        self.head = 0  #: of the database, a look ago
+
+
+class Board(Generic[S]):
+    """The watched tenants of one kind of state."""
+
+    def __init__(
+        self,
+        load: Callable[[Sequence[Wanted]], Awaitable[Sequence[S | None]]],
+        epoch: Callable[[], str],
+    ) -> None:
+        self._load = load
+        self._epoch = epoch
+        self._watched: dict[int, Watched[S]] = {}
+        self._wanted: dict[int, int | None] = {}
+        self._wake = asyncio.Event()
+        self.healed = 0  #: states that were missed, and read again
+
+    def __contains__(self, tenant_id: object) -> bool:
+        return tenant_id in self._watched
+
+    @property
+    def tenants(self) -> list[int]:
+        return list(self._watched)
+
+    @property
+    def watchers(self) -> int:
+        return sum(len(watched.watchers) for watched in self._watched.values())
+
+    @contextmanager
+    def watch(self, tenant_id: int, zone: Zone) -> Iterator[Watcher[S]]:
+        """A watcher of a tenant; leaving takes it away."""
+        watched = self._watched.get(tenant_id)
+        if watched is None:
+            watched = self._watched[tenant_id] = Watched(tenant_id, zone)
+        watcher: Watcher[S] = Watcher()
+        watched.watchers.add(watcher)
+        self.want(tenant_id)
+        try:
+            yield watcher
+        finally:
+            watched.watchers.discard(watcher)
+            if not watched.watchers and self._watched.get(tenant_id) is watched:
+                del self._watched[tenant_id]
+
+    def want(self, tenant_id: int, version: int | None = None) -> None:
+        """Have a tenant's state read, at `version` or later."""
+        known = self._wanted.get(tenant_id)
+        self._wanted[tenant_id] = known if version is None else max(version, known or 0)
+        self._wake.set()
+
+    def tell(self, tenant_id: int, state: S) -> None:
+        """Give a state that was published; who has not begun yet waits for one of its own."""
+        watched = self._watched.get(tenant_id)
+        if watched is not None:
+            self._give(watched, Seen(self._epoch(), state), ())
+
+    def look(self, now: int) -> None:
+        """Have read again what time alone has changed by `now`."""
+        for tenant_id, watched in self._watched.items():
+            if watched.last is not None and watched.last.state.valid_until <= now:
+                self.want(tenant_id)
+
+    def heads(self, versions: dict[int, int], *, patient: bool) -> None:
+        """Compare with the heads; what a look ago was already missing is read again.
+
+        Without patience what is missing now is: nothing else will bring it.
+        """
+        epoch = self._epoch()
+        for tenant_id, version in versions.items():
+            watched = self._watched.get(tenant_id)
+            if watched is None or watched.last is None:
+                continue
+            expected = watched.head if patient else version
+            if watched.last.epoch != epoch or watched.last.state.version < expected:
+                self.healed += 1
+                self.want(tenant_id, version)
+            watched.head = version
+
+    async def run(self) -> None:
+        """Read what is wanted, many tenants at once, until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._wanted:
+                batch = dict(list(self._wanted.items())[:TENANTS_AT_A_TIME])
+                for tenant_id in batch:
+                    del self._wanted[tenant_id]
+                try:
+                    await self._read(batch)
+                except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+                    log.info("watchers wait for the database", why=repr(error))
+                    for tenant_id, version in batch.items():
+                        self.want(tenant_id, version)
+                    await asyncio.sleep(RETRY_SECONDS)
+                except Exception:
+                    log.exception("states could not be read", tenants=list(batch))
+                    await asyncio.sleep(RETRY_SECONDS)
+
+    async def _read(self, batch: dict[int, int | None]) -> None:
+        watched = [self._watched[tenant] for tenant in batch if tenant in self._watched]
+        if not watched:
+            return
+        # Who comes while this is read knows of commits it may not see, and waits for the next.
+        beginning = [[watcher for watcher in one.watchers if not watcher.begun] for one in watched]
+        epoch = self._epoch()
+        states = await self._load(
+            [Wanted(one.tenant_id, one.zone, batch[one.tenant_id]) for one in watched]
+        )
+        for one, state, watchers in zip(watched, states, beginning, strict=True):
+            if state is not None:
+                self._give(one, Seen(epoch, state), watchers)
+
+    def _give(self, watched: Watched[S], seen: Seen[S], beginning: Collection[Watcher[S]]) -> None:
+        last = watched.last
+        newer = (
+            last is None
+            or last.epoch != seen.epoch
+            or (last.state.version, last.state.at) < (seen.state.version, seen.state.at)
+        )
+        if newer:
+            watched.last = last = seen
+        assert last is not None
+        for watcher in watched.watchers:
+            if watcher in beginning or (newer and watcher.begun):
+                watcher.put(last)

@@ -1,0 +1,181 @@
+"""The hub: what changes of a tenant reaches everybody in this process who watches it.
+
+Owns the process's one subscription to Valkey and the look at clocks and heads beside it. Valkey
+only makes the feed fast: whatever is lost on the way (a message, the connection, Valkey itself) is
+seen by the heads of the watched tenants, looked at every second, and read from PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import asyncpg
+import structlog
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+from domain.periods import period
+from domain.reading import Reading
+from persistence import feed, keys
+from persistence.balances import Asked, readings
+from persistence.board import Board, Wanted
+from persistence.door import CONNECTION_LOST, Door
+from persistence.live import Asked as CountsAsked
+from persistence.live import Counts, Live
+from persistence.valkey import ANSWER_SECONDS, AWAY
+
+log = structlog.get_logger(__name__)
+
+LOOK_SECONDS = 1.0
+#: A subscription that says nothing for so long, though it is pinged, is given up.
+SILENCE_SECONDS = 4.0
+RETRY_SECONDS = 0.3
+
+HEADS = "select tenant_id, version from tenant_head where tenant_id = any ($1::bigint[])"
+
+
+class Hub:
+    """The watched balances and live counters of one process."""
+
+    def __init__(self, redis_url: str, door: Door, live: Live, now: Callable[[], int]) -> None:
+        self._door = door
+        self._live = live
+        self._now = now
+        self._pool = ConnectionPool.from_url(
+            redis_url,
+            protocol=2,
+            socket_connect_timeout=ANSWER_SECONDS,
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._tasks: list[asyncio.Task[None]] = []
+        self._hearing = False
+        self._stopping = False
+        self.heard = 0  #: messages of watched tenants
+        self.gaps = 0  #: times the subscription was lost
+        self.balances: Board[Reading] = Board(self._readings, lambda: door.epoch)
+        self.usage: Board[Counts] = Board(self._counts, lambda: door.epoch)
+
+    def start(self) -> None:
+        """Begin to listen; watchers may come before."""
+        work = (self._listen(), self._look(), self.balances.run(), self.usage.run())
+        self._tasks = [asyncio.create_task(each, name="hub") for each in work]
+
+    async def stop(self) -> None:
+        # redis-py may swallow a cancellation: the flag ends the task then.
+        self._stopping = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def hearing(self) -> bool:
+        """Whether the subscription stands."""
+        return self._hearing
+
+    async def _listen(self) -> None:
+        while not self._stopping:
+            connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+            try:
+                await self._hear(connection)
+            except AWAY as error:
+                log.info("the subscription to Valkey is lost", why=repr(error))
+            except Exception:
+                log.exception("what was heard cannot be read")
+            finally:
+                self.gaps += self._hearing
+                self._hearing = False
+                await connection.disconnect(nowait=True)
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _hear(self, connection: AbstractConnection) -> None:
+        await connection.connect()  # type: ignore[no-untyped-call]
+        # Sent and read plainly: redis-py's own subscriber comes back after a loss without a word.
+        channels = [keys.channel(number) for number in range(keys.CHANNELS)]
+        await connection.send_command("SUBSCRIBE", *channels)
+        for _ in channels:
+            await connection.read_response(timeout=SILENCE_SECONDS)
+        # What was published before now is not heard: all that is watched is read once.
+        self._hearing = True
+        for board in (self.balances, self.usage):
+            for tenant_id in board.tenants:
+                board.want(tenant_id)
+        pinging = asyncio.create_task(self._ping(connection))
+        try:
+            while not self._stopping:
+                kind, _, *message = await connection.read_response(timeout=SILENCE_SECONDS)
+                if kind == b"message":
+                    self._told(message[0])
+        finally:
+            pinging.cancel()
+
+    async def _ping(self, connection: AbstractConnection) -> None:
+        while True:
+            await asyncio.sleep(SILENCE_SECONDS / 4)
+            try:
+                await connection.send_command("PING", check_health=False)
+            except AWAY:
+                return  # who reads will notice
+
+    def _told(self, message: bytes) -> None:
+        try:
+            published = feed.decode(message, self)
+        except Exception:
+            log.exception("a message is no reading")
+            return
+        # Another epoch is another database, or this one's past.
+        if published is None or published.epoch != self._door.epoch:
+            return
+        self.heard += 1
+        tenant_id, _, reading = published
+        if tenant_id in self.balances:
+            self.balances.tell(tenant_id, reading)
+        if tenant_id in self.usage:
+            self.usage.want(tenant_id, reading.version)
+
+    def __contains__(self, tenant_id: object) -> bool:
+        return tenant_id in self.balances or tenant_id in self.usage
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            now = self._now()
+            self.balances.look(now)
+            self.usage.look(now)
+            tenants = sorted({*self.balances.tenants, *self.usage.tenants})
+            if not tenants:
+                continue
+            patient = self._hearing
+            try:
+                async with self._door.tenant_tx(*tenants) as connection:
+                    rows = await connection.fetch(HEADS, tenants)
+            except (*CONNECTION_LOST, asyncpg.PostgresError):
+                continue  # the heads are looked at again in a moment
+            versions = {row["tenant_id"]: row["version"] for row in rows}
+            self.balances.heads(versions, patient=patient)
+            self.usage.heads(versions, patient=patient)
+
+    async def _readings(self, wanted: Sequence[Wanted]) -> Sequence[Reading | None]:
+        now = self._now()
+        return await readings(
+            self._door,
+            [
+                Asked(tenant_id=one.tenant_id, at=now, period=period(one.zone, now), day=None)
+                for one in wanted
+            ],
+        )
+
+    async def _counts(self, wanted: Sequence[Wanted]) -> Sequence[Counts | None]:
+        now = self._now()
+        return await self._live.counts(
+            [
+                CountsAsked(
+                    tenant_id=one.tenant_id,
+                    at=now,
+                    period=period(one.zone, now),
+                    version=one.version,
+                )
+                for one in wanted
+            ]
+        )

@@ -1,0 +1,64 @@
+"""Valkey as a client: connections that give up soon, and scripts that are there when needed.
+
+Owns how long anybody waits for Valkey and what its absence looks like. Every script may run twice:
+what a lost answer hides is simply done again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError
+
+#: Seconds for one answer. Nothing that is asked takes a hundredth of it.
+ANSWER_SECONDS = 1.0
+
+#: What Valkey's absence looks like, whichever layer noticed.
+AWAY = (RedisError, OSError, TimeoutError)
+
+#: One script with its keys and arguments.
+Call = tuple["Script", Sequence[str], Sequence[Any]]
+
+
+class Script:
+    """A Lua script, known by its digest."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def client(url: str) -> Redis:
+    """A client that never waits long and never repeats a command by itself."""
+    return Redis.from_url(
+        url,
+        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=ANSWER_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+        retry_on_error=[],
+    )
+
+
+async def run(valkey: Redis, calls: Sequence[Call]) -> list[Any]:
+    """Run scripts in one round trip, in order; their answers. Raises one of AWAY.
+
+    A Valkey that was restarted has forgotten its scripts: they are loaded and all is run again.
+    """
+    for last in (False, True):
+        pipe = valkey.pipeline(transaction=False)
+        for script, keys, arguments in calls:
+            pipe.evalsha(script.digest, len(keys), *keys, *arguments)
+        answers = await pipe.execute(raise_on_error=False)
+        if last or not any(isinstance(answer, NoScriptError) for answer in answers):
+            break
+        for script in {script.digest: script for script, _, _ in calls}.values():
+            await valkey.script_load(script.text)
+    for answer in answers:
+        if isinstance(answer, RedisError):
+            raise answer
+    return answers
