@@ -42,6 +42,11 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
+        self.heads_advanced = Counter(
+            "kuota_heads_advanced",
+            "Tenants brought to the present because something was due.",
+            registry=self.registry,
+        )
         self.failures = Counter(
             "kuota_failures", "Exceptions nobody expected.", ["where"], registry=self.registry
         )

@@ -37,11 +37,10 @@ from domain.state import (
     Part,
     State,
 )
-from domain.tariffs import tariff
 from domain.terms import NumberTerms, Terms
 
 #: Stored causes of commits; a number never changes meaning.
-FACTS, ACTION = 1, 2
+FACTS, ACTION, TIME = 1, 2, 3
 
 RECEIVED = Type.MESSAGE_RECEIVED
 
@@ -63,10 +62,20 @@ def fold(
     `repeated` has the keys of facts whose message another fact has charged, and when (EV-5).
     """
     work = Fold(terms, state, now)
+    work.ledger.advance()
     for fact in facts:
         work.fact(fact, repeated.get(fact.key))
     work.ledger.close()
     return work.changes
+
+
+def advance(terms: Terms, state: State, now: int) -> Changes:
+    """Bring a tenant to `now` without any fact: what lapses, begins, is granted and paid off."""
+    changes = Changes(terms, state, TIME)
+    ledger = Ledger(terms, state, changes, now)
+    ledger.advance()
+    ledger.close()
+    return changes
 
 
 class Fold:
@@ -178,8 +187,10 @@ class Fold:
         if kind is Type.MESSAGE_SENT:
             channel = number.channel_name
             market = book.market(channel, fact.address, day.date)
-            found = tariff(self.terms, channel, fact.category, market, day.date)
-            return found is not None and found.charged_on == "sent"
+            rows = (
+                book.row(basis, channel, fact.category, "out", market, day.date) for basis in Basis
+            )
+            return any(row is not None and row.charged_on == "sent" for row in rows)
         usage = self._usage(fact)
         if kind is Type.CALL_ENDED:
             usage[SECONDS] += fact.seconds if fact.answered else 0

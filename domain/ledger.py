@@ -1,8 +1,8 @@
 """The ledger of one commit: lots granted, drawn, paid off and lapsed, and its double-entry lines.
 
-Owns lazily granted allowances (TZ-7, BA-3), overdrafts (BA-11), paying off (BA-5) and what a
-commit's transfers say (BA-10). It is the purse that rating asks. Which fact costs what is decided
-in `fold` and `rate`; storage, the clock and the lock are its caller's.
+Owns lazily granted allowances (TZ-7, BA-3), overdrafts (BA-11), paying off (BA-5), what time alone
+changes, and what a commit's transfers say (BA-10). It is the purse that rating asks. Which fact
+costs what is decided in `fold` and `rate`; storage, the clock and the lock are its caller's.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Ledger:
         self.terms = terms
         self.state = state
         self.changes = changes
-        self.now = now
+        self.now = now  #: what is booked is booked at this instant
         self.span = period(terms.zone, now)
         if state.period is None:
             state.period = self.span
@@ -146,7 +146,7 @@ class Ledger:
             debit, credit, amount = credit, debit, -amount
         if amount:
             self.changes.transfers.append(
-                Transfer(balance_id, _account(debit), _account(credit), amount, cause)
+                Transfer(self.now, balance_id, _account(debit), _account(credit), amount, cause)
             )
 
     def pay_off(self, balance_id: int) -> None:
@@ -163,8 +163,30 @@ class Ledger:
                 self.move(balance_id, credit.lot_id, lot.lot_id, amount, PAY_OFF)
                 for side, moved in ((credit, amount), (lot, -amount)):
                     self.changes.lots[side.lot_id] = side
-                    side.moved_within += moved
+                    if day < self.span.start:
+                        side.moved_before += moved
+                    else:
+                        side.moved_within += moved
                     self.changes.lot_days.setdefault((side.lot_id, day), [0, 0])[1] += moved
+
+    def advance(self) -> None:
+        """Book what time changed since the last commit, each thing at its own instant (TZ-4).
+
+        At an instant: lapse, grant, pay off (BA-5). Late, or in several steps, it books the same.
+        Of the periods that nobody looked at, the present one alone is granted.
+        """
+        now, due = self.now, self.state.next_due
+        if due is None or now < due:
+            return
+        for edge in sorted(edge for edge in self._edges() if due <= edge <= now):
+            self.now = edge
+            self._lapse()
+            if self.now >= self.span.start:
+                self._grant()
+            for balance_id in self.state.lots:
+                self.pay_off(balance_id)
+            self._note()
+        self.now = now
 
     def close(self) -> None:
         """Close the commit: usage, pay-offs and lapses as one ledger line each, and what is due."""
@@ -174,19 +196,45 @@ class Ledger:
                 self.move(lot.balance_id, lot.lot_id, "usage", used, USE)
         for balance_id in {lot.balance_id for lot in self.changes.lots.values()}:
             self.pay_off(balance_id)
+        self._lapse()
+        self.state.next_due = min(edge for edge in self._edges() if edge > self.now)
+
+    def _lapse(self) -> None:
+        """Bring what lapsed of every lot to what it must be."""
         for lots in self.state.lots.values():
             for lot in lots:
                 lapsed = draw.lapse(lot, self.now)
                 if lapsed:
                     self.changes.lots[lot.lot_id] = lot
                     self.move(lot.balance_id, lot.lot_id, "lapsed", lapsed, LAPSE)
-        due = period(self.terms.zone, self.now).end
+
+    def _grant(self) -> None:
+        """Grant what the plan allows for the period, from the tenant's beginning on (TZ-7)."""
+        if self.terms.since is None or self.terms.since <= self.now:
+            for balance_id, plan in self.terms.balances.items():
+                if plan.allowance:
+                    self.lots(balance_id, self.now)
+
+    def _note(self) -> None:
+        """Mark what changes at this instant without a line: a watcher must hear of it as well."""
         for lots in self.state.lots.values():
             for lot in lots:
-                for boundary in (lot.starts_at, lot.ends_at):
-                    if boundary is not None and self.now < boundary < due:
-                        due = boundary
-        self.state.next_due = due
+                if lot.remaining and self.now in (lot.starts_at, lot.ends_at):
+                    self.changes.lots[lot.lot_id] = lot
+        if self.now == self.span.start and any(self.state.lots.values()):
+            self._period(self.now)  # what was used is now opening, whatever the balance
+
+    def _edges(self) -> set[int]:
+        """The instants at which time alone may change a figure, to the end of the period."""
+        edges = {self.span.start, self.span.end}
+        if self.terms.since is not None:
+            edges.add(self.terms.since)
+        for lots in self.state.lots.values():
+            for lot in lots:
+                edges.add(lot.starts_at)
+                if lot.ends_at is not None:
+                    edges.add(lot.ends_at)
+        return edges
 
     def _period(self, at: int) -> Period:
         """The tenant's period of an instant, noted to be stored when it is new (TZ-1)."""

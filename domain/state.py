@@ -97,6 +97,7 @@ class Outcome(NamedTuple):
 class Transfer(NamedTuple):
     """A movement between two accounts of one balance: `amount` leaves `debit` for `credit`."""
 
+    at: int  #: when it took place; what time did may be booked later
     balance_id: int
     debit: str
     credit: str
@@ -131,3 +132,8 @@ class Changes:
     periods: dict[int, Period] = field(default_factory=dict)
     transfers: list[Transfer] = field(default_factory=list)
     usage: dict[tuple[int, Dimensions], list[int]] = field(default_factory=dict)  #: by local hour
+
+    @property
+    def empty(self) -> bool:
+        """Whether no figure changed, where no fact came: there is nothing to commit then."""
+        return not (self.lots or self.transfers or self.periods)

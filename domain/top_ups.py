@@ -37,6 +37,7 @@ def top_up(
     """Add a lot; what its balance owes is paid off by it at once, promotions apart (BA-5)."""
     changes = Changes(terms, state, ACTION)
     ledger = Ledger(terms, state, changes, now)
+    ledger.advance()
     lot = ledger.new_lot(
         balance_id, source, amount, starts_at, ends_at, month=None, priority=TOP_UP_PRIORITY
     )

@@ -59,9 +59,14 @@ async def open_pool(url: str, size: int, opened: Opened) -> Pool:
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         server_settings=SERVER_SETTINGS,
         init=init,
+        reset=_keep,
     )
     assert pool is not None
     return pool
+
+
+async def _keep(connection: Connection) -> None:
+    """Leave a connection as it is: the door sets nothing that outlives its transaction."""
 
 
 async def lower(connection: Connection) -> str:

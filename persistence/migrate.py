@@ -18,13 +18,20 @@ from pathlib import Path
 import asyncpg
 
 from persistence import partitions
-from persistence.connection import Connection
+from persistence.connection import (
+    COMMAND_TIMEOUT_SECONDS,
+    CONNECT_TIMEOUT_SECONDS,
+    Connection,
+)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 #: Names the migrations among all the advisory locks of a database ("kuota" in ASCII).
 LOCK = 0x6B756F7461
 LOCK_POLL_SECONDS = 0.1
+
+#: How long a partition waits for its table, with facts behind it.
+MONTHS_LOCK_MILLISECONDS = 500
 
 NAME = re.compile(r"(?P<version>\d+)_\w+")
 MARK = re.compile(r"^-- migrate:(up|down)[ \t]*(.*)$", re.MULTILINE)
@@ -59,6 +66,25 @@ async def migrate(owner_url: str, *, folder: Path = MIGRATIONS) -> list[str]:
             return applied + months + await load_samples(conn)
     finally:
         await conn.close()
+
+
+async def make_months(owner_url: str, now: int) -> list[str]:
+    """Make this month's partitions and the next ones beside facts; gives the new ones' names.
+
+    Making one needs the table for itself for a moment, and whoever comes then queues behind it:
+    LockNotAvailableError where somebody else keeps it for long; call again later.
+    """
+    conn: Connection = await asyncpg.connect(
+        owner_url,
+        timeout=CONNECT_TIMEOUT_SECONDS,
+        command_timeout=COMMAND_TIMEOUT_SECONDS,
+        server_settings={"lock_timeout": str(MONTHS_LOCK_MILLISECONDS)},
+    )
+    try:
+        async with alone(conn):
+            return await partitions.ensure(conn, now)
+    finally:
+        await conn.close(timeout=CONNECT_TIMEOUT_SECONDS)
 
 
 async def apply(conn: Connection, folder: Path = MIGRATIONS) -> list[str]:

@@ -24,27 +24,28 @@ async def ensure(conn: Connection, now: int) -> list[str]:
     made: list[str] = []
     for table in PARTITIONED:
         for label in range(first, first + MONTHS_AHEAD + 1):
-            name = f"{table}_{month_name(label).replace('-', '_')}"
-            start, end = _bounds(label)
+            name = named(table, label)
+            begin, end = start(label), start(label + 1)
             if await conn.fetchval("select to_regclass($1) is not null", name):
                 continue
             if await conn.fetchval(
                 f"select exists (select from {table}_default where at >= $1 and at < $2)",
-                start,
+                begin,
                 end,
             ):
                 continue
             await conn.execute(
-                f"create table {name} partition of {table} for values from ({start}) to ({end})"
+                f"create table {name} partition of {table} for values from ({begin}) to ({end})"
             )
             made.append(name)
     return made
 
 
-def _bounds(label: int) -> tuple[int, int]:
-    """A UTC month: partitions are storage, the tenants' periods are something else."""
-    return _first(label), _first(label + 1)
+def named(table: str, label: int) -> str:
+    """What a month's partition is called."""
+    return f"{table}_{month_name(label).replace('-', '_')}"
 
 
-def _first(label: int) -> int:
+def start(label: int) -> int:
+    """Where a month begins, in UTC: partitions are storage, the tenants' periods something else."""
     return instant(datetime(label // 12, label % 12 + 1, 1, tzinfo=UTC))

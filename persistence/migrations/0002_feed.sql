@@ -2,9 +2,9 @@
 
 -- The sweep looks at the latest commits of all tenants; it reads which, not what was in them.
 create policy of_system on commits to kuota_system using (true);
-grant select on commits to kuota_system;
+grant select (tenant_id, version, at) on commits to kuota_system;
 
 -- migrate:down
 
-revoke select on commits from kuota_system;
+revoke select (tenant_id, version, at) on commits from kuota_system;
 drop policy of_system on commits;

@@ -13,7 +13,7 @@ from typing import Any
 
 from domain.books import Book, parse_book
 from domain.facts import Channel, Direction, Fact, Type
-from domain.fold import fold
+from domain.fold import advance, fold
 from domain.lots import Lot, LotSource
 from domain.money import micros
 from domain.periods import instant, zone
@@ -160,15 +160,31 @@ class Tenant:
         (outcome,) = self.commit([one], now=now)
         return outcome
 
-    def top_up(self, balance: str, amount: str, *, starts_at: int, now: int | None = None) -> None:
+    def top_up(
+        self,
+        balance: str,
+        amount: str,
+        *,
+        starts_at: int,
+        ends_at: int | None = None,
+        now: int | None = None,
+    ) -> None:
         """Add a lot that lives as its balance's top-ups do; now is its start unless given."""
         terms = self.terms
-        carry = terms.plan.balance(balance).carry
+        if ends_at is None:
+            ends_at = carried_until(terms, terms.plan.balance(balance).carry, starts_at)
         _, changes = top_up(
             terms, self.state, terms.balance_ids[balance], micros(amount), LotSource.TOP_UP,
-            starts_at, carried_until(terms, carry, starts_at), starts_at if now is None else now,
+            starts_at, ends_at, starts_at if now is None else now,
         )  # fmt: skip
         self.commits.append(changes)
+
+    def advance(self, now: int) -> Changes:
+        """What the job does: bring the tenant to `now`, and commit it if anything changed."""
+        changes = advance(self.terms, self.state, now)
+        if not changes.empty:
+            self.commits.append(changes)
+        return changes
 
     def accounts(self) -> Counter[str]:
         """Every account's balance by the lines of all commits."""

@@ -2,14 +2,27 @@
 
 import copy
 import tomllib
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from domain.books import Basis, Book, parse_book
+from domain.figures import rates
 from domain.money import micros, picos
-from domain.plans import BalancePlan, Carry, Chain, Plan, PlanError, Step, TopUpOffer, parse_plan
+from domain.periods import date_number
+from domain.plans import (
+    BalancePlan,
+    Carry,
+    Chain,
+    Plan,
+    PlanError,
+    RefillOffer,
+    Step,
+    TopUpOffer,
+    parse_plan,
+)
 
 SAMPLES = Path(__file__).parents[2] / "persistence" / "samples"
 GONE = object()  # in a table of refusals: the field is taken out
@@ -23,7 +36,10 @@ def sample_book(name: str) -> Book:
     return parse_book(sample(f"book-{name}"), 1, sample("whatsapp-markets"))
 
 
-BOOKS = {name: sample_book(name) for name in ("omnichannel-idr", "college-small")}
+BOOKS = {
+    name: sample_book(name)
+    for name in ("omnichannel-idr", "college-small", "contact-center-usd", "service-usd")
+}
 
 
 def sample_plan(name: str) -> Plan:
@@ -34,6 +50,8 @@ def sample_plan(name: str) -> Plan:
 IDR = sample_plan("omnichannel-idr")
 MCC = sample_plan("omnichannel-mcc-idr")
 COLLEGE = sample_plan("college-small")
+CENTER = sample_plan("contact-center-usd")
+SERVICE_USD = sample_plan("service-usd")
 
 TEMPLATE = (Step(balance="whatsapp", basis=Basis.PER_MESSAGE),)
 SERVICE = (
@@ -98,6 +116,39 @@ def test_the_college_plan_is_small() -> None:
     assert COLLEGE.chains == IDR.chains
 
 
+def test_the_dollar_heads() -> None:
+    facts = [
+        (plan.book, plan.currency, plan.timezone, plan.country, plan.locale)
+        for plan in (CENTER, SERVICE_USD)
+    ]
+    assert facts == [
+        ("contact-center-usd", "USD", "America/Los_Angeles", "US", "en-US"),
+        ("service-usd", "USD", "America/Bogota", "CO", "es-CO"),
+    ]
+
+
+REFILLED = [
+    (CENTER, "email voicemail speech_to_text ai_agent sms voice_inbound voice_outbound"),
+    (SERVICE_USD, "sms email whatsapp voice_outbound video bot"),
+]
+
+
+@pytest.mark.parametrize(("plan", "keys"), REFILLED)
+def test_the_dollar_balances_have_rates_and_refills(plan: Plan, keys: str) -> None:
+    """FI-5, RF-1: money balances without an allowance, each with rates and a refill."""
+    assert [balance.key for balance in plan.balances] == keys.split()
+    november = date_number(date(2026, 11, 21))
+    for balance in plan.balances:
+        assert (balance.kind, balance.currency, balance.allowance) == ("money", "USD", 0)
+        assert balance.carry == Carry(kind="always", periods=0)
+        refill = balance.refill
+        assert refill is not None
+        assert 0 < refill.minimum < refill.amount
+        rows = rates(plan, BOOKS[plan.book], balance.key, november)
+        assert [row for row in rows if row.price], balance.key
+    assert plan.visitors is None
+
+
 CHAINS = [
     # plan, channel, category, direction, steps or None
     (IDR, "whatsapp", "marketing", "out", TEMPLATE),
@@ -114,6 +165,13 @@ CHAINS = [
     (MCC, "whatsapp", "service", "in", None),
     (MCC, "sms", "service", "out", None),
     (MCC, "email", "visitor", "in", VISITORS),
+    (CENTER, "voice", "", "in", (Step(balance="voice_inbound", basis=Basis.PER_MINUTE),)),
+    (CENTER, "voice", "", "out", (Step(balance="voice_outbound", basis=Basis.PER_MINUTE),)),
+    (CENTER, "sms", "service", "out", (Step(balance="sms", basis=Basis.PER_SEGMENT),)),
+    (CENTER, "whatsapp", "service", "out", None),
+    (SERVICE_USD, "whatsapp", "service", "out", TEMPLATE),
+    (SERVICE_USD, "bot", "", "out", (Step(balance="bot", basis=Basis.PER_UNIT),)),
+    (SERVICE_USD, "voice", "", "in", None),
 ]
 
 
@@ -170,6 +228,36 @@ def test_carry(written: object, carry: Carry) -> None:
     assert parse_plan(document, BOOKS["omnichannel-idr"]).balance("conversations").carry == carry
 
 
+REFILLS = [
+    # balance, written, read
+    (0, {"amount": "2000", "minimum": "100"}, ("2000", "100")),
+    (1, {"amount": "1500", "minimum": "0"}, ("1500", "0")),
+    (2, {"amount": "0.5", "minimum": "1000.25"}, ("0.5", "1000.25")),
+]
+
+
+@pytest.mark.parametrize(("place", "written", "read"), REFILLS)
+def test_refill(place: int, written: dict[str, str], read: tuple[str, str]) -> None:
+    """RF-1: what one refill adds, and at what it is due."""
+    document = sample("plan-omnichannel-idr")
+    document["balances"][place]["refill"] = written
+    if place == 2:
+        del document["balances"][place]["top_up"]
+    balance = parse_plan(document, BOOKS["omnichannel-idr"]).balances[place]
+    assert balance.refill == RefillOffer(amount=micros(read[0]), minimum=micros(read[1]))
+
+
+def test_a_unit_refill_has_a_price() -> None:
+    """RF-1: a refill is bought, so units without a top-up have no refill."""
+    document = sample("plan-omnichannel-idr")
+    del document["balances"][1]["top_up"]
+    document["balances"][1]["refill"] = {"amount": "500", "minimum": "0"}
+    with pytest.raises(PlanError) as refused:
+        parse_plan(document, BOOKS["omnichannel-idr"])
+    (fault,) = refused.value.problems
+    assert (fault.path, fault.wrong) == ("balances[1].refill", "has no price")
+
+
 BALANCE, VISITS, MONEY = ("balances", 0), ("balances", 1), ("balances", 2)
 STEP = ("chains", 1, "steps", 0)
 REFUSALS = [
@@ -204,6 +292,18 @@ REFUSALS = [
     ((*BALANCE, "top_up", "price"), "n/a", "balances[0].top_up.price", "is no rate"),
     ((*BALANCE, "top_up", "packs"), "2", "balances[0].top_up.packs", "did you mean 'pack'?"),
     ((*BALANCE, "top_up"), "500", "balances[0].top_up", "not a table"),
+    ((*BALANCE, "refill"), "2000", "balances[0].refill", "not a table"),
+    ((*BALANCE, "refill"), {"amount": "2000"}, "balances[0].refill.minimum", "is missing"),
+    ((*BALANCE, "refill"), {"minimum": "5"}, "balances[0].refill.amount", "is missing"),
+    ((*BALANCE, "refill"), {"amount": "0", "minimum": "5"}, "balances[0].refill.amount", "is 0"),
+    ((*BALANCE, "refill"), {"amount": "2000", "minimum": "-5"}, "balances[0].refill.minimum",
+     "has a sign"),
+    ((*BALANCE, "refill"), {"amount": "2000", "minimum": "5", "at": "1"}, "balances[0].refill.at",
+     "not a known field"),
+    ((*BALANCE, "refill"), {"amount": "1999", "minimum": "5"}, "balances[0].refill.amount",
+     "1999 costs 999500, a top-up at least 1000000"),
+    ((*VISITS, "refill"), {"amount": "750", "minimum": "5"}, "balances[1].refill.amount",
+     "750 is no whole number of packs of 500; write 1000"),
     ((*VISITS, "balance"), "conversations", "balances[1].balance", "is there before"),
     ((*MONEY, "overage_price"), "1", "balances[2].overage_price", "for unit balances"),
     ((*MONEY, "unit"), "rupiah", "balances[2].unit", "not a known field"),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from domain.facts import GROUP_MARK, Channel, Flag, Status
 from domain.lots import LotSource
 from persistence import charges
-from persistence.charges import ChargeLeg, ChargeRecord
+from persistence.charges import Asked, ChargeLeg, ChargeRecord
 from persistence.door import Door
 from tests.persistence.rows import TENANT, UNIT, WHATSAPP, Rows, rows_of
 
@@ -29,6 +30,12 @@ async def rows(owner_url: str) -> AsyncIterator[Rows]:
 async def door(app_url: str) -> AsyncIterator[Door]:
     async with Door.open(app_url, size=1) as door:
         yield door
+
+
+async def page(door: Door, tenant_id: int, *, limit: int, **wanted: Any) -> list[ChargeRecord]:
+    """One tenant's page."""
+    (found,) = await charges.pages(door, [Asked(tenant_id=tenant_id, **wanted)], limit=limit)
+    return found
 
 
 def named(found: list[ChargeRecord]) -> list[tuple[str, int, int, bool]]:
@@ -68,7 +75,7 @@ async def test_every_charge_once_newest_first(rows: Rows, door: Door) -> None:
     """EV-9: reversals and revisions beside what they correct; facts without a charge are absent."""
     await every_kind(rows)
 
-    assert named(await charges.page(door, TENANT, limit=100)) == EVERY
+    assert named(await page(door, TENANT, limit=100)) == EVERY
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -76,33 +83,33 @@ async def test_pages_join_without_a_gap_or_a_repeat(rows: Rows, door: Door, size
     await every_kind(rows)
     found: list[ChargeRecord] = []
 
-    while page := await charges.page(
-        door, TENANT, after=found[-1].cursor if found else None, limit=size
-    ):
-        assert len(page) <= size
-        found += page
+    after = charges.FIRST_PAGE
+    while some := await page(door, TENANT, after=after, limit=size):
+        assert len(some) <= size
+        found += some
+        after = some[-1].cursor
 
     assert named(found) == EVERY
 
 
 async def test_a_page_is_not_moved_by_what_comes_meanwhile(rows: Rows, door: Door) -> None:
     await every_kind(rows)
-    first = await charges.page(door, TENANT, limit=3)
+    first = await page(door, TENANT, limit=3)
     await rows.fact(b"\x07", AT + 9, lot_id=1, amount=1)
 
-    assert named(await charges.page(door, TENANT, after=first[-1].cursor, limit=9)) == EVERY[3:]
+    assert named(await page(door, TENANT, after=first[-1].cursor, limit=9)) == EVERY[3:]
 
 
 async def test_filters_by_time_and_balance(rows: Rows, door: Door) -> None:
     """The range is half open."""
     await every_kind(rows)
 
-    by_time = await charges.page(door, TENANT, limit=9, start=AT + 1, end=AT + 4)
-    by_balance = await charges.page(door, TENANT, limit=9, balance="whatsapp")
+    by_time = await page(door, TENANT, limit=9, start=AT + 1, end=AT + 4)
+    by_balance = await page(door, TENANT, limit=9, balance="whatsapp")
 
     assert named(by_time) == EVERY[5:]
     assert named(by_balance) == [("fact-05", 1, 0, False), ("fact-02", 0, 0, False)]
-    assert await charges.page(door, TENANT, limit=9, balance="no-such-balance") == []
+    assert await page(door, TENANT, limit=9, balance="no-such-balance") == []
 
 
 async def test_a_charge_says_all_that_is_known(rows: Rows, door: Door) -> None:
@@ -114,7 +121,7 @@ async def test_a_charge_says_all_that_is_known(rows: Rows, door: Door) -> None:
     await rows.fact(b"\x01", AT, flags=Flag.FURTHER, party=f"{GROUP_MARK}team")
     await rows.charge(b"\x01", AT, 0, {2: 1, 1: 2}, balance_id=WHATSAPP, rule_id=rule)
 
-    (found,) = await charges.page(door, TENANT, limit=9)
+    (found,) = await page(door, TENANT, limit=9)
 
     assert found == ChargeRecord(
         cursor=found.cursor, booked_at=AT + 9, fact_id="fact-01", source="test", type=3,
@@ -134,8 +141,8 @@ async def test_other_tenants_have_their_own_list(rows: Rows, door: Door) -> None
     await rows.lot(1, LotSource.TOP_UP, 9, starts_at=0, tenant_id=2)
     await rows.fact(b"\x01", AT, lot_id=1, amount=1, tenant_id=2)
 
-    assert await charges.page(door, TENANT, limit=9) == []
-    assert len(await charges.page(door, 2, limit=9)) == 1
+    assert await page(door, TENANT, limit=9) == []
+    assert len(await page(door, 2, limit=9)) == 1
 
 
 async def test_a_page_reads_no_more_than_a_page(rows: Rows, door: Door) -> None:
@@ -150,10 +157,11 @@ async def test_a_page_reads_no_more_than_a_page(rows: Rows, door: Door) -> None:
     await rows.connection.execute("analyze facts")
     async with door.tenant_tx(TENANT) as connection:
         await connection.execute("set local plan_cache_mode = force_generic_plan")
-        await connection.execute(f"prepare page as {charges.PAGE}")
+        await connection.execute(f"prepare pages as {charges.PAGES}")
         plan = await connection.fetch(
-            "explain (analyze, costs off, timing off, summary off) execute page "
-            f"({TENANT}, 0, 9000, 4000, '\\xff', 0, 0, false, null, 10)"
+            "explain (analyze, costs off, timing off, summary off) execute pages "
+            f"('{{{TENANT}}}', '{{0}}', '{{9000}}', '{{4000}}', array['\\xff'::bytea], '{{0}}',"
+            " '{0}', '{f}', '{null}', 10)"
         )
     text = "\n".join(row[0] for row in plan)
 

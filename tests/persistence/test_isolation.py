@@ -235,11 +235,17 @@ def callers_of(name: str) -> set[str]:
 def test_who_works_without_a_tenant() -> None:
     """Each of these has a reason; another one needs one too, and a place in this list."""
     assert callers_of("system_tx") == {
+        "api.cli.doctor._inside",  # what the server says of itself, and heads that are due
+        "api.cli.doctor._stored_keys",  # how many keys operators have
         "api.cli.tenant.act",  # the catalogue
         "api.core._open",  # the catalogue
         "api.health.of_database",  # whether it answers, and which migrations it has seen
         "persistence.credentials._of",  # the operator's keys
         "persistence.credentials.find_by_prefix",  # a key comes before its tenant
+        "persistence.due.count",  # how many tenants are due
+        "persistence.due.look",  # which of them come first
+        "persistence.sweep._everybody",  # who has a state to show
+        "persistence.sweep._latest",  # who was committed of late
         "persistence.tenants.find_by_keys",  # a tenant's key comes before its id
         "persistence.tenants.find_number",  # an operator's number by its id
         "persistence.tenants.page",  # an operator's list

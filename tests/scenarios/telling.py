@@ -13,7 +13,7 @@ from domain.periods import iso
 from tests.scenarios.answers import Answers, Sent
 from tests.scenarios.calendar import Calendar
 from tests.scenarios.promises import Promises
-from tests.scenarios.text import Clock, Day, Event, Expect, Step, Story, Together, TopUp
+from tests.scenarios.text import Clock, Day, Event, Expect, Job, Step, Story, Together, TopUp
 from tests.scenarios.world import Json, World
 
 NUMBERS = ("seconds", "segments")
@@ -59,6 +59,10 @@ class Telling:
                 self._calendar.day = day
             case Clock(when=when, stopped=stopped):
                 self._world.clock.at, self._stopped = self._calendar.turn(when), stopped
+            case Job(when=when):
+                self._world.clock.at = self._calendar.turn(when)
+                while await self._world.jobs().advance_due():
+                    pass
             case TopUp():
                 await self._top_up(step)
             case Together(events=events):

@@ -13,6 +13,7 @@ Owns the grammar. Does not run anything. A line that is not understood is refuse
     2026-11-01 00:05  top up  visitors 500  until 2026-12-01
     clock 2026-11-01 03:00                               now, whatever happened when
     clock 2026-11-01 03:00 stopped                       and events do not move it
+    job   2026-11-01 03:00                               now, and the job takes who is due
     together ... end                                     one request
     expect  whatsapp used 942.98, remaining -942.98      see `promises`
 
@@ -119,6 +120,13 @@ class Clock:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    place: str
+    text: str
+    when: When
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Day:
     place: str
     text: str
@@ -139,7 +147,7 @@ class Together:
     events: tuple[Event, ...]
 
 
-Step = Event | TopUp | Clock | Day | Expect | Together
+Step = Event | TopUp | Clock | Job | Day | Expect | Together
 
 
 @dataclass(slots=True, kw_only=True)
@@ -213,6 +221,8 @@ def _step(place: str, line: str, head: str, rest: str) -> Step:
     if head == "clock":
         when, stopped = when_of(rest.removesuffix(" stopped")), rest.endswith(" stopped")
         return Clock(place=place, text=line, when=when, stopped=stopped)
+    if head == "job":
+        return Job(place=place, text=line, when=when_of(rest))
     if _DAY.fullmatch(line):
         return Day(place=place, text=line, day=date.fromisoformat(line))
     when, what = leading_when(line)

@@ -1,0 +1,203 @@
+"""Jobs: what time alone changes, and months of partitions, beside the way in.
+
+Owns when due heads are taken and how fast. Figures go by the instant that is asked for, so nobody
+sees a job that is late: it rests at least as long as it worked, and a hundred thousand tenants that
+are due at one local midnight are spread over minutes instead of standing in the way of facts.
+Several processes may run it; a head another one holds is passed over. What is booked is the
+fold's to say (`advance`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeAlias
+
+import asyncpg
+import structlog
+
+from api.lanes import of_the_data
+from api.logs import Seldom
+from api.metrics import Metrics
+from domain.fold import advance
+from domain.periods import MINUTE
+from domain.state import Changes
+from persistence import due, load, record, terms
+from persistence.catalogue import Catalogue
+from persistence.door import CONNECTION_LOST, Door, tenant_scope
+from persistence.migrate import make_months
+from persistence.show import Show
+
+#: Seconds between two looks when nothing is waiting: watchers hear within five.
+LOOK_SECONDS = 1.0
+
+#: Heads that others held are looked past; more of them, and the pass begins anew.
+PASSED_OVER_MAX = 10 * due.HEADS_MAX
+
+#: Microseconds for which a tenant that cannot be advanced is left alone.
+SET_ASIDE = 5 * MINUTE
+
+#: Seconds between two looks at the partitions, and until the next one after a failure.
+MONTHS_SECONDS = 3600.0
+MONTHS_RETRY_SECONDS = 60.0
+
+#: Seconds a batch under way may still take when the process stops.
+STOP_SECONDS = 5.0
+
+log = structlog.get_logger("kuota.jobs")
+
+Rest: TypeAlias = Callable[[float], Awaitable[None]]
+
+
+class Jobs:
+    """The jobs of one process."""
+
+    def __init__(
+        self,
+        door: Door,
+        catalogue: Catalogue,
+        now: Callable[[], int],
+        show: Show,
+        owner_url: str | None,
+        metrics: Metrics,
+        *,
+        rest: Rest | None = None,
+    ) -> None:
+        """`owner_url` is who may make partitions; `rest` waits some seconds between two looks."""
+        self._door = door
+        self._catalogue = catalogue
+        self._now = now
+        self._show = show
+        self._owner_url = owner_url
+        self._metrics = metrics
+        self._rest = rest or self._until_stopped
+        self._passed_over: set[int] = set()
+        self._aside: dict[int, int] = {}  #: tenants that failed, and when they are tried again
+        self._waiting = 0
+        self._seldom = Seldom()
+        self._stopping = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        metrics.watch(
+            "kuota_heads_due",
+            "Tenants of whom something changed by time and is not booked yet, at the last look.",
+            lambda: float(self._waiting),
+        )
+
+    async def start(self) -> None:
+        """Begin to look, at heads and, with an owner's URL, at partitions."""
+        self._tasks.append(asyncio.create_task(self._keep_advancing(), name="due heads"))
+        if self._owner_url is not None:
+            months = self._keep_making_months(self._owner_url)
+            self._tasks.append(asyncio.create_task(months, name="partitions"))
+
+    async def stop(self) -> None:
+        """Let the batch under way be committed; what is due stays due for whoever looks next."""
+        self._stopping.set()
+        if self._tasks:
+            _, running = await asyncio.wait(self._tasks, timeout=STOP_SECONDS)
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    async def _until_stopped(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _keep_advancing(self) -> None:
+        clock = asyncio.get_running_loop().time
+        while not self._stopping.is_set():
+            began, more = clock(), False
+            try:
+                more = await self.advance_due()
+            except CONNECTION_LOST as error:
+                if self._seldom.due():
+                    log.warning("database lost, due tenants wait", why=repr(error))
+            except Exception as error:
+                if self._seldom.due():
+                    expected = isinstance(error, asyncpg.PostgresError)
+                    log.error("due tenants wait", why=str(error), exc_info=not expected)
+            took = clock() - began
+            await self._rest(took if more else max(took, LOOK_SECONDS))
+
+    async def advance_due(self) -> bool:
+        """Take those that are due for longest; gives whether there may be more at this moment."""
+        now = self._now()
+        self._aside = {tenant: until for tenant, until in self._aside.items() if now < until}
+        tenants = await due.look(self._door, now, self._passed_over | self._aside.keys())
+        more = len(tenants) == due.HEADS_MAX
+        if not more:
+            self._waiting = len(tenants) + len(self._aside)
+        elif not self._waiting:
+            self._waiting = await due.count(self._door, now)
+        if tenants:
+            await self._halve(tenants)
+        if not more or len(self._passed_over) > PASSED_OVER_MAX:
+            self._passed_over.clear()
+        return more
+
+    async def _halve(self, tenants: Sequence[int]) -> None:
+        """Advance tenants together; where one of them cannot be, find it and set it aside."""
+        try:
+            await self._advance(tenants)
+        except CONNECTION_LOST:
+            raise
+        except Exception as error:
+            if isinstance(error, asyncpg.PostgresError) and not of_the_data(error):
+                raise  # a full disk or a missing table is no tenant's fault
+            if len(tenants) > 1:
+                half = len(tenants) // 2
+                await self._halve(tenants[:half])
+                await self._halve(tenants[half:])
+                return
+            (tenant,) = tenants
+            self._aside[tenant] = self._now() + SET_ASIDE
+            self._metrics.failures.labels("due head").inc()
+            expected = isinstance(error, asyncpg.PostgresError)
+            why = str(error)
+            log.error("a due tenant is set aside", tenant=tenant, why=why, exc_info=not expected)
+
+    async def _advance(self, tenants: Sequence[int]) -> None:
+        """Bring tenants to the present in one transaction: those that are free and still due."""
+        now = self._now()
+        changed: list[Changes] = []
+        async with self._door.tenant_tx(*tenants) as connection:
+            heads = await load.lock(connection, sorted(tenants), wait=False)
+            self._passed_over.update(set(tenants) - heads.keys())
+            # Between the look and the lock somebody else may have done it.
+            heads = {t: head for t, head in heads.items() if (head["next_due"] or now + 1) <= now}
+            if heads:
+                await connection.execute(tenant_scope(heads))
+                found = await terms.by_ids(connection, self._catalogue, heads)
+                own = {each.tenant_id: each for each in found}
+                states = {tenant: load.state_of(head) for tenant, head in heads.items()}
+                await load.lots(connection, states, own, now, now)
+                idle: list[tuple[int, int]] = []
+                for tenant in sorted(heads):
+                    changes = advance(own[tenant], states[tenant], now)
+                    if changes.empty:
+                        idle.append((tenant, changes.state.next_due or now))
+                    else:
+                        changed.append(changes)
+                    await asyncio.sleep(0)  # others are served between tenants
+                if changed:
+                    await record.record(connection, changed, now)
+                await due.put_off(connection, idle)
+        self._show.commits(changed, now)
+        self._metrics.heads_advanced.inc(len(heads))
+        self._waiting = max(self._waiting - len(heads), 0)
+
+    async def _keep_making_months(self, owner_url: str) -> None:
+        while not self._stopping.is_set():
+            pause = MONTHS_SECONDS
+            try:
+                made = await make_months(owner_url, self._now())
+                if made:
+                    log.info("partitions made", names=made)
+            except asyncpg.LockNotAvailableError:
+                pause = MONTHS_RETRY_SECONDS  # somebody reads for long: facts go before months
+            except Exception as error:
+                pause = MONTHS_RETRY_SECONDS
+                expected = isinstance(error, (asyncpg.PostgresError, *CONNECTION_LOST))
+                log.error("no partitions made", why=repr(error), exc_info=not expected)
+            await self._until_stopped(pause)
