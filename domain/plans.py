@@ -11,7 +11,7 @@ from typing import Final, Literal, cast
 
 from domain.books import ANY, Basis, Book, Direction
 from domain.documents import KEY, DocumentError, Table, nearest, read_sample_marks, shown
-from domain.money import DISPLAY_DIGITS
+from domain.money import DISPLAY_DIGITS, MICRO, charge, text
 from domain.periods import zone
 
 VISITOR: Final = "visitor"
@@ -44,6 +44,14 @@ class TopUpOffer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RefillOffer:
+    """How a balance is refilled by itself, unless a tenant says otherwise (RF-1)."""
+
+    amount: int  #: millionths of the balance's unit that one refill adds
+    minimum: int  #: millionths; the balance is refilled at it or below
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BalancePlan:
     """One balance that a plan gives."""
 
@@ -57,6 +65,7 @@ class BalancePlan:
     credit_limit: int  #: millionths that may be used beyond what is there
     overage_price: int | None  #: 10^-12 of the plan's currency per unit; None: written off
     top_up: TopUpOffer | None
+    refill: RefillOffer | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,6 +208,7 @@ def _read_balance(table: Table, plan_currency: str) -> BalancePlan:
     else:
         unit = table.text("unit", 'name the unit, as "conversation"', KEY)
         price = table.price("overage_price") if table.has("overage_price") else None
+    top_up = _read_top_up(table)
     return BalancePlan(
         key=key,
         name=name,
@@ -209,7 +219,8 @@ def _read_balance(table: Table, plan_currency: str) -> BalancePlan:
         carry=_read_carry(table),
         credit_limit=table.amount("credit_limit", default=0),
         overage_price=price,
-        top_up=_read_top_up(table),
+        top_up=top_up,
+        refill=_read_refill(table, top_up, money=money),
     )
 
 
@@ -239,6 +250,36 @@ def _read_top_up(balance: Table) -> TopUpOffer | None:
         table.problem("price", "is no rate", "write the price of a pack, or leave top_up out")
     table.close()
     return TopUpOffer(pack=pack, price=price or 0, minimum=minimum)
+
+
+def _read_refill(balance: Table, top_up: TopUpOffer | None, *, money: bool) -> RefillOffer | None:
+    """Read what refills a balance; it is bought as a top-up is, so that it has a price."""
+    if not balance.has("refill"):
+        return None
+    table = balance.table("refill", 'write { amount = "100", minimum = "25" }')
+    if not balance.has_table("refill"):
+        return None
+    amount, minimum = table.amount("amount"), table.amount("minimum")
+    if table.clean and amount == 0:
+        table.problem("amount", "is 0", "write how much one refill adds, or leave refill out")
+    elif table.clean and top_up is None and not money:
+        table.problem("", "has no price", "add a top_up that says what a pack costs")
+    elif table.clean and top_up is not None and balance.clean:
+        _check_refill(table, amount, top_up)
+    table.close()
+    return RefillOffer(amount=amount, minimum=minimum)
+
+
+def _check_refill(table: Table, amount: int, top_up: TopUpOffer) -> None:
+    """Refuse an amount that nobody could buy as a top-up (BA-6)."""
+    packs, rest = divmod(amount, top_up.pack)
+    if rest:
+        wrong = f"{text(amount)} is no whole number of packs of {text(top_up.pack)}"
+        right = f"write {text((packs + 1) * top_up.pack)}, or another multiple of a pack"
+        table.problem("amount", wrong, right)
+    elif (price := charge(top_up.price, packs * MICRO)) < top_up.minimum:
+        wrong = f"{text(amount)} costs {text(price)}, a top-up at least {text(top_up.minimum)}"
+        table.problem("amount", wrong, "write more, or lower the top_up's minimum")
 
 
 def _read_chains(top: Table, balances: Mapping[str, BalancePlan], book: Book) -> list[Chain]:
