@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from api import health, logs
@@ -21,6 +21,7 @@ from api.metrics import Metrics
 from api.schema.root import schema
 from api.settings import Clock, Settings
 from api.transport.envelope import Envelope
+from api.transport.socket import Sockets
 from api.transport.view import View
 
 PAGE = """<!doctype html>
@@ -46,11 +47,13 @@ def create_app(settings: Settings, clock: Clock) -> Starlette:
         async with Core.open(settings, clock, metrics) as core:
             app.state.core = core
             app.state.graphql = View(schema, core)
+            app.state.sockets = Sockets(schema, core)
             yield
 
-    routes = [
+    routes: list[Route | WebSocketRoute] = [
         Route("/", front, methods=["GET"]),
         Route("/graphql", GraphQLRoute()),
+        WebSocketRoute("/graphql", SocketRoute()),
         Route("/v1/events", events, methods=["POST"]),
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
@@ -71,6 +74,13 @@ class GraphQLRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["app"].state.graphql(scope, receive, send)
+
+
+class SocketRoute:
+    """Hands a websocket to those who keep it, who exist once the lifespan has begun."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.sockets(scope, receive, send)
 
 
 async def front(request: Request) -> Response:

@@ -41,6 +41,10 @@ SECRET = re.compile(rb"kuota_([a-z2-7]{8})_[A-Za-z0-9_-]{32}")
 WRONG = "the credential is not valid: it is unknown, revoked or past its end"
 
 
+class Expired(Fault):
+    """A credential that is past its end; another would be taken from the same caller."""
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """Somebody whose credential was right."""
@@ -111,7 +115,10 @@ class Authenticator:
         self._known: OrderedDict[str, tuple[float, KeyRecord | None]] = OrderedDict()
 
     async def authenticate(self, header: str | None) -> Principal | None:
-        """Who sends this header; None without one. A wrong one raises UNAUTHENTICATED."""
+        """Who sends this header; None without one.
+
+        A wrong one raises UNAUTHENTICATED, an `Expired` where time alone made it wrong.
+        """
         if header is None:
             return None
         scheme, _, credential = header.strip().partition(" ")
@@ -125,9 +132,11 @@ class Authenticator:
         record = None if form is None else await self._find(form[1].decode())
         if record is None or not hmac.compare_digest(digest, record.digest):
             raise unauthenticated(WRONG)
-        ended = record.expires_at is not None and record.expires_at <= self._clock.now()
-        if ended or record.revoked_at is not None:
+        if record.revoked_at is not None:
             raise unauthenticated(WRONG)
+        if record.expires_at is not None and record.expires_at <= self._clock.now():
+            wrong = unauthenticated(WRONG)
+            raise Expired(wrong.code, wrong.message, wrong.headers)
         return principal_of(record)
 
     async def _find(self, prefix: str) -> KeyRecord | None:
@@ -135,12 +144,18 @@ class Authenticator:
         known = self._known.get(prefix)
         if known is not None and now - known[0] < KEY_CACHE_SECONDS:
             return known[1]
+        if known is not None:
+            # A thousand sockets with one key ask at once: the first looks, the others go on.
+            self._known[prefix] = (now, known[1])
         try:
             record = await find_by_prefix(self._door, prefix)
-        except asyncpg.PostgresError as error:
-            # Nothing of the request is in the statement but a checked prefix: the database is
-            # away, not made yet or not migrated.
-            raise unavailable() from error
+        except BaseException as error:
+            self._known.pop(prefix, None)
+            if isinstance(error, asyncpg.PostgresError):
+                # Nothing of the request is in the statement but a checked prefix: the database is
+                # away, not made yet or not migrated.
+                raise unavailable() from error
+            raise
         self._known[prefix] = (now, record)
         self._known.move_to_end(prefix)
         if len(self._known) > KEY_CACHE_ENTRIES_MAX:

@@ -101,3 +101,21 @@ LANE_CONTACTS_MAX = 50_000
 
 #: Tenants whose terms a process remembers, some kilobytes each.
 TENANTS_REMEMBERED_MAX = 5_000
+
+#: A message on a websocket in bytes: a query with its variables; facts have a route of their own.
+SOCKET_MESSAGE_BYTES_MAX = 64 * 1024
+
+#: Seconds from a socket's opening to its `connection_init`.
+SOCKET_INIT_SECONDS = 5.0
+
+#: Operations of one socket at a time: a dashboard has a handful of widgets.
+SOCKET_OPERATIONS_MAX = 20
+
+#: Characters of an operation's id, which every message of it repeats; a UUID has 36.
+SOCKET_ID_LENGTH_MAX = 128
+
+#: Seconds a message waits for a client that does not read; behind it lie 64 KB and the kernel's.
+SOCKET_SEND_SECONDS = 10.0
+
+#: Seconds a client has to answer a close before its connection is cut.
+SOCKET_CLOSE_SECONDS = 5.0

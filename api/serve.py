@@ -20,6 +20,7 @@ from typing import TypeAlias
 import msgspec
 import uvicorn
 
+from api.limits import SOCKET_MESSAGE_BYTES_MAX
 from api.settings import Clock, Settings
 from persistence.migrate import migrate
 from persistence.servers import Addresses, Owner, Servers
@@ -169,13 +170,15 @@ def serve(
     import uvloop
 
     from api.app import create_app
+    from api.transport.wire import Wire
 
     app = create_app(settings, clock)
     server = Server(
         uvicorn.Config(
             app,
             http="httptools",
-            ws="websockets-sansio",
+            ws=Wire,
+            ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,
             lifespan="on",
             access_log=False,

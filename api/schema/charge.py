@@ -228,18 +228,21 @@ class TenantCharges(Owner):
         context = info.context
         context.require(SCOPE)
         size = page_size(first)
-        start, end = None, None
+        start, end = charges.EARLIEST, charges.LATEST
         if range is not None:
             start, end = interval(range, zone(self.record.timezone), context.now)
-        records = await charges.page(
-            context.door,
-            self.record.tenant_id,
-            after=None if after is None else _cursor_from_text(after),
-            limit=size + 1,
+
+        async def load(keys: list[charges.Asked]) -> list[list[ChargeRecord]]:
+            return await charges.pages(context.door, keys, limit=size + 1)
+
+        asked = charges.Asked(
+            tenant_id=self.record.tenant_id,
+            after=charges.FIRST_PAGE if after is None else _cursor_from_text(after),
             start=start,
             end=end,
             balance=balance,
         )
+        records = await context.loader(("charges", size), load).load(asked)
         edges = [
             ChargeEdge(
                 cursor=_cursor_text(record.cursor),

@@ -30,13 +30,16 @@ class Envelope:
         self._away = Seldom()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         started = time.perf_counter()
         request_id = given_id(scope) or os.urandom(8).hex()
         # A copy: the servers hand the same dictionary of the lifespan to every request.
         scope["state"] = {**scope.get("state", {}), "request_id": request_id}
+        if scope["type"] == "websocket":
+            await self.app(scope, receive, send)
+            return
         status = 0
 
         async def send_with_id(message: Message) -> None:

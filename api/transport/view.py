@@ -1,34 +1,28 @@
 """GraphQL over HTTP: one operation a request, in JSON, with clear answers to everything else.
 
-Owns the media types, the status codes and the shape of `errors`. Follows the GraphQL-over-HTTP
-draft: `application/graphql-response+json` tells faults of a request by its status, and
-`application/json` answers 200 to whatever was well-formed.
+Owns the media types and the status codes. Follows the GraphQL-over-HTTP draft:
+`application/graphql-response+json` tells faults of a request by its status, and `application/json`
+answers 200 to whatever was well-formed.
 """
 
 from __future__ import annotations
 
 import json
-from datetime import timedelta
 from typing import Any
 
-import structlog
-from graphql import GraphQLError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
-from strawberry.asgi import GraphQL
 from strawberry.schema import BaseSchema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
-from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.types import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from api.context import Context
 from api.core import Core
-from api.errors import MASKED, Fault, fault_of, problem_of
-from api.logs import Seldom
+from api.errors import Fault, fault_of, problem_of
 from api.transport.body import Params, from_body, from_url, read_body
-from domain.problems import Problem
+from api.transport.outcome import Teller, formatted, was_refused, without_operation
 
 GRAPHQL_JSON = "application/graphql-response+json"
 PLAIN_JSON = "application/json"
@@ -38,22 +32,14 @@ METHODS = {
     "POST": frozenset({OperationType.QUERY, OperationType.MUTATION}),
 }
 
-log = structlog.get_logger("kuota.graphql")
 
-
-class View(GraphQL[Context, None]):
+class View:
     """The route `/graphql`."""
 
     def __init__(self, schema: BaseSchema, core: Core) -> None:
-        super().__init__(
-            schema,
-            graphql_ide=None,
-            subscription_protocols=(GRAPHQL_TRANSPORT_WS_PROTOCOL,),
-            connection_init_wait_timeout=timedelta(seconds=5),
-            max_subscriptions_per_connection=20,
-        )
+        self.schema = schema
         self.core = core
-        self._away = Seldom()
+        self._teller = Teller(core.metrics)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -77,24 +63,12 @@ class View(GraphQL[Context, None]):
                 params = from_body(await read_body(request), request.headers.get("content-type"))
             context = self.core.context(principal, request_id)
             result = await self.run_operation(params, context, request.method)
-            self.tell(result, request_id)
+            self._teller.tell(result.errors, request_id)
         except Fault as fault:
             if fault.code in ("UNAUTHENTICATED", "SERVICE_UNAVAILABLE"):
                 return problem_of(fault, request_id)
             return refusal(fault, request_id, media_type)
         return answer(result, request_id, media_type)
-
-    def tell(self, result: ExecutionResult, request_id: str) -> None:
-        """Log why fields failed that clients are not told of: once each, or seldom."""
-        for error in result.errors or ():
-            original = error.original_error
-            if original is None or isinstance(original, Problem | Fault | GraphQLError):
-                continue
-            if fault_of(original) is None:
-                self.core.metrics.failures.labels("graphql").inc()
-                log.error("field failed", request_id=request_id, path=error.path, exc_info=original)
-            elif self._away.due():
-                log.warning("not available", request_id=request_id, why=repr(original))
 
     async def run_operation(self, params: Params, context: Context, method: str) -> ExecutionResult:
         try:
@@ -106,12 +80,7 @@ class View(GraphQL[Context, None]):
                 allowed_operation_types=METHODS[method],
             )
         except CannotGetOperationTypeError:
-            raise Fault(
-                "BAD_REQUEST",
-                "the document has no operation to run"
-                if params.operation_name is None
-                else f"the document has no operation named {params.operation_name[:60]!r}",
-            ) from None
+            raise Fault("BAD_REQUEST", without_operation(params.operation_name)) from None
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
                 raise Fault(
@@ -154,8 +123,7 @@ def answer(result: ExecutionResult, request_id: str, media_type: str) -> Respons
     body: dict[str, Any] = {}
     if errors:
         body["errors"] = [formatted(error, request_id) for error in errors]
-    # A request that was refused before execution has no data, not null data.
-    refused = result.data is None and all(error.path is None for error in errors)
+    refused = was_refused(result)
     if not refused:
         body["data"] = result.data
     if result.extensions:
@@ -171,27 +139,6 @@ def refusal(fault: Fault, request_id: str, media_type: str) -> Response:
         "extensions": {"code": fault.code, "requestId": request_id},
     }
     return written({"errors": [error]}, fault.status, media_type, fault.headers)
-
-
-def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
-    """An error as clients see it: with a code, and masked where nobody expected it."""
-    shown: dict[str, Any] = dict(error.formatted)
-    original = error.original_error
-    fault = fault_of(original) if original is not None else None
-    extensions: dict[str, Any] = dict(error.extensions or {})
-    if fault is not None:
-        shown["message"] = fault.message
-        extensions["code"] = fault.code
-    elif isinstance(original, Problem):
-        shown["message"] = original.message
-        extensions |= {"code": "BAD_USER_INPUT", "field": original.field}
-    elif original is None or isinstance(original, GraphQLError):
-        extensions.setdefault("code", "BAD_USER_INPUT")
-    else:
-        shown["message"] = MASKED
-        extensions = {"code": "INTERNAL_SERVER_ERROR"}
-    shown["extensions"] = extensions | {"requestId": request_id}
-    return shown
 
 
 def written(
