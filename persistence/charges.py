@@ -7,6 +7,7 @@ order: the fact's instant, its key, then part, revision and reversal.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -61,22 +62,33 @@ class ChargeRecord:
     legs: tuple[ChargeLeg, ...]
 
 
-# Each branch walks its primary key backwards from the cursor and stops at a page: a page costs the
-# same however long the list is. The row comparison on (at, key) is what the index can use, the one
-# on all five columns is exact.
-PAGE = """
-with page as (
+# A page for each one asked for. Each branch walks its primary key backwards from the cursor and
+# stops at a page: a page costs the same however long the list is. The row comparison on (at, key)
+# is what the index can use, the one on all five columns is exact.
+PAGES = """
+select
+    a.n, p.at, p.key, p.part, p.revision, p.reversal, p.booked_at, p.units, p.amount, p.flags,
+    p.lots, p.taken, l.sources, l.months,
+    f.id as fact_id, f.source, f.type, f.party, f.category, f.market, f.country, f.status,
+    n.channel, n.address as number, b.key as balance, b.currency, r.rule
+from unnest(
+        $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::smallint[],
+        $7::integer[], $8::boolean[], $9::text[])
+    with ordinality
+    a (tenant_id, starts_at, ends_at, at, key, part, revision, reversal, balance, n)
+cross join lateral (
     (
         select at, key, 0::smallint as part, 0 as revision, false as reversal,
             arrived_at as booked_at, balance_id, rule_id, coalesce(units, 0) as units, amount,
             case when lot_id is null then '{}' else array[lot_id] end as lots,
             case when lot_id is null then '{}' else array[amount] end as taken, flags
         from facts
-        where tenant_id = $1 and at >= $2 and at < $3 and (at, key) <= ($4, $5)
-            and (at, key, 0, 0, false) < ($4, $5, $6, $7, $8)
+        where tenant_id = a.tenant_id and at >= a.starts_at and at < a.ends_at
+            and (at, key) <= (a.at, a.key)
+            and (at, key, 0, 0, false) < (a.at, a.key, a.part, a.revision, a.reversal)
             and (lot_id is not null or amount = 0)
-            and ($9::text is null or balance_id = (
-                select balance_id from balances where tenant_id = $1 and key = $9))
+            and (a.balance is null or balance_id = (
+                select balance_id from balances where tenant_id = a.tenant_id and key = a.balance))
         order by at desc, key desc
         limit $10
     )
@@ -85,37 +97,32 @@ with page as (
         select at, key, part, revision, reversal, booked_at, balance_id, rule_id, units, amount,
             lots, taken, flags
         from charges
-        where tenant_id = $1 and at >= $2 and at < $3 and (at, key) <= ($4, $5)
-            and (at, key, part, revision, reversal) < ($4, $5, $6, $7, $8)
-            and ($9::text is null or balance_id = (
-                select balance_id from balances where tenant_id = $1 and key = $9))
+        where tenant_id = a.tenant_id and at >= a.starts_at and at < a.ends_at
+            and (at, key) <= (a.at, a.key)
+            and (at, key, part, revision, reversal) < (a.at, a.key, a.part, a.revision, a.reversal)
+            and (a.balance is null or balance_id = (
+                select balance_id from balances where tenant_id = a.tenant_id and key = a.balance))
         order by at desc, key desc, part desc, revision desc, reversal desc
         limit $10
     )
     order by at desc, key desc, part desc, revision desc, reversal desc
     limit $10
-)
-select
-    p.at, p.key, p.part, p.revision, p.reversal, p.booked_at, p.units, p.amount, p.flags,
-    p.lots, p.taken, l.sources, l.months,
-    f.id as fact_id, f.source, f.type, f.party, f.category, f.market, f.country, f.status,
-    n.channel, n.address as number, b.key as balance, b.currency, r.rule
-from page p
+) p
 left join lateral (
     select id, source, type, party, category, market, country, status, number_id from facts
-    where tenant_id = $1 and at = p.at and key = p.key
+    where tenant_id = a.tenant_id and at = p.at and key = p.key
     offset 0
 ) f on true
-left join numbers n on n.tenant_id = $1 and n.number_id = f.number_id
-left join balances b on b.tenant_id = $1 and b.balance_id = p.balance_id
+left join numbers n on n.tenant_id = a.tenant_id and n.number_id = f.number_id
+left join balances b on b.tenant_id = a.tenant_id and b.balance_id = p.balance_id
 left join rules r on r.rule_id = p.rule_id
 left join lateral (
     select array_agg(lots.source order by leg.n) as sources,
         array_agg(lots.month order by leg.n) as months
     from unnest(p.lots) with ordinality leg (lot_id, n)
-    join lots on lots.tenant_id = $1 and lots.lot_id = leg.lot_id
+    join lots on lots.tenant_id = a.tenant_id and lots.lot_id = leg.lot_id
 ) l on true
-order by p.at desc, p.key desc, p.part desc, p.revision desc, p.reversal desc
+order by a.n, p.at desc, p.key desc, p.part desc, p.revision desc, p.reversal desc
 """
 
 #: Beyond every stored instant and key.
@@ -124,28 +131,33 @@ EARLIEST = -(1 << 63)
 LATEST = (1 << 63) - 1
 
 
-async def page(
-    door: Door,
-    tenant_id: int,
-    *,
-    after: Cursor | None = None,
-    limit: int,
-    start: int | None = None,
-    end: int | None = None,
-    balance: str | None = None,
-) -> list[ChargeRecord]:
-    """Up to `limit` charges of facts in `[start, end)`, newest first, those behind `after`."""
-    async with door.tenant_tx(tenant_id) as connection:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A tenant and the stretch of its list that is wanted: facts in `[start, end)`."""
+
+    tenant_id: int
+    after: Cursor = FIRST_PAGE
+    start: int = EARLIEST
+    end: int = LATEST
+    balance: str | None = None  #: its key; None: of every balance
+
+
+async def pages(door: Door, asked: Sequence[Asked], *, limit: int) -> list[list[ChargeRecord]]:
+    """For each one asked for, up to `limit` charges, newest first, those behind `after`."""
+    async with door.tenant_tx(*{one.tenant_id for one in asked}) as connection:
         rows = await connection.fetch(
-            PAGE,
-            tenant_id,
-            EARLIEST if start is None else start,
-            LATEST if end is None else end,
-            *(after or FIRST_PAGE),
-            balance,
+            PAGES,
+            [one.tenant_id for one in asked],
+            [one.start for one in asked],
+            [one.end for one in asked],
+            *zip(*(one.after for one in asked), strict=True),
+            [one.balance for one in asked],
             limit,
         )
-    return [_from_row(row) for row in rows]
+    found: list[list[ChargeRecord]] = [[] for _ in asked]
+    for row in rows:
+        found[row["n"] - 1].append(_from_row(row))
+    return found
 
 
 def _from_row(row: asyncpg.Record) -> ChargeRecord:
