@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Generic, NamedTuple, Protocol, TypeVar, cast
+from dataclasses import Field, replace
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import asyncpg
 import structlog
@@ -25,7 +26,9 @@ TENANTS_AT_A_TIME = 200
 
 
 class State(Protocol):
-    """What a board can show: absolute, and ordered by version and instant."""
+    """What a board can show: a dataclass, absolute, and ordered by version and instant."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
     @property
     def version(self) -> int: ...
@@ -218,6 +221,9 @@ class Board(Generic[S]):
             or (last.state.version, last.state.at) < (seen.state.version, seen.state.at)
         )
         if newer:
+            if last is not None and seen.state.at < last.state.at:
+                # A commit bears the instant it began at; what is shown never goes back in time.
+                seen = Seen(seen.epoch, replace(seen.state, at=last.state.at))
             watched.last = last = seen
         assert last is not None
         for watcher in watched.watchers:

@@ -49,6 +49,8 @@ insert into tenants (tenant_id, key, name, timezone, currency, country, locale, 
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 """
 
+NEW_HEAD_SQL = "insert into tenant_head (tenant_id, next_due) values ($1, $2)"
+
 NEW_BALANCES_SQL = """
 insert into balances (tenant_id, balance_id, key, unit, currency)
 select $1, * from unnest($2::smallint[], $3::text[], $4::text[], $5::text[])
@@ -96,7 +98,9 @@ async def create_tenant(
                 [balance.unit for balance in balances],
                 [balance.currency for balance in balances],
             )
-            await conn.execute("insert into tenant_head (tenant_id) values ($1)", tenant_id)
+            # Before it begins it has no allowances: that they come is a change by time alone.
+            due = since if since is not None and since > now else None
+            await conn.execute(NEW_HEAD_SQL, tenant_id, due)
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "tenants_key_key":
             raise

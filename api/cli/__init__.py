@@ -23,9 +23,12 @@ app = App(
 )
 # Named by their modules: what one command imports costs the others nothing.
 COMMANDS = {
+    "demo": ("api.cli.demo:demo", "Show three businesses at work, and leave nothing behind."),
     "serve": ("api.cli.serve:serve", "Serve the API until Ctrl-C or SIGTERM."),
+    "doctor": ("api.cli.doctor:doctor", "Say what is wrong, and what to do about it."),
     "migrate": ("api.cli.migrate:migrate", "Bring the database up to date."),
     "replay": ("api.cli.replay:replay", "Send facts from a file to a served process."),
+    "watch": ("api.cli.watch:watch", "Follow a tenant's balances as they change."),
 }
 GROUPS = {
     "tenant": ("api.cli.tenant:create", "Tenants: the businesses that are billed."),
@@ -38,6 +41,7 @@ for name, (where, what) in GROUPS.items():
     app.command(group := App(name=name, help=what))
     group.command(where, name="create", help=f"Create a {name}.")
 app.command("api.cli.serve:worker", name="worker", show=False)
+app.command("api.cli.house:house", name="house", show=False)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

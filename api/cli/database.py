@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,46 +33,56 @@ LOOK_SECONDS = 0.1
 
 @contextlib.contextmanager
 def at_hand(
-    settings: Settings, data: Path | None, *, up_to_date: bool = True
+    settings: Settings, data: Path | None, *, up_to_date: bool = True, valkey: bool = False
 ) -> Iterator[Addresses]:
     """The database, for the length of a command; what it refuses becomes a `Failure`.
 
     URLs of the environment come first; then the serve that holds the data folder; else servers
-    are started there, brought up to date (unless told not to), and stopped again.
+    are started there, brought up to date (unless told not to), and stopped again. The address of
+    Valkey is there if a URL says it or a serve runs it; with `valkey` one is started otherwise.
     """
-    if settings.database_url is not None:
-        set_ones = Addresses(
-            owner_url=settings.owner_url,
-            app_url=settings.database_url,
-            redis_url=settings.redis_url,
-        )
-        with faults_told(set_ones):
-            yield set_ones
+    postgres = settings.database_url is None
+    valkey = valkey and settings.redis_url is None
+    if not (postgres or valkey):
+        with faults_told(addresses := _set_ones(settings)):
+            yield addresses
         return
     folder = data if data is not None else data_folder(settings)
-    found = _served_or_started(folder)
+    found = _served_or_started(folder, postgres=postgres, valkey=valkey)
     if isinstance(found, Addresses):
-        with faults_told(found):
-            yield found
+        with faults_told(addresses := _set_ones(settings, found)):
+            yield addresses
         return
     try:
-        with faults_told(found.addresses):
-            if up_to_date:
-                assert found.addresses.owner_url is not None
-                asyncio.run(migrate(found.addresses.owner_url))
-            yield found.addresses
+        with faults_told(addresses := _set_ones(settings, found.addresses)):
+            if up_to_date and postgres:
+                assert addresses.owner_url is not None
+                asyncio.run(migrate(addresses.owner_url))
+            yield addresses
     finally:
         found.stop()
 
 
-def _served_or_started(folder: Path) -> Addresses | Servers:
-    """A running serve's addresses, or started servers (a command needs no Valkey)."""
+def _set_ones(settings: Settings, found: Addresses | None = None) -> Addresses:
+    """The URLs that are set, and those of the servers that were found where none is."""
+    redis_url = settings.redis_url or (found.redis_url if found else None)
+    if settings.database_url is None and found is not None:
+        return dataclasses.replace(found, redis_url=redis_url)
+    return Addresses(
+        owner_url=settings.owner_url, app_url=settings.database_url, redis_url=redis_url
+    )
+
+
+def _served_or_started(folder: Path, *, postgres: bool, valkey: bool) -> Addresses | Servers:
+    """A running serve's addresses, or started servers of the kinds that are wanted."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         holder = running(folder)
-        if holder is not None and holder.owner is Owner.SERVE and holder.addresses.owner_url:
-            return holder.addresses
-        servers = Servers(folder, valkey=False)
+        if holder is not None and holder.owner is Owner.SERVE:
+            has = holder.addresses.owner_url if postgres else holder.addresses.redis_url
+            if has:
+                return holder.addresses
+        servers = Servers(folder, postgres=postgres, valkey=valkey)
         try:
             servers.start()
         except FolderInUseError as fault:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import httpx2
@@ -16,12 +15,11 @@ from cyclopts import Parameter, validators
 
 from api.cli.lines import Lines
 from api.cli.options import AsJson, Data
+from api.cli.progress import progress
 from api.cli.sender import TIMEOUT_SECONDS, Sender, Tally
+from api.cli.target import Key, Url, address, credential
 from api.cli.terminal import Failure, complain, note, result, settings
-from api.settings import Settings, data_folder
-from persistence.servers import running
 
-DEFAULT_URL = "http://127.0.0.1:8000"
 PAGE = 100
 #: Tenants of the summary for people; programs get all.
 TENANTS_SHOWN = 100
@@ -45,10 +43,8 @@ def replay(
     ],
     /,
     *,
-    url: Annotated[str | None, Parameter(help="The served process.")] = None,
-    key: Annotated[
-        str | None, Parameter(help="The credential; default: KUOTA_OPERATOR_KEY.")
-    ] = None,
+    url: Url = None,
+    key: Key = None,
     batch: Annotated[
         int, Parameter(help="Facts of one request.", validator=validators.Number(gte=1, lte=10_000))
     ] = 1_000,
@@ -60,35 +56,22 @@ def replay(
     A tenant's facts keep the file's order with one batch in flight; many tenants go at once.
     """
     given = settings()
-    credential = key or given.operator_key
-    if credential is None:
-        raise Failure("no credential: give --key, or set KUOTA_OPERATOR_KEY")
-    base = url or _address(given, data)
+    secret = credential(given, key)
+    base = address(given, url, data)
     with contextlib.closing(Lines(file)) as lines:
-        return asyncio.run(_replay(lines, base, credential, batch, as_json=as_json))
-
-
-def _address(given: Settings, data: Data) -> str:
-    """Where the serve of the data folder listens, or the default."""
-    holder = running(data if data is not None else data_folder(given))
-    if holder is not None and holder.address is not None:
-        return holder.address
-    if data is not None:
-        raise Failure(f"nothing serves from {data}; start python -m api serve --data {data}")
-    return DEFAULT_URL
+        return asyncio.run(_replay(lines, base, secret, batch, as_json=as_json))
 
 
 async def _replay(lines: Lines, base: str, credential: str, batch: int, *, as_json: bool) -> int:
     headers = {
         b"authorization": b"Bearer " + credential.encode(),
-        b"content-type": b"application/x-ndjson",
     }
     failure: Failure | None = None
     async with httpx2.AsyncClient(
         base_url=base, headers=headers, timeout=TIMEOUT_SECONDS, trust_env=False
     ) as client:
-        with _progress(lines) as show:
-            sender = Sender(client, lines, batch, lambda: show(sender.tally))
+        with progress("replay", lines.size) as show:
+            sender = Sender(client, lines, batch, lambda: show(lines.position, sender.tally.facts))
             try:
                 await sender.run()
             except Failure as fault:
@@ -103,35 +86,6 @@ async def _replay(lines: Lines, base: str, credential: str, batch: int, *, as_js
     return 0
 
 
-@contextlib.contextmanager
-def _progress(lines: Lines) -> Iterator[Callable[[Tally], None]]:
-    """A progress bar on a terminal, and nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda tally: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TextColumn("{task.fields[facts]} facts, {task.fields[rate]} a second"),
-        console=Console(stderr=True),
-    ) as progress:
-        task = progress.add_task("replay", total=lines.size, facts="0", rate="0")
-
-        def show(tally: Tally) -> None:
-            progress.update(
-                task,
-                completed=lines.position,
-                facts=f"{tally.facts:,}",
-                rate=f"{tally.facts / max(progress.tasks[task].elapsed or 0, 0.001):,.0f}",
-            )
-
-        yield show
-
-
 async def _balances(client: httpx2.AsyncClient, wanted: set[str]) -> list[dict[str, Any]]:
     """The balances of the tenants the facts were of, as the API now tells them."""
     found: list[dict[str, Any]] = []
@@ -141,7 +95,6 @@ async def _balances(client: httpx2.AsyncClient, wanted: set[str]) -> list[dict[s
             response = await client.post(
                 "/graphql",
                 json={"query": BALANCES, "variables": {"first": PAGE, "after": after}},
-                headers={"content-type": "application/json"},
             )
             page = response.json()["data"]["tenants"]
         except (httpx2.HTTPError, ValueError, KeyError, TypeError):

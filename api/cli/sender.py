@@ -14,11 +14,12 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import httpx2
 import msgspec
 
-from api.cli.lines import LINE_BYTES_MAX, Lines
+from api.cli.lines import LINE_BYTES_MAX
 from api.cli.terminal import Failure
 
 LANES = 16
@@ -28,6 +29,7 @@ BATCH_BYTES = 4 << 20
 PATIENCE_SECONDS = 60.0
 PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 TIMEOUT_SECONDS = 60.0
+HEADERS = {"content-type": "application/x-ndjson"}
 TRY_AGAIN = frozenset({429, 502, 503, 504})
 TENANTS_LISTED_MAX = 10_000  #: tenants remembered for the summary
 READ_LINES = 500  #: lines read at a time, off the loop
@@ -52,6 +54,13 @@ class Answer(msgspec.Struct):
     """What the server says of a batch."""
 
     results: list[Result]
+
+
+class Source(Protocol):
+    """Where lines come from, a file or whatever else has some."""
+
+    def take(self, count: int) -> list[bytes]:
+        """Up to `count` next lines without their ends; none at the end."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -85,10 +94,10 @@ class Tally:
 
 
 class Sender:
-    """Sends the lines of a file to `/v1/events` and counts the answers in `tally`."""
+    """Sends lines to `/v1/events` and counts the answers in `tally`."""
 
     def __init__(
-        self, client: httpx2.AsyncClient, lines: Lines, batch: int, moved: Callable[[], None]
+        self, client: httpx2.AsyncClient, lines: Source, batch: int, moved: Callable[[], None]
     ) -> None:
         self.tally = Tally()
         self._client = client
@@ -161,7 +170,7 @@ class Sender:
         while True:
             pause, why = PAUSES_SECONDS[min(failures, len(PAUSES_SECONDS) - 1)], ""
             try:
-                response = await self._client.post("/v1/events", content=body)
+                response = await self._client.post("/v1/events", content=body, headers=HEADERS)
             except httpx2.TransportError as fault:
                 why = f"{type(fault).__name__} {fault}".strip()
             else:

@@ -1,0 +1,77 @@
+"""What the demo's tenants have before anything happens: numbers, money and a key.
+
+Owns the mutations that make them. Who they are is `businesses`'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import httpx2
+import msgspec
+
+from api.cli.businesses import BUSINESSES, SHOP
+from api.cli.terminal import Failure
+from api.cli.traffic import Business, month_start
+from domain.periods import iso
+
+
+async def found(client: httpx2.AsyncClient, now: int, scopes: Iterable[str]) -> str:
+    """Make the tenants with what they have; gives a key of the first one with these scopes."""
+    for business in BUSINESSES:
+        await _ask(client, _founding(business))
+        await _ask(client, _funding(business, now))
+    key = _mutation("apiKeyCreate", "secret", tenant=SHOP.key, name="demo", scopes=list(scopes))
+    made = await _ask(client, [key])
+    return str(made["m0"]["secret"])
+
+
+def _founding(business: Business) -> list[str]:
+    """The tenant itself, then its numbers; zone, currency and the rest are its plan's."""
+    tenant = _mutation("tenantCreate", key=business.key, name=business.name, plan=business.plan)
+    return [
+        tenant,
+        *(
+            _mutation("numberCreate", tenant=business.key, channel=channel, address=address)
+            for channel, address in business.numbers
+        ),
+    ]
+
+
+def _funding(business: Business, now: int) -> list[str]:
+    """Top-ups from the month's first instant on, so that they pay for all of it."""
+    return [
+        _mutation(
+            "topUpCreate",
+            tenant=business.key,
+            balance=balance,
+            amount=amount,
+            startsAt=iso(month_start(business, now)),
+            note="the demo's",
+            idempotencyKey=f"demo-{balance}",
+        )
+        for balance, amount in business.top_ups
+    ]
+
+
+def _mutation(field: str, *asked: str, **inputs: object) -> str:
+    """One mutation; its input's texts and lists are written as JSON's are."""
+    written = (f"{name}: {msgspec.json.encode(value).decode()}" for name, value in inputs.items())
+    return (
+        f"{field}(input: {{{', '.join(written)}}}) {{ {' '.join(asked)} userErrors {{ message }} }}"
+    )
+
+
+async def _ask(client: httpx2.AsyncClient, mutations: Iterable[str]) -> dict[str, Any]:
+    """The payloads of some mutations by their place, m0 and so on; Failure where one refuses."""
+    fields = " ".join(f"m{place}: {mutation}" for place, mutation in enumerate(mutations))
+    response = await client.post("/graphql", json={"query": f"mutation {{ {fields} }}"})
+    answer = response.json()
+    data: dict[str, Any] = answer.get("data") or {}
+    wrong = answer.get("errors") or [
+        error for payload in data.values() for error in payload["userErrors"]
+    ]
+    if response.status_code != 200 or wrong:
+        raise Failure(f"the demo could not be prepared: {wrong or response.text}")
+    return data

@@ -1,0 +1,153 @@
+"""The demo's panel: every figure read back from the API, once a second, as a table or as lines.
+
+Owns the query and how its answer looks. Knows nothing of what was sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+
+from api.cli.terminal import Failure, result
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+READ_SECONDS = 1.0
+#: Between two blocks of lines where there is no terminal that could draw over the last one.
+BLOCK_SECONDS = 5.0
+#: How long the API may be silent (its database restarts) before the panel gives up.
+PATIENCE_SECONDS = 20.0
+WIDTH = 110
+QUERY = """
+{ tenants(first: 10) { nodes {
+    key
+    live { openConversations openWindows visitors asOf }
+    balances {
+      key unit granted { value } toppedUp { value } used { value } remaining { value } } } } }
+"""
+
+
+async def follow(client: httpx2.AsyncClient, seconds: float | None, *, as_json: bool) -> None:
+    """Show the figures of all tenants for so many seconds, or for ever."""
+    ends = None if seconds is None else time.monotonic() + seconds
+    if as_json:
+        await _each(client, ends, READ_SECONDS, lambda nodes: result("", told(nodes), as_json=True))
+    elif sys.stdout.isatty():
+        await _draw(client, ends)
+    else:
+        await _each(client, ends, BLOCK_SECONDS, lambda nodes: print(text(nodes), flush=True))
+
+
+async def read(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
+    """The tenants with their balances, as the API tells them at this moment."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            response = await client.post("/graphql", json={"query": QUERY})
+            answer = response.json()
+            if response.status_code == 200 and "errors" not in answer:
+                return list(answer["data"]["tenants"]["nodes"])
+            why = response.text
+        except (httpx2.TransportError, ValueError) as fault:
+            why = repr(fault)
+        if time.monotonic() > deadline:
+            raise Failure(f"the figures cannot be read back: {why}")
+        await asyncio.sleep(READ_SECONDS)
+
+
+def told(nodes: list[dict[str, Any]]) -> dict[str, object]:
+    """The figures for programs."""
+    return {
+        "event": "figures",
+        "tenants": [
+            {
+                "key": node["key"],
+                "live": node["live"],
+                "balances": [
+                    {
+                        "key": balance["key"],
+                        "unit": balance["unit"],
+                        "granted": balance["granted"]["value"],
+                        "toppedUp": balance["toppedUp"]["value"],
+                        "used": balance["used"]["value"],
+                        "remaining": balance["remaining"]["value"],
+                    }
+                    for balance in node["balances"]
+                ],
+            }
+            for node in nodes
+        ],
+    }
+
+
+def table(nodes: list[dict[str, Any]]) -> Table:
+    """The figures for people: a tenant's own on the left, its balances on the right."""
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    drawn.add_column("tenant", min_width=22, no_wrap=True)
+    drawn.add_column("balance", no_wrap=True)
+    drawn.add_column("unit", no_wrap=True)
+    for name in ("granted + topped up", "used", "remaining"):
+        drawn.add_column(name, justify="right", no_wrap=True)
+    for node in nodes:
+        live = node["live"]
+        own = [
+            node["key"],
+            f"  {live['openConversations']:,} open conversations",
+            f"  {live['openWindows']:,} open windows",
+            f"  {live['visitors']:,} visitors",
+        ]
+        for left, balance in zip_longest(own, node["balances"]):
+            drawn.add_row(left or "", *([] if balance is None else _row(balance)))
+        drawn.add_row()
+    return drawn
+
+
+def text(nodes: list[dict[str, Any]]) -> str:
+    """The table as a block of lines."""
+    from rich.console import Console
+
+    console = Console(width=WIDTH, no_color=True, highlight=False)
+    with console.capture() as capture:
+        console.print(table(nodes))
+    return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()) + "\n"
+
+
+def _row(balance: dict[str, Any]) -> list[str]:
+    came = Decimal(balance["granted"]["value"]) + Decimal(balance["toppedUp"]["value"])
+    figures = came, Decimal(balance["used"]["value"]), Decimal(balance["remaining"]["value"])
+    return [balance["key"], balance["unit"], *(f"{figure:,f}" for figure in figures)]
+
+
+async def _each(
+    client: httpx2.AsyncClient,
+    ends: float | None,
+    pause_seconds: float,
+    show: Callable[[list[dict[str, Any]]], None],
+) -> None:
+    """Read and show, again and again; the last time at the end."""
+    while True:
+        show(await read(client))
+        left = pause_seconds if ends is None else ends - time.monotonic()
+        if left <= 0:
+            return
+        await asyncio.sleep(min(left, pause_seconds))
+
+
+async def _draw(client: httpx2.AsyncClient, ends: float | None) -> None:
+    """Draw the table over itself."""
+    from rich.live import Live
+
+    with Live(auto_refresh=False) as drawing:
+        await _each(
+            client, ends, READ_SECONDS, lambda nodes: drawing.update(table(nodes), refresh=True)
+        )
