@@ -186,7 +186,8 @@ def test_operations_know_neither_graphql_nor_http() -> None:
 def test_the_schema_never_writes() -> None:
     """Types read; what changes something is an operation, or the way in."""
     readers = {
-        "balances", "catalogue", "charges", "conflicts", "credentials", "door", "tenants", "usage",
+        "balances", "board", "catalogue", "charges", "conflicts", "credentials", "door", "live",
+        "tenants", "usage",
     }  # fmt: skip
     writes = re.compile(r"(create|record|revoke|write|insert|keep|load|move|update|delete)(_|$)")
     wrong = [
@@ -212,9 +213,12 @@ def test_the_fold_alone_meters_and_rates() -> None:
 
 
 def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> None:
-    assert users("domain.fold") == {"api.lanes": {"fold"}}
+    assert users("domain.fold") == {"api.jobs": {"advance"}, "api.lanes": {"fold"}}
     assert set(users("domain.ledger")) == {"domain.fold", "domain.top_ups"}
     assert set(users("domain.top_ups")) == {"api.operations.top_up_create"}
+
+
+ENGINES = ("Hub", "Intake", "Jobs", "Lanes", "Rebuild", "Show", "Sweep")
 
 
 @pytest.mark.parametrize(
@@ -224,9 +228,8 @@ def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> N
         ("Starlette", "api.app"),
         ("Core.open", "api.app"),
         ("Authenticator", "api.core"),
-        ("Intake", "api.core"),
-        ("Lanes", "api.core"),
-        ("Show", "api.core"),
+        ("Engines", "api.core"),
+        *((engine, "api.engines") for engine in ENGINES),
     ],
 )
 def test_the_application_is_composed_in_one_place(made: str, by: str) -> None:
@@ -401,7 +404,10 @@ def test_the_readme_names_every_variable_and_command() -> None:
     words = section("Commands and environment")
     variables = {f"KUOTA_{name.upper()}" for name in READERS}
     assert variables - set(re.findall(r"KUOTA_\w+", words)) == set()
-    commands = {"serve", "migrate", "replay", "tenant create", "number create", "key create"}
+    commands = {
+        "demo", "serve", "migrate", "doctor", "replay", "watch", "tenant create", "number create",
+        "key create",
+    }  # fmt: skip
     assert commands - set(re.findall(r"\[`([a-z ]+?)(?: [A-Z]+)?`\]", words)) == set()
 
 
