@@ -32,19 +32,17 @@ class Reading:
     at: int  #: the instant it was taken at
     period: Period
     closed: bool  #: the period takes no more facts, its figures are final
+    next_due: int | None  #: of the head: when something is next booked by time
     pots: dict[str, Pot]  #: by balance key
 
     @property
     def valid_until(self) -> int:
-        """The first instant after `at` from which lots alone give other figures."""
-        edges = (
-            edge
-            for pot in self.pots.values()
-            for lot in pot.lots
-            for edge in (lot.starts_at, lot.ends_at)
-            if edge is not None and edge > self.at
-        )
-        return min(edges, default=self.period.end)
+        """The first instant after `at` from which time alone may give other figures."""
+        edges = [self.period.end, self.next_due]
+        for pot in self.pots.values():
+            for lot in pot.lots:
+                edges += (lot.starts_at, lot.ends_at)
+        return min(edge for edge in edges if edge is not None and edge > self.at)
 
 
 def reading_of(changes: Changes, now: int) -> Reading:
@@ -58,6 +56,7 @@ def reading_of(changes: Changes, now: int) -> Reading:
         at=now,
         period=span,
         closed=False,
+        next_due=state.next_due,
         pots={
             key: Pot(
                 lots=[

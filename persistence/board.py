@@ -223,6 +223,9 @@ class Board(Generic[S]):
         if newer:
             if last is not None and seen.state.at < last.state.at:
                 # A commit bears the instant it began at; what is shown never goes back in time.
+                if seen.state.valid_until <= last.state.at:
+                    self.want(watched.tenant_id, seen.state.version)
+                    return
                 seen = Seen(seen.epoch, replace(seen.state, at=last.state.at))
             watched.last = last = seen
         assert last is not None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import asyncpg
 import structlog
@@ -95,7 +96,7 @@ class Hub:
         channels = [keys.channel(number) for number in range(keys.CHANNELS)]
         await connection.send_command("SUBSCRIBE", *channels)
         for _ in channels:
-            await connection.read_response(timeout=SILENCE_SECONDS)
+            await _said(connection)
         # What was published before now is not heard: all that is watched is read once.
         self._hearing = True
         for board in (self.balances, self.usage):
@@ -104,7 +105,7 @@ class Hub:
         pinging = asyncio.create_task(self._ping(connection))
         try:
             while not self._stopping:
-                kind, _, *message = await connection.read_response(timeout=SILENCE_SECONDS)
+                kind, _, *message = await _said(connection)
                 if kind == b"message":
                     self._told(message[0])
         finally:
@@ -179,3 +180,12 @@ class Hub:
                 for one in wanted
             ]
         )
+
+
+async def _said(connection: AbstractConnection) -> Any:
+    """What Valkey says next; one of AWAY when it says nothing for too long."""
+    answer = await connection.read_response(timeout=SILENCE_SECONDS)
+    if answer is None:
+        # redis-py takes an end of patience for an answer.
+        raise TimeoutError(f"silent for {SILENCE_SECONDS} s")
+    return answer

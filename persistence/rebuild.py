@@ -94,6 +94,7 @@ class Rebuild:
                 for tenant_id in batch:
                     del self._waiting[tenant_id]
                 try:
+                    await self._valkey.ping()
                     self.soon(await self.tenants(batch))
                 except (*AWAY, *CONNECTION_LOST) as error:
                     log.info("a rebuild waits", tenants=len(self._waiting), why=repr(error))

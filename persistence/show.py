@@ -62,32 +62,41 @@ class Show:
             await self._task
 
     def commits(self, changed: Sequence[Changes], now: int) -> None:
-        """Take what a commit at `now` changed, to be shown soon."""
+        """Take what a commit at `now` changed, to be shown soon; raises nothing."""
         for changes in changed:
-            terms, state = changes.terms, changes.state
-            tenant_id = terms.tenant_id
-            reading = reading_of(changes, now)
-            pending = self._pending.get(tenant_id)
-            if pending is None or pending.members.month != reading.period.label:
-                if pending is not None:
-                    # The month turned between two commits: its sets have other names.
-                    self._rebuild.soon([tenant_id])
-                of = self._rebuild.buckets.get(tenant_id, 1)
-                pending = Pending(self._door.epoch, Members(of, now, reading.period.label))
-                self._pending[tenant_id] = pending
-            pending.versions.append(state.version)
-            pending.terms, pending.reading = terms, reading
-            for contact in changes.contacts:
-                pending.members.add(
-                    contact.channel,
-                    contact.party,
-                    contact.number_id,
-                    (contact.service_opened_at, contact.service_ends_at),
-                    (contact.conversation_opened_at, contact.conversation_ends_at),
-                    contact.visited,
-                )
+            tenant_id = changes.terms.tenant_id
+            try:
+                self._take(changes, now)
+            except Exception:
+                # The commit stands whatever becomes of its showing.
+                log.exception("a commit cannot be shown", tenant=tenant_id)
+                self._pending.pop(tenant_id, None)
+                self._rebuild.soon([tenant_id])
         if changed:
             self._wake.set()
+
+    def _take(self, changes: Changes, now: int) -> None:
+        terms, tenant_id = changes.terms, changes.terms.tenant_id
+        reading = reading_of(changes, now)
+        pending = self._pending.get(tenant_id)
+        if pending is None or pending.members.month != reading.period.label:
+            if pending is not None:
+                # The month turned between two commits: its sets have other names.
+                self._rebuild.soon([tenant_id])
+            of = self._rebuild.buckets.get(tenant_id, 1)
+            pending = Pending(self._door.epoch, Members(of, now, reading.period.label))
+            self._pending[tenant_id] = pending
+        pending.versions.append(reading.version)
+        pending.terms, pending.reading = terms, reading
+        for contact in changes.contacts:
+            pending.members.add(
+                contact.channel,
+                contact.party,
+                contact.number_id,
+                (contact.service_opened_at, contact.service_ends_at),
+                (contact.conversation_opened_at, contact.conversation_ends_at),
+                contact.visited,
+            )
 
     async def _run(self) -> None:
         while self._pending or not self._stopping:

@@ -172,6 +172,31 @@ async def test_time_alone_is_a_change(board: Board[Figure], database: Database) 
         assert (seen.state.version, seen.state.at) == (3, 200)
 
 
+async def test_what_is_shown_never_goes_back_in_time(
+    board: Board[Figure], database: Database
+) -> None:
+    """A commit bears the instant it began at: a moment before what was read meanwhile."""
+    database.figure = Figure(3, 300)
+    with board.watch(TENANT, JAKARTA) as watcher:
+        await version(watcher)
+        board.tell(TENANT, Figure(4, 290))
+
+        assert (await watcher.news()).state == Figure(4, 300)
+
+
+async def test_a_commit_from_before_a_boundary_is_read_again_behind_it(
+    board: Board[Figure], database: Database
+) -> None:
+    """It began in the month before, and tells that month's figures: they are over."""
+    database.figure = Figure(3, 300)
+    with board.watch(TENANT, JAKARTA) as watcher:
+        await version(watcher)
+        database.figure = Figure(4, 301)
+        board.tell(TENANT, Figure(4, 290, valid_until=295))
+
+        assert (await watcher.news()).state == Figure(4, 301)
+
+
 async def test_another_epoch_takes_the_place_of_a_higher_version(
     board: Board[Figure], database: Database
 ) -> None:
