@@ -158,9 +158,15 @@ class Board(Generic[S]):
             self._give(watched, Seen(self._epoch(), state), ())
 
     def look(self, now: int) -> None:
-        """Have read again what time alone has changed by `now`."""
+        """Have read again what time alone has changed by `now`, and what nobody was given yet."""
         for tenant_id, watched in self._watched.items():
-            if watched.last is not None and watched.last.state.valid_until <= now:
+            last = watched.last
+            if (
+                last is None
+                or last.state.valid_until <= now
+                # Their read failed, and no commit begins for them.
+                or not all(watcher.begun for watcher in watched.watchers)
+            ):
                 self.want(tenant_id)
 
     def heads(self, versions: dict[int, int], *, patient: bool) -> None:

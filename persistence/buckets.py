@@ -30,23 +30,32 @@ DAY_SECONDS = 86_400
 
 _pack = msgspec.msgpack.Encoder().encode
 
+#: For how long a rebuild that is not heard of keeps others from beginning one.
+BUILDER_SILENCE = 5 * SECOND
+
 #: What a script answers first: done; another number of buckets; another rebuild, or a lost one;
 #: nothing is known of this epoch.
 DONE, OTHER_NUMBER, ABANDONED, UNKNOWN = 1, -1, -2, -3
 
 APPLY = Script("""
 local epoch, of, now, p = ARGV[1], ARGV[2], ARGV[3], cmsgpack.unpack(ARGV[4])
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'of', 'upto', 'building')
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'of', 'upto', 'building', 'heard')
 if state[1] ~= epoch or (p.begin and state[2] ~= of) then
     redis.call('DEL', unpack(KEYS))
     state = {}
 end
+local heard = p.heard and string.format('%.0f', p.heard)
 if p.begin then
+    -- Two processes that took each other's place would never end: the first one goes on.
+    if heard and state[4] and string.match(state[4], '^[^:]*') ~= string.match(p.begin, '^[^:]*')
+        and math.abs(heard - (tonumber(state[5]) or 0)) < p.silence then return {-2, 0} end
     redis.call('HSET', KEYS[1], 'epoch', epoch, 'of', of, 'building', p.begin)
+    if heard then redis.call('HSET', KEYS[1], 'heard', heard) end
     return {1, 0}
 end
 if state[2] and state[2] ~= of then return {-1, tonumber(state[2])} end
 if p.token and p.token ~= state[4] then return {-2, 0} end
+if heard then redis.call('HSET', KEYS[1], 'heard', heard) end
 local function keep(key, seconds)
     if redis.call('TTL', key) < seconds then redis.call('EXPIRE', key, seconds) end
 end
@@ -85,7 +94,7 @@ for _, version in ipairs(p.versions) do
 end
 while redis.call('SREM', KEYS[2], string.format('%.0f', upto + 1)) == 1 do upto = upto + 1 end
 redis.call('HSET', KEYS[1], 'epoch', epoch, 'of', of, 'upto', string.format('%.0f', upto))
-if p.base then redis.call('HDEL', KEYS[1], 'building') end
+if p.base then redis.call('HDEL', KEYS[1], 'building', 'heard') end
 return {1, upto}
 """)
 
@@ -181,13 +190,21 @@ class Members:
         ]
 
 
-def begin_calls(tenant_id: int, epoch: str, of: int, month: int, token: str) -> list[Call]:
-    """The calls that begin a rebuild; who began later takes it over."""
-    payload = _pack({"begin": token})
-    return [
-        (APPLY, keys.bucket(tenant_id, bucket, month), (epoch, of, 0, payload))
-        for bucket in range(of)
-    ]
+def begin_calls(
+    tenant_id: int, epoch: str, of: int, month: int, token: str, now: int | None = None
+) -> list[Call]:
+    """The calls that begin a rebuild, to be run in order and only behind one that is done.
+
+    At `now` the first is refused while another process (what a token says before a colon) is heard
+    of at its own; without it, and where that one is silent, who begins later takes over.
+    """
+    calls: list[Call] = []
+    for bucket in range(of):
+        how: dict[str, Any] = {"begin": token}
+        if now is not None and bucket == 0:
+            how |= {"heard": now, "silence": BUILDER_SILENCE}
+        calls.append((APPLY, keys.bucket(tenant_id, bucket, month), (epoch, of, 0, _pack(how))))
+    return calls
 
 
 def count_calls(tenant_id: int, epoch: str, of: int, month: int, at: int) -> list[Call]:

@@ -3,7 +3,8 @@
 Owns who waits to be rebuilt and how that is done while commits go on: a rebuild begins in the
 buckets, reads a version and then the contacts, and only then says that everything up to the version
 is there. What other processes add meanwhile stays. A Valkey that is lost half way, or a second
-rebuild, is noticed by its token, and it begins again.
+rebuild, is noticed by its token, and it begins again. Of two processes one rebuilds a tenant, for
+as long as it is heard of.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from persistence.buckets import DONE, SPREAD_ABOVE, SPREAD_OVER, Counted, Member
 from persistence.catalogue import Catalogue
 from persistence.door import CONNECTION_LOST, Door
 from persistence.feed import show_call
-from persistence.valkey import AWAY, Call, run
+from persistence.valkey import AWAY, run
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +67,7 @@ class Rebuild:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
+        self._name = secrets.token_hex(8)
         self.buckets: dict[int, int] = {}  #: of the tenants that have more than one
         self.rebuilt = 0  #: tenants whose windows and visitors were read again
 
@@ -95,7 +97,9 @@ class Rebuild:
                     del self._waiting[tenant_id]
                 try:
                     await self._valkey.ping()
-                    self.soon(await self.tenants(batch))
+                    if others := await self.tenants(batch):
+                        self.soon(others)
+                        await asyncio.sleep(RETRY_SECONDS)
                 except (*AWAY, *CONNECTION_LOST) as error:
                     log.info("a rebuild waits", tenants=len(self._waiting), why=repr(error))
                     self.soon(batch)
@@ -135,7 +139,7 @@ class Rebuild:
         elif there:
             self.buckets[tenant_id] = there
             return False
-        token = secrets.token_hex(8)
+        token = f"{self._name}:{secrets.token_hex(4)}"
         async with self._door.tenant_tx(tenant_id) as connection:
             head = await connection.fetchrow(
                 HEAD, tenant_id, reading.period.start, reading.period.end
@@ -144,7 +148,10 @@ class Rebuild:
             if head["visitors"] > SPREAD_ABOVE:
                 of = self.buckets[tenant_id] = max(of, SPREAD_OVER)
             # Begun before anything is read: what others add from here on stays.
-            await run(self._valkey, buckets.begin_calls(tenant_id, epoch, of, month, token))
+            calls = buckets.begin_calls(tenant_id, epoch, of, month, token, self._now())
+            for part in (calls[:1], calls[1:]):
+                if any(code != DONE for code, _ in await run(self._valkey, part)):
+                    return False
             version = await connection.fetchval(
                 "select version from tenant_head where tenant_id = $1", tenant_id
             )
@@ -165,7 +172,7 @@ class Rebuild:
                         row["visited"],
                     )
                 done = {"base": version} if last else {}
-                calls: list[Call] = members.calls(tenant_id, epoch, token=token, **done)
+                calls = members.calls(tenant_id, epoch, token=token, heard=self._now(), **done)
                 if any(code != DONE for code, _ in await run(self._valkey, calls)):
                     return False
                 if last:

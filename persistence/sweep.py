@@ -123,7 +123,7 @@ class Sweep:
                 rows = await connection.fetch(EVERYBODY, last, TENANTS_AT_A_TIME)
             if not rows:
                 return True
-            await self._rebuild.tenants([row["tenant_id"] for row in rows])
+            self._rebuild.soon(await self._rebuild.tenants([row["tenant_id"] for row in rows]))
             last = rows[-1]["tenant_id"]
             if not await self._mine():
                 return False
