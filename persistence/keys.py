@@ -34,7 +34,8 @@ BALANCES = Key(
 LIVE = Key(
     "{*:*}:live",
     "hash",
-    "epoch; of: how many buckets the tenant has; upto: every version up to it is in the bucket",
+    "epoch; of: how many buckets there are; upto: every version up to it is in the bucket;"
+    " building, heard: who rebuilds it, and when that was heard of",
     "never",
     "with the sets of the bucket; without it they do not count",
 )

@@ -87,7 +87,8 @@ class Show:
             pending = Pending(self._door.epoch, Members(of, now, reading.period.label))
             self._pending[tenant_id] = pending
         pending.versions.append(reading.version)
-        pending.terms, pending.reading = terms, reading
+        if len(pending.versions) == 1 or reading.version > pending.reading.version:
+            pending.terms, pending.reading = terms, reading
         for contact in changes.contacts:
             pending.members.add(
                 contact.channel,

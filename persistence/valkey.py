@@ -19,7 +19,12 @@ from redis.exceptions import NoScriptError, RedisError
 ANSWER_SECONDS = 1.0
 
 #: What Valkey's absence looks like, whichever layer noticed.
-AWAY = (RedisError, OSError, TimeoutError)
+AWAY = (
+    RedisError,
+    OSError,
+    TimeoutError,
+    RuntimeError,  # uvloop's word for writing to a transport that was closed a moment ago
+)
 
 #: One script with its keys and arguments.
 Call = tuple["Script", Sequence[str], Sequence[Any]]
