@@ -61,7 +61,7 @@ async def server(valkey: Redis) -> Finding:
                 "bring it nearer, or find what keeps it busy: valkey-cli slowlog get",
             )
         )
-    fine = f"{kind} {version}, a ping takes {min(times):.1f} ms, {disk} (nothing there needs it)"
+    fine = f"{kind} {version}, a ping takes {min(times):.1f} ms, {disk} (nothing needs it)"
     return judged("valkey", fine, troubles)
 
 
