@@ -32,6 +32,7 @@ from api.limits import (
 )
 from domain.facts import CHANNELS, GROUP_MARK, TYPES, Channel, Direction, Fact, Type
 from domain.money import MICRO
+from domain.segments import segments
 from domain.terms import NumberTerms, Terms
 
 AHEAD_MAX = EVENT_AHEAD_SECONDS_MAX * 1_000_000
@@ -103,12 +104,21 @@ def _fact(item: Item, terms: Terms, now: int) -> Fact:
     fact.hold = data.get("hold")
     message = kind in _MESSAGES
     _contact(fact, data, number.channel, needed=message or kind is Type.CALL_ENDED)
-    fact.segments = _whole(data, "segments", SEGMENTS_MAX) or 0
+    fact.segments = _segments(data, number.channel) if message else 0
     if message:
         _message(fact, data, kind)
     else:
         _other(fact, data, kind)
     return fact
+
+
+def _segments(data: dict[str, Any], channel: Channel) -> int:
+    """The parts of a message: as the provider counted them, else as its text needs (SM-1)."""
+    counted = _whole(data, "segments", SEGMENTS_MAX)
+    if counted is not None:
+        return counted
+    text = data.get("text")
+    return segments(text) if channel is Channel.SMS and isinstance(text, str) else 0
 
 
 def _instant(time: datetime, terms: Terms, now: int) -> int:

@@ -34,6 +34,7 @@ from api.submissions import (
 )
 from domain.facts import Fact, Status
 from domain.fold import fold
+from domain.rate import claims_message
 from domain.state import Changes, Part, State
 from domain.terms import Terms
 from persistence import load, record
@@ -253,7 +254,7 @@ class Lane:
             again += [waiting for name, waiting in first.items() if name in known]
             facts = [fact for fact in facts if (fact.tenant_id, fact.key) not in known]
         repeated = await load.keep_messages(
-            connection, [fact for fact in facts if fact.claims_message]
+            connection, [fact for fact in facts if claims_message(own[fact.tenant_id], fact)]
         )
         changed = await self._fold(connection, heads, own, facts, repeated, now)
         if again:

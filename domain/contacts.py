@@ -10,7 +10,8 @@ class Contact:
     """A contact's (or group's) state on one number; slots, changed in place by the fold."""
 
     __slots__ = (
-        "channel", "conversation_ends_at", "conversation_opened_at", "conversation_paid", "dirty",
+        "category_windows", "channel", "conversation_ends_at", "conversation_opened_at",
+        "conversation_paid", "dirty",
         "entry_at", "entry_ends_at", "entry_opened_at", "last_at", "number_id", "party",
         "service_ends_at", "service_opened_at", "visited",
     )  # fmt: skip
@@ -28,6 +29,7 @@ class Contact:
         self.entry_at: int | None = None  #: an ad brought the contact, no answer yet
         self.entry_opened_at: int | None = None
         self.entry_ends_at: int | None = None
+        self.category_windows: list[int] = []  #: triples of category, opening and end
         self.visited: list[int] = []  #: months in which this row was counted as a visitor
         self.dirty = False
 

@@ -94,6 +94,7 @@ class Flag:
     LATE_COMMIT = 512
     OVER_HOLD = 1024
     UNKNOWN_HOLD = 2048
+    CATEGORY_OPENED = 4096  #: opened a conversation of its category (CO-3)
 
 
 class Fact:
@@ -134,8 +135,3 @@ class Fact:
     quantity: int  #: micros
     hold: str | None
     data: str  #: canonical JSON of what came, unknown fields kept
-
-    @property
-    def claims_message(self) -> bool:
-        """Whether the fact charges the message it names, if nothing did before (EV-5)."""
-        return self.message is not None and self.type in REACHED

@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping
 from domain import draw, meter
 from domain.books import Basis
 from domain.contacts import Contact
+from domain.counted import rate_counted
 from domain.facts import REACHED, Direction, Fact, Flag, Status, Type
 from domain.ledger import Ledger
 from domain.periods import SECOND
-from domain.rate import Rated, rate_message, rate_visit
+from domain.purse import Rated
+from domain.rate import is_charged_when_sent, rate_message, rate_visit
 from domain.state import (
     CONVERSATIONS,
     COST,
@@ -47,6 +49,9 @@ RECEIVED = Type.MESSAGE_RECEIVED
 #: What an inbound call may be priced by; a visitor is no call.
 OF_CALLS = tuple(basis for basis in Basis if basis is not Basis.PER_VISITOR)
 
+#: What is charged by the units it counts.
+COUNTED = frozenset({Type.SESSION_ENDED, Type.EMAIL_SENT, Type.USAGE_RECORDED})
+
 NOTHING: tuple[Part, ...] = ()
 
 
@@ -64,6 +69,8 @@ def fold(
     work = Fold(terms, state, now)
     work.ledger.advance()
     for fact in facts:
+        began = fact.at - fact.seconds * SECOND if fact.type is Type.CALL_ENDED else fact.at
+        work.terms = terms.at(began)  # the plan and the book of its own time
         work.fact(fact, repeated.get(fact.key))
     work.ledger.close()
     return work.changes
@@ -101,17 +108,22 @@ class Fold:
             flags, parts = self._received(fact, number)
             if flags & Flag.VISITOR and not parts:
                 status = Status.UNRATED
-        elif kind in REACHED:
-            market = self.terms.book.market(
-                number.channel_name, fact.address, number.zone.day(fact.at).date
-            )
+        elif kind in REACHED or (
+            kind is Type.MESSAGE_SENT and is_charged_when_sent(self.terms, fact)
+        ):
+            market = self._market(fact, number, fact.at)
             flags, parts = self._reached(fact, number, market)
             if not parts:
                 status = Status.UNRATED
-        else:
-            flags = self._called(fact, number) if kind is Type.CALL_ENDED else Flag.NONE
-            if self._chargeable(fact, number):
+        elif kind is Type.CALL_ENDED:
+            status, flags, market, parts = self._called(fact, number)
+        elif kind in COUNTED:
+            market = self._market(fact, number, fact.at)
+            flags, parts = self._counted(fact, number, market)
+            if not parts:
                 status = Status.UNRATED
+        else:
+            flags = Flag.NONE
         if parts and (len(parts) > 1 or len(parts[0].legs) > 1):
             flags |= Flag.FURTHER
         if flags & Flag.LATE:
@@ -151,7 +163,7 @@ class Fold:
         contact = self._touch(fact, fact.party)
         rule = terms.book.windows.get(number.channel_name)
         flags = Flag.NONE
-        if rule is not None and fact.group is None:
+        if rule is not None and fact.group is None and fact.type in REACHED:
             flags = meter.reach(contact, at, rule)
         usage = self._usage(fact)
         usage[MESSAGES_OUT] += 1
@@ -165,45 +177,61 @@ class Fold:
             usage[MESSAGES_FREE] += 1
         return flags | self._late(at, contact) | self._book(at, rated, usage), rated.parts
 
-    def _called(self, fact: Fact, number: NumberTerms) -> int:
-        """An inbound call moves the service window from its start on, answered or not (WI-1)."""
-        rule = self.terms.book.windows.get(number.channel_name)
-        if rule is None or fact.direction is not Direction.IN:
-            return Flag.NONE
-        contact = self._touch(fact, fact.party)
-        opened = meter.receive(contact, fact.at - fact.seconds * SECOND, rule, entry=False)
-        return opened | self._late(fact.at, contact)
+    def _called(self, fact: Fact, number: NumberTerms) -> tuple[Status, int, str, tuple[Part, ...]]:
+        """A call: its start decides on row, lots and period (VO-1), and moves the window (WI-1).
 
-    def _chargeable(self, fact: Fact, number: NumberTerms) -> bool:
-        """Whether the fact costs something by its kind, so that it is unrated without a row (EV-7).
-
-        Calls, sessions, mails and recorded usage are counted here, whatever they cost.
+        An inbound one moves the service window, answered or not; one that was not answered costs
+        nothing, and an inbound one only where the book has a row for it (EV-7).
         """
-        kind = fact.type
-        if kind is Type.MESSAGE_FAILED:
-            return False
-        day = number.zone.day(fact.at)
-        book = self.terms.book
-        if kind is Type.MESSAGE_SENT:
-            channel = number.channel_name
-            market = book.market(channel, fact.address, day.date)
-            rows = (
-                book.row(basis, channel, fact.category, "out", market, day.date) for basis in Basis
-            )
-            return any(row is not None and row.charged_on == "sent" for row in rows)
-        usage = self._usage(fact)
-        if kind is Type.CALL_ENDED:
-            usage[SECONDS] += fact.seconds if fact.answered else 0
-            return fact.answered and (
-                fact.direction is Direction.OUT
-                or any(book.prices(basis, number.channel_name, "*", "in") for basis in OF_CALLS)
-            )
+        at = fact.at - fact.seconds * SECOND
+        flags = Flag.NONE
+        rule = self.terms.book.windows.get(number.channel_name)
+        if rule is not None and fact.direction is Direction.IN:
+            contact = self._touch(fact, fact.party)
+            flags = meter.receive(contact, at, rule, entry=False) | self._late(fact.at, contact)
+        usage = self._usage(fact, at)
+        if not fact.answered:
+            return Status.ACCEPTED, flags, "", NOTHING
+        direction = "in" if fact.direction is Direction.IN else "out"
+        market = self._market(fact, number, at)
+        rated = rate_counted(
+            self.terms, number, fact, fact.category, direction, market, at, self.ledger
+        )
+        usage[SECONDS] += (rated.parts and self._seconds(rated)) or fact.seconds
+        if not rated.parts and direction == "in" and not self._prices_calls(number):
+            return Status.ACCEPTED, flags, market, NOTHING
+        status = Status.ACCEPTED if rated.parts else Status.UNRATED
+        return status, flags | self._book(at, rated, usage), market, rated.parts
+
+    def _prices_calls(self, number: NumberTerms) -> bool:
+        """Whether the book speaks of inbound calls on a number's channel."""
+        book, channel = self.terms.book, number.channel_name
+        return any(book.prices(basis, channel, "*", "in") for basis in OF_CALLS)
+
+    def _counted(
+        self, fact: Fact, number: NumberTerms, market: str
+    ) -> tuple[int, tuple[Part, ...]]:
+        """A session, a mail or recorded usage: so many units of its row (MT-1)."""
+        kind, usage = fact.type, self._usage(fact)
+        category = fact.meter if kind is Type.USAGE_RECORDED else fact.category
+        rated = rate_counted(
+            self.terms, number, fact, category, "out", market, fact.at, self.ledger
+        )
         if kind is Type.SESSION_ENDED:
             usage[SESSIONS] += 1
             usage[SECONDS] += fact.seconds
         elif kind is Type.EMAIL_SENT:
             usage[EMAILS] += fact.quantity // draw.UNIT
-        return True
+        return self._book(fact.at, rated, usage), rated.parts
+
+    def _market(self, fact: Fact, number: NumberTerms, at: int) -> str:
+        """The market of a fact's contact on the local day of an instant (PR-6)."""
+        date = number.zone.day(at).date
+        return self.terms.book.market(number.channel_name, fact.address, date)
+
+    def _seconds(self, rated: Rated) -> int:
+        """The seconds that were billed."""
+        return sum(part.units for part in rated.parts) // draw.UNIT
 
     def _touch(self, fact: Fact, party: str) -> Contact:
         contact = self.state.contact(fact.channel, party, fact.number_id)
@@ -232,13 +260,13 @@ class Fold:
             self.ledger.pay_off(rated.parts[-1].balance_id)
         return rated.flags | Flag.LATE if rated.at_boundary else rated.flags
 
-    def _usage(self, fact: Fact) -> list[int]:
-        """The rollup a fact adds to: its local hour and dimensions."""
+    def _usage(self, fact: Fact, at: int | None = None) -> list[int]:
+        """The rollup a fact adds to: the local hour of its instant, or of `at`, and dimensions."""
         dimensions: Dimensions = (
             fact.number_id, fact.direction, fact.country, fact.category, fact.agent,
             fact.broadcast,
         )  # fmt: skip
-        key = (self.terms.zone.hour_start(fact.at), dimensions)
+        key = (self.terms.zone.hour_start(fact.at if at is None else at), dimensions)
         known = self.changes.usage.get(key)
         if known is None:
             known = self.changes.usage[key] = [0] * len(USAGE)

@@ -73,6 +73,26 @@ class Markets:
         except KeyError:
             return self._match(address[: self._longest])
 
+    def head(self, market: str, date: int) -> str | None:
+        """Digits that make any address a market's on a local date; None where no prefix does."""
+        self._turn(date)
+        prefixes = [own for own, code in self._era.prefixes.items() if code == market]
+        # No prefix begins with 0. Behind one, a longer one of another market may follow.
+        for prefix in ["0"] if market == UNLISTED else prefixes:
+            for digit in "0123456789":
+                head = prefix.ljust(self._longest, digit)
+                if self._match(head) == market:
+                    return head
+        return None
+
+    def prefix(self, channel: str, address: str, date: int) -> str | None:
+        """Give the prefix that named the market; None without a telephone number or a match."""
+        if channel not in self.channels or not address.isdecimal():
+            return None
+        prefixes = next(era.prefixes for era in self._eras if era.start <= date < era.end)
+        heads = (address[:n] for n in range(min(len(address), self._longest), 0, -1))
+        return next((head for head in heads if head in prefixes), None)
+
     def _turn(self, date: int) -> dict[str, str]:
         """Make the era of a local date the one that is asked first."""
         era = self._era = next(each for each in self._eras if each.start <= date < each.end)

@@ -49,9 +49,13 @@ def text(amount: int, digits: int = MICRO_DIGITS) -> str:
     return f"{'-' if amount < 0 else ''}{whole}{'.' if decimals else ''}{decimals}"
 
 
-def charge(price: int, units: int) -> int:
-    """Micros that units (micros) cost at a price (picos), rounded once, half up (IN-5)."""
-    return (price * units + PICO // 2) // PICO
+def charge(price: int, units: int, divisor: int = 1) -> int:
+    """Micros that units (micros) cost at a price (picos) for `divisor` of them.
+
+    Rounded once, half up (IN-5): 40 seconds at 0.1 a minute are 0.066667.
+    """
+    whole = PICO * divisor
+    return (2 * price * units + whole) // (2 * whole)
 
 
 def shown(amount: int, currency: str) -> int:

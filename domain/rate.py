@@ -7,37 +7,19 @@ a channel or a category by name. Where no lot suffices, the last balance of the 
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
+from domain import money
 from domain.books import Basis
+from domain.categories import close_categories, covering, open_category
 from domain.contacts import Contact
-from domain.draw import UNIT, Leg, overdraw, take, whole_units
-from domain.facts import Fact, Flag
-from domain.lots import Lot
+from domain.counted import rate_counted
+from domain.draw import UNIT, whole_units
+from domain.facts import REACHED, Fact, Flag, Type
 from domain.plans import Chain
-from domain.state import Counter, Part
-from domain.tariffs import Tariff, tariff
+from domain.purse import UNRATED, Purse, Rated, pay, position, take_free, was_crossed
+from domain.state import Part
+from domain.tariffs import Price, Tariff, tariff
 from domain.terms import NumberTerms, Terms
-
-
-class Purse(Protocol):
-    """What rating asks of the figures: lots that may pay, the pot for the rest, counts."""
-
-    def lots(self, balance_id: int, at: int) -> list[Lot]: ...
-    def overdraft(self, balance_id: int, at: int) -> Lot: ...
-    def counter(self, name: str, number_id: int, month: int) -> Counter: ...
-
-
-class Rated(NamedTuple):
-    """What a fact costs; no part at all says that no rate covers it (EV-7)."""
-
-    parts: tuple[Part, ...]
-    flags: int
-    at_boundary: bool  #: a later fact had already used up a count or a lot this one touches
-    covered: bool = False  #: a paid conversation paid for it
-
-
-UNRATED = Rated((), Flag.NONE, False)
+from domain.units import shares, unit_tariff
 
 
 def rate_message(
@@ -51,9 +33,15 @@ def rate_message(
 ) -> Rated:
     """Rate a message that reached its contact; `opened` is what it opened, windows are moved."""
     at, date = fact.at, number.zone.day(fact.at).date
-    terms_of = tariff(terms, number.channel_name, fact.category, market, date)
+    terms_of = message_tariff(terms, number, fact, market, date)
     if terms_of is None:
-        return UNRATED
+        return rate_counted(terms, number, fact, fact.category, "out", market, at, purse)
+    if terms_of.grouped and terms_of.payers:
+        return _pay_message(terms_of, number, fact, contact, purse)
+    if terms_of.by_category is not None or contact.category_windows:
+        by_category = _by_category(terms_of, terms, number, fact, contact, opened, market, purse)
+        if by_category is not None:
+            return by_category
     if contact.entry_ends_at is not None and contact.in_entry(at):
         if terms_of.message is None:
             return UNRATED
@@ -76,13 +64,100 @@ def rate_message(
     return rated._replace(at_boundary=True) if crossed else rated
 
 
+def _by_category(
+    terms_of: Tariff,
+    terms: Terms,
+    number: NumberTerms,
+    fact: Fact,
+    contact: Contact,
+    opened: int,
+    market: str,
+    purse: Purse,
+) -> Rated | None:
+    """Rate a message by conversations of categories (CO-3); None where they do not speak of it.
+
+    What is inside one is covered until it ends, whatever the rules are by then (CO-4).
+    """
+    if opened & Flag.ENTRY_OPENED:
+        close_categories(contact)
+    price = terms_of.by_category
+    if contact.in_entry(fact.at):
+        return None if price is None or price.amount is None else _free(terms_of.category_free)
+    cover = covering(contact, fact)
+    if cover is not None:
+        then = message_tariff(terms, number, fact, market, number.zone.day(cover.opened_at).date)
+        part = terms_of.category_free if then is None else then.category_free
+        return _free(part or terms_of.free, covered=True)
+    if price is None or price.amount is None:
+        return None
+    open_category(contact, fact, terms_of.category_length)
+    rated = _pay_category(terms_of, price, number, fact.at, purse)
+    return rated._replace(flags=rated.flags | Flag.CATEGORY_OPENED)
+
+
+def _pay_category(
+    terms_of: Tariff, price: Price, number: NumberTerms, at: int, purse: Purse
+) -> Rated:
+    """Charge the conversation of a category that a message opened: by count, free, or its price."""
+    amount = price.amount
+    assert amount is not None, "no rate ends conversations of a category"
+    free = _free(terms_of.category_free)
+    if not amount:
+        return free
+    crossed = False
+    if terms_of.category_count is not None:
+        month = number.zone.day(at).month
+        left, crossed = take_free(terms_of.category_count, number, month, at, UNIT, purse)
+        if not left:
+            return free
+    payers = tuple(balance for balance, _ in terms_of.conversation_payers)
+    rated = pay(purse, payers, price.rule_id, at, amount) if payers else UNRATED
+    return rated._replace(at_boundary=True) if crossed else rated
+
+
+def message_tariff(
+    terms: Terms, number: NumberTerms, fact: Fact, market: str, date: int
+) -> Tariff | None:
+    """The tariff of a fact's message on a local date."""
+    abroad = fact.country != terms.country and bool(terms.international)
+    channel, group = number.channel_name, fact.group is not None
+    return tariff(terms, channel, fact.category, market, date, abroad, group)
+
+
+def charged_on(terms: Terms, number: NumberTerms, fact: Fact, market: str) -> str:
+    """The status that charges a message, `delivered` or `sent`; "" where no row speaks of it."""
+    date = number.zone.day(fact.at).date
+    by_message = message_tariff(terms, number, fact, market, date)
+    if by_message is not None:
+        return by_message.charged_on
+    by_unit = unit_tariff(terms, number.channel_name, fact.category, "out", market, date)
+    return "" if by_unit is None else by_unit.charged_on
+
+
+def claims_message(terms: Terms, fact: Fact) -> bool:
+    """Whether the fact charges the message it names, if nothing did before (EV-5)."""
+    if fact.message is None:
+        return False
+    if fact.type in REACHED:
+        return True
+    return fact.type is Type.MESSAGE_SENT and is_charged_when_sent(terms, fact)
+
+
+def is_charged_when_sent(terms: Terms, fact: Fact) -> bool:
+    """Whether the rows charge such a message when it is sent, as they do SMS."""
+    number = terms.numbers[fact.number_id]
+    date = number.zone.day(fact.at).date
+    market = terms.book.market(number.channel_name, fact.address, date)
+    return charged_on(terms, number, fact, market) == "sent"
+
+
 def rate_visit(terms: Terms, chain: Chain, channel: str, at: int, date: int, purse: Purse) -> Rated:
     """Rate a contact's first message of a period: one visitor (VI-1)."""
     row = terms.book.row(Basis.PER_VISITOR, channel, chain.category, "in", "none", date)
     if row is None:
         return UNRATED
     payers = tuple(terms.balance_ids[step.balance] for step in chain.steps)
-    return _pay(purse, payers, terms.rule_ids[row.rule], at, UNIT)
+    return pay(purse, payers, terms.rule_ids[row.rule], at, UNIT)
 
 
 def _cover(
@@ -116,14 +191,14 @@ def _pay_conversation(terms_of: Tariff, at: int, purse: Purse) -> Rated:
             last = terms_of.by_conversation_only and place == len(terms_of.conversation_payers)
             lots = purse.lots(balance_id, at)
             if not last and whole_units(lots, at) < UNIT:
-                crossed |= _crossed(lots, at)
+                crossed |= was_crossed(lots, at)
                 continue
             amount = UNIT
         elif price.amount is None:
             continue
         else:
             amount = price.amount
-        rated = _pay(purse, (balance_id,), price.rule_id, at, amount)
+        rated = pay(purse, (balance_id,), price.rule_id, at, amount)
         return Rated(
             rated.parts, rated.flags | Flag.CONVERSATION_PAID, rated.at_boundary or crossed
         )
@@ -137,7 +212,8 @@ def _pay_message(
     price = terms_of.message
     if price is None or not terms_of.payers:
         return UNRATED
-    if price.amount == 0 or (terms_of.free_in_service and contact.in_service(fact.at)):
+    priceless = price.amount == 0 and not terms_of.tiers
+    if priceless or (terms_of.free_in_service and contact.in_service(fact.at)):
         return _free(terms_of.free)
     crossed = False
     count = terms_of.free_count
@@ -149,43 +225,19 @@ def _pay_message(
             counter.counted_at = max(counter.counted_at or fact.at, fact.at)
             return _free(terms_of.free)
         crossed = counter.counted_at is not None and fact.at < counter.counted_at
-    if price.amount is None:
+    rule_id, amount = price.rule_id, price.amount
+    if terms_of.tiers:
+        month = number.zone.day(fact.at).month
+        before, late = position(terms_of.count, terms_of.tiers, month, fact.at, UNIT, purse)
+        crossed |= late
+        tier = next(shares(terms_of.tiers, before, UNIT)).price
+        rule_id = tier.rule_id
+        amount = None if tier.price is None else money.charge(tier.price, UNIT)
+    if amount is None:
         return Rated((), Flag.NONE, crossed)
-    rated = _pay(purse, terms_of.payers, price.rule_id, fact.at, price.amount)
+    rated = pay(purse, terms_of.payers, rule_id, fact.at, amount)
     return rated._replace(at_boundary=True) if crossed else rated
 
 
 def _free(part: Part | None, *, covered: bool = False) -> Rated:
     return UNRATED if part is None else Rated((part,), Flag.NONE, False, covered)
-
-
-def _pay(purse: Purse, balances: tuple[int, ...], rule_id: int, at: int, amount: int) -> Rated:
-    """Take `amount` from the balances in turn; the last one takes what none held (BA-11)."""
-    parts: list[Part] = []
-    left, crossed, flags = amount, False, Flag.NONE
-    for balance_id in balances:
-        lots = purse.lots(balance_id, at)
-        legs = take(lots, at, left)
-        for leg in legs:
-            left -= leg.taken
-        crossed |= _crossed(lots, at)
-        if left and balance_id == balances[-1]:
-            legs.append(overdraw(purse.overdraft(balance_id, at), at, left))
-            flags, left = Flag.OVERDRAWN, 0
-        if legs:
-            parts.append(Part(balance_id, rule_id, UNIT, _sum(legs), tuple(legs)))
-        if not left:
-            break
-    return Rated(tuple(parts), flags, crossed)
-
-
-def _crossed(lots: list[Lot], at: int) -> bool:
-    """Whether one of the lots is used up and a fact later than `at` had a share of it."""
-    return any(
-        lot.drawn_at is not None and at < lot.drawn_at and lot.amount - lot.used - lot.moved < UNIT
-        for lot in lots
-    )
-
-
-def _sum(legs: list[Leg]) -> int:
-    return legs[0].taken if len(legs) == 1 else sum(leg.taken for leg in legs)

@@ -14,9 +14,12 @@ from domain.draw import UNIT
 from domain.plans import Chain
 from domain.state import Part
 from domain.terms import Terms
+from domain.units import TARIFFS_MAX, TierPrice, count_name, schedule_of
 
-#: Tariffs remembered for one tenant, some 400 bytes each: a month of categories in few markets.
-TARIFFS_MAX = 128
+PER = Basis.PER_MESSAGE
+
+#: What is added to a category where its messages to other countries have rows of their own (PR-5).
+INTERNATIONAL = "_international"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,9 @@ class Tariff:
     """How a message of one kind is charged on one date."""
 
     message: Price | None  #: None: no row speaks of such a message
+    tiers: tuple[TierPrice, ...]  #: of a row with tiers, all of them (PR-7)
+    count: str  #: the month's count of charged messages that tiers go by
+    grouped: bool  #: a row for groups prices it: per member, in whatever window (PR-8)
     charged_on: str
     free_in_service: bool
     free_in_entry: bool
@@ -42,27 +48,65 @@ class Tariff:
     conversation_payers: tuple[tuple[int, bool], ...]  #: balance, and whether it holds units
     covered: Part | None  #: the charge of a message inside a conversation that covers it
     by_conversation_only: bool  #: nothing else pays: a conversation covers whatever comes
+    by_category: Price | None  #: per conversation of the category; None: it has no such row (CO-3)
+    category_count: FreeCount | None  #: of conversations of the category
+    category_free: Part | None  #: the charge of what such a conversation covers, or lets pass
+    category_length: int  #: microseconds such a conversation lasts
 
 
-def tariff(terms: Terms, channel: str, category: str, market: str, date: int) -> Tariff | None:
-    """The tariff of delivered messages; None where the plan has no chain, or no book knows."""
-    key = (channel, category, market, date)
+def tariff(
+    terms: Terms,
+    channel: str,
+    category: str,
+    market: str,
+    date: int,
+    abroad: bool = False,
+    group: bool = False,
+) -> Tariff | None:
+    """The tariff of delivered messages; None where the plan has no chain, or no book knows.
+
+    `abroad`: the contact's country is not the tenant's; `group`: it went to a group.
+    """
+    key = (channel, category, market, date, abroad, group)
     try:
         return terms.tariffs[key]  # type: ignore[return-value]
     except KeyError:
         pass
     if len(terms.tariffs) >= TARIFFS_MAX:
         terms.tariffs.clear()
-    found = terms.tariffs[key] = _find(terms, channel, category, market, date)
+    found = terms.tariffs[key] = _find(terms, channel, category, market, date, abroad, group)
     return found
 
 
-def _find(terms: Terms, channel: str, category: str, market: str, date: int) -> Tariff | None:
+def _rows(
+    terms: Terms, channel: str, category: str, market: str, date: int, abroad: bool, group: bool
+) -> tuple[Row, ...]:
+    """The rows per message: a group's, an international one where it has come, else the plain."""
+    schedule = terms.book.schedule
+    if group and (found := schedule(PER, channel, category, "out", market, date, group=True)):
+        return found
+    since = terms.international.get(market)
+    if abroad and since is not None and since <= date:
+        own = schedule(PER, channel, category + INTERNATIONAL, "out", market, date)
+        if own and own[0].category == category + INTERNATIONAL:
+            return own
+    return schedule(PER, channel, category, "out", market, date)
+
+
+def _find(
+    terms: Terms, channel: str, category: str, market: str, date: int, abroad: bool, group: bool
+) -> Tariff | None:
     book = terms.book
     chain = terms.plan.chain(channel, category, "out")
-    if chain is None or not book.prices(Basis.PER_MESSAGE, channel, category, "out"):
+    if chain is None:
+        return None
+    own = book.row(Basis.PER_CONVERSATION, channel, category, "out", market, date)
+    if own is not None and own.category != category:
+        own = None  # it prices conversations of any category
+    if own is None and not book.prices(Basis.PER_MESSAGE, channel, category, "out"):
         return None  # no category, or one that no book knows (PR-10)
-    row = book.row(Basis.PER_MESSAGE, channel, category, "out", market, date)
+    rows = _rows(terms, channel, category, market, date, abroad, group)
+    row = rows[0] if rows else None
     last = terms.balance_ids[chain.steps[-1].balance]
     conversation = covered = None
     payers = _payers(terms, chain, Basis.PER_CONVERSATION)
@@ -73,6 +117,9 @@ def _find(terms: Terms, channel: str, category: str, market: str, date: int) -> 
     message = _price(terms, row)
     return Tariff(
         message=message,
+        tiers=schedule_of(terms, rows) if row is not None and row.tier is not None else (),
+        count=count_name(channel, market, category),
+        grouped=row is not None and row.group,
         charged_on="delivered" if row is None else row.charged_on,
         free_in_service=row is not None and CUSTOMER_SERVICE in row.free_in,
         free_in_entry=row is not None and FREE_ENTRY in row.free_in,
@@ -85,6 +132,10 @@ def _find(terms: Terms, channel: str, category: str, market: str, date: int) -> 
         ),
         covered=covered,
         by_conversation_only=chain.steps[-1].basis is Basis.PER_CONVERSATION,
+        by_category=(by_category := _price(terms, own)),
+        category_count=None if own is None else own.free_count,
+        category_free=_free(by_category, payers[0] if payers else last),
+        category_length=book.windows[channel].conversation if channel in book.windows else 0,
     )
 
 

@@ -5,12 +5,14 @@ Owns no figure. Surrogate numbers of balances and rules stand here because every
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from domain.books import Book
 from domain.facts import Channel
-from domain.periods import Zone
+from domain.periods import Period, Zone
 from domain.plans import BalancePlan, Plan
+from domain.standing import BEGINNING, Holding, Standing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,53 @@ class Terms:
     balance_ids: dict[str, int]
     balances: dict[int, BalancePlan]
     rule_ids: dict[str, int]
-    tariffs: dict[tuple[str, str, str, int], object] = field(
+    country: str = ""  #: ISO code of the tenant's own
+    international: Mapping[str, int] = field(default_factory=dict)
+    #: by market, the local date from which it pays international authentication there (PR-5)
+    tariffs: dict[tuple[object, ...], object] = field(
         default_factory=dict, compare=False, repr=False
     )  #: what `rate` worked out before
+    standing: Standing = None  # type: ignore[assignment]  #: default: on its one plan for ever
+    views: list[tuple[int, Terms]] = field(default_factory=list, compare=False, repr=False)
+    #: what holds from an instant on, by instant; shared by all of them
+    allowances: dict[tuple[int, int], int] = field(default_factory=dict, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.standing is None:
+            holding = Holding(BEGINNING, self.plan)
+            object.__setattr__(self, "standing", Standing(self.zone, self.since, (holding,)))
+
+    def at(self, at: int) -> Terms:
+        """These terms with the plan and the book in force at an instant."""
+        for since, view in reversed(self.views):
+            if since <= at:
+                return view
+        return self.views[0][1] if self.views else self
+
+    def dated(self, standing: Standing, books: Mapping[str, Book]) -> Terms:
+        """These terms under `standing`: its first plan here, each later one seen by `at`."""
+        views: list[tuple[int, Terms]] = []
+        balances: dict[int, BalancePlan] = {}
+        for since, plan, _ in standing.holdings:
+            for balance in plan.balances:
+                if balance.key in self.balance_ids:
+                    balances[self.balance_ids[balance.key]] = balance
+            view = replace(
+                self, plan=plan, book=books[plan.book], balances=dict(balances), tariffs={},
+                standing=standing, views=views, allowances={},
+            )  # fmt: skip
+            views.append((since, view))
+        # What any of its plans has is known throughout: its lots may be older than the plan.
+        for _, view in views:
+            for balance_id, of_any_plan in balances.items():
+                view.balances.setdefault(balance_id, of_any_plan)
+        return views[0][1]
+
+    def allowance(self, balance_id: int, span: Period) -> int:
+        """What a balance is granted for a period (BA-12), worked out once."""
+        key = (balance_id, span.label)
+        known = self.allowances.get(key)
+        if known is None:
+            balance = self.balances[balance_id].key
+            known = self.allowances[key] = self.standing.allowance(balance, span)
+        return known

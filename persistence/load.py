@@ -21,12 +21,13 @@ from domain.terms import Terms
 from persistence.bulk import Columns, insert
 from persistence.connection import Connection
 
-LOCK = """
+HEADS = """
 select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from
 from tenant_head
 where tenant_id = any ($1::bigint[])
-order by tenant_id
-for no key update"""
+order by tenant_id"""
+
+LOCK = HEADS + " for no key update"
 
 #: What another process holds is left for the next round.
 LOCK_FREE = LOCK + " skip locked"
@@ -38,6 +39,11 @@ async def lock(
     """Lock tenants' heads in id order and give them; without `wait`, those that are free."""
     rows = await connection.fetch(LOCK if wait else LOCK_FREE, tenants)
     return {row["tenant_id"]: row for row in rows}
+
+
+async def heads(connection: Connection, tenants: Sequence[int]) -> dict[int, asyncpg.Record]:
+    """Tenants' heads as they stand, unlocked: for who writes nothing."""
+    return {row["tenant_id"]: row for row in await connection.fetch(HEADS, tenants)}
 
 
 def state_of(head: asyncpg.Record) -> State:
@@ -153,6 +159,7 @@ async def contacts(
         contact = Contact(row["channel"], row["party"], row["number_id"])
         for name in _COLUMNS:
             setattr(contact, name, row[name])
+        contact.category_windows = row["category_windows"] or []
         states[row["tenant_id"]].contacts[(contact.channel, contact.party)].append(contact)
 
 

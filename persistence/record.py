@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
+from typing import Any
 
 import msgspec
 
 from domain.facts import Fact, Flag
 from domain.state import USAGE, Changes, Outcome
+from persistence.actions import Action, ActionKind
 from persistence.bulk import Columns, Row, insert, literal
 from persistence.connection import Connection
 
@@ -83,7 +85,7 @@ CHARGES = Table(
 _CONTACT = (
     "last_at", "service_opened_at", "service_ends_at", "conversation_opened_at",
     "conversation_ends_at", "conversation_paid", "entry_at", "entry_opened_at", "entry_ends_at",
-    "visited",
+    "category_windows", "visited",
 )  # fmt: skip
 
 CONTACTS = Table(
@@ -91,7 +93,8 @@ CONTACTS = Table(
     "tenant_id bigint, channel smallint, party text, number_id bigint, last_at bigint,"
     " service_opened_at bigint, service_ends_at bigint, conversation_opened_at bigint,"
     " conversation_ends_at bigint, conversation_paid boolean, entry_at bigint,"
-    " entry_opened_at bigint, entry_ends_at bigint, visited integer[]",
+    " entry_opened_at bigint, entry_ends_at bigint, category_windows bigint[],"
+    " visited integer[]",
     "on conflict (tenant_id, channel, party, number_id) do update set "
     + ", ".join(f"{name} = excluded.{name}" for name in _CONTACT),
 )
@@ -248,6 +251,32 @@ async def conflicts(connection: Connection, facts: Iterable[Fact], now: int) -> 
     ])  # fmt: skip
 
 
+ADD_ACTION = """
+insert into actions (tenant_id, idempotency_key, kind, content, at, version, body, subject)
+values ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8)
+returning action_id"""
+
+
+async def action(
+    connection: Connection,
+    tenant_id: int,
+    idempotency_key: str,
+    kind: ActionKind,
+    content: bytes,
+    *,
+    at: int,
+    version: int,
+    body: dict[str, Any],
+    subject: str | None = None,
+) -> Action:
+    """Keep what somebody did under its key; `subject` is what it speaks of."""
+    spelt = msgspec.json.encode(body).decode()
+    action_id: int = await connection.fetchval(
+        ADD_ACTION, tenant_id, idempotency_key, kind, content, at, version, spelt, subject
+    )
+    return Action(action_id, content, at, body)
+
+
 def _by_tenant(batch: Sequence[Changes]) -> list[tuple[int, Changes]]:
     return [(changes.terms.tenant_id, changes) for changes in batch]
 
@@ -286,7 +315,7 @@ def _contacts(batch: Sequence[Changes]) -> list[Row]:
                 tenant, c.channel, c.party, c.number_id, c.last_at, c.service_opened_at,
                 c.service_ends_at, c.conversation_opened_at, c.conversation_ends_at,
                 c.conversation_paid, c.entry_at, c.entry_opened_at, c.entry_ends_at,
-                literal(c.visited),
+                literal(c.category_windows), literal(c.visited),
             ))  # fmt: skip
     return rows
 

@@ -11,7 +11,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from domain.books import Book, parse_book
+from domain.book_documents import parse_book
+from domain.books import Book
 from domain.facts import Channel, Direction, Fact, Type
 from domain.fold import advance, fold
 from domain.lots import Lot, LotSource

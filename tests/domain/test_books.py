@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from domain.books import Basis, Book, BookError, FreeCount, Row, WindowRule, parse_book
+from domain.book_documents import BookError, parse_book
+from domain.books import Basis, Book, FreeCount, Row, WindowRule
 from domain.documents import Table
 from domain.money import picos
 from domain.periods import date_number
