@@ -5,6 +5,10 @@ Owns the spelling alone. An id is a name, no permission: whoever looks one up as
 
 from __future__ import annotations
 
+import base64
+import binascii
+import struct
+
 # Letters and digits that cannot be taken for one another (Crockford's).
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 LENGTH = 13  # 64 bits, 5 a letter
@@ -43,3 +47,27 @@ def decode(prefix: str, text: str) -> int | None:
 def kind(text: str) -> str:
     """What stands before the underscore."""
     return text.partition("_")[0]
+
+
+#: A charge has no row of its own: at, key, part, revision, reversal.
+CHARGE = struct.Struct(">q16shi?")
+ChargePlace = tuple[int, bytes, int, int, bool]
+
+
+def encode_charge(at: int, key: bytes, part: int, revision: int, reversal: bool) -> str:
+    """The id of a charge: `chg_` and its place in the tenant's list."""
+    packed = CHARGE.pack(at, key, part, revision, reversal)
+    return "chg_" + base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+
+def decode_charge(text: str) -> ChargePlace | None:
+    """The place behind a charge's id; None for anything else."""
+    head, _, letters = text.partition("_")
+    if head != "chg" or len(letters) > 64:
+        return None
+    try:
+        packed = base64.b64decode(letters + "=" * (-len(letters) % 4), b"-_", validate=True)
+        place: ChargePlace = CHARGE.unpack(packed)
+    except (ValueError, binascii.Error, struct.error):
+        return None
+    return place if encode_charge(*place) == text else None

@@ -7,6 +7,8 @@ costs what is decided in `fold` and `rate`; storage, the clock and the lock are 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from domain import draw
 from domain.draw import Leg
 from domain.lots import Lot, LotSource
@@ -19,14 +21,22 @@ ALLOWANCE_PRIORITY = 10
 TOP_UP_PRIORITY = 20
 OVERDRAFT_PRIORITY = 90
 
-#: What pays off the negative part of its balance (BA-5).
-CREDITS = frozenset({LotSource.TOP_UP, LotSource.ADJUSTMENT})
+#: What pays off the negative part of its balance (BA-5); promotions where the plan says so.
+CREDITS = frozenset({LotSource.ALLOWANCE, LotSource.TOP_UP, LotSource.ADJUSTMENT})
 
 #: Stored causes of transfers; a number never changes meaning.
 GRANT, USE, LAPSE, PAY_OFF, TOP_UP = 1, 2, 3, 4, 5
+REFUND, ADJUST, TAKE_BACK = 6, 7, 8
 
 #: A lasting overdraft belongs to no month; 0 keeps it unique in its balance.
 NO_MONTH = 0
+
+
+class Moved(NamedTuple):
+    """What a lot received by an action, in micros; negative: what it gave."""
+
+    lot: Lot
+    amount: int
 
 
 class Ledger:
@@ -69,10 +79,12 @@ class Ledger:
         known = self.state.lots.get(balance_id)
         if known is None:
             known = self.state.lots[balance_id] = []
-        allowance = self.terms.balances[balance_id].allowance
+        month = self.terms.zone.day(at).month
+        allowance = self.terms.allowances.get((balance_id, month))
+        if allowance is None:
+            allowance = self.terms.allowance(balance_id, period(self.terms.zone, at))
         if not allowance:
             return known
-        month = self.terms.zone.day(at).month
         for lot in known:
             if lot.month == month and lot.source is LotSource.ALLOWANCE:
                 return known
@@ -149,40 +161,79 @@ class Ledger:
                 Transfer(self.now, balance_id, _account(debit), _account(credit), amount, cause)
             )
 
-    def pay_off(self, balance_id: int) -> None:
-        """Let what a balance holds fill what it owes; promotions and allowances do not."""
+    def shift(
+        self, balance_id: int, debit: Lot | str, credit: Lot | str, amount: int, cause: int
+    ) -> None:
+        """Move `amount` between lots, or a lot and a counter-account, without using it."""
+        source, target = (
+            side.lot_id if isinstance(side, Lot) else side for side in (debit, credit)
+        )
+        self.move(balance_id, source, target, amount, cause)
+        for side, moved in ((debit, amount), (credit, -amount)):
+            if isinstance(side, Lot):
+                side.moved += moved
+                self._moved(side, moved)
+
+    def withdraw(self, balance_id: int, amount: int, account: str, cause: int) -> list[Moved]:
+        """Move `amount` out of the lots in drawing order, without using it; the rest is owed."""
+        moves: list[Moved] = []
+        for lot in tuple(self.lots(balance_id, self.now)):
+            taken = min(draw.have(lot, self.now), amount)
+            if taken:
+                self.shift(balance_id, lot, account, taken, cause)
+                moves.append(Moved(lot, -taken))
+                amount -= taken
+        if amount:
+            overdraft = self.overdraft(balance_id, self.now)
+            self.shift(balance_id, overdraft, account, amount, cause)
+            moves.append(Moved(overdraft, -amount))
+        return moves
+
+    def _moved(self, lot: Lot, moved: int) -> None:
+        """Note what was moved from a lot at the ledger's instant (negative: to it)."""
         day = self.terms.zone.day_start(self.now)
+        self.changes.lots[lot.lot_id] = lot
+        if day < self.span.start:
+            lot.moved_before += moved
+        else:
+            lot.moved_within += moved
+        self.changes.lot_days.setdefault((lot.lot_id, day), [0, 0])[1] += moved
+
+    def pay_off(self, balance_id: int) -> None:
+        """Let what a balance holds fill what it owes (BA-5)."""
         lots = self.state.lots[balance_id]
         overdrafts = [lot for lot in lots if lot.source is LotSource.OVERDRAFT]
         if not any(lot.remaining < 0 for lot in overdrafts):
             return
+        promotions = self.terms.balances[balance_id].promotion_pays_off
         for credit in lots:
-            if credit.source not in CREDITS:
+            if credit.source not in CREDITS and not (
+                promotions and credit.source is LotSource.PROMOTION
+            ):
                 continue
             for lot, amount in draw.pay_off(credit, overdrafts, self.now):
                 self.move(balance_id, credit.lot_id, lot.lot_id, amount, PAY_OFF)
-                for side, moved in ((credit, amount), (lot, -amount)):
-                    self.changes.lots[side.lot_id] = side
-                    if day < self.span.start:
-                        side.moved_before += moved
-                    else:
-                        side.moved_within += moved
-                    self.changes.lot_days.setdefault((side.lot_id, day), [0, 0])[1] += moved
+                self._moved(credit, amount)
+                self._moved(lot, -amount)
 
     def advance(self) -> None:
         """Book what time changed since the last commit, each thing at its own instant (TZ-4).
 
         At an instant: lapse, grant, pay off (BA-5). Late, or in several steps, it books the same.
-        Of the periods that nobody looked at, the present one alone is granted.
+        Of the periods that nobody looked at, only those are granted whose allowances fill what is
+        owed: the others' would lapse untouched, and are shown without being stored.
         """
         now, due = self.now, self.state.next_due
         if due is None or now < due:
             return
-        for edge in sorted(edge for edge in self._edges() if due <= edge <= now):
+        edges = self._edges() | self._starts_while_owing(due)
+        for edge in sorted(edge for edge in edges if due <= edge <= now):
             self.now = edge
             self._lapse()
             if self.now >= self.span.start:
                 self._grant()
+            else:
+                self._grant_what_owes()
             for balance_id in self.state.lots:
                 self.pay_off(balance_id)
             self._note()
@@ -211,9 +262,32 @@ class Ledger:
     def _grant(self) -> None:
         """Grant what the plan allows for the period, from the tenant's beginning on (TZ-7)."""
         if self.terms.since is None or self.terms.since <= self.now:
-            for balance_id, plan in self.terms.balances.items():
-                if plan.allowance:
-                    self.lots(balance_id, self.now)
+            for balance_id in self.terms.balances:
+                self.lots(balance_id, self.now)
+
+    def _grant_what_owes(self) -> None:
+        """Grant a former period's allowances where they fill a lasting overdraft."""
+        if self.terms.since is None or self.terms.since <= self.now:
+            for balance_id in self._owing():
+                self.lots(balance_id, self.now)
+
+    def _owing(self) -> list[int]:
+        """Balances whose overdraft is not paid off and outlives its period."""
+        return [
+            balance_id
+            for balance_id, lots in self.state.lots.items()
+            if any(lot.month == NO_MONTH and lot.remaining < 0 for lot in lots)
+        ]
+
+    def _starts_while_owing(self, due: int) -> set[int]:
+        """The beginnings of the periods from `due` to the present one, if something is owed."""
+        starts: set[int] = set()
+        if self._owing():
+            before = self.span.start
+            while before >= due:
+                starts.add(before)
+                before = period(self.terms.zone, before - 1).start
+        return starts
 
     def _note(self) -> None:
         """Mark what changes at this instant without a line: a watcher must hear of it as well."""

@@ -1,24 +1,33 @@
 """Actions: what people and integrators did, once each (BA-7).
 
-Owns the rows that make a retry answer from what is stored. An action is written in the transaction
-that did it, with the version it became.
+Owns the reading of the rows that make a retry answer from what is stored, and their lists. `record`
+writes an action in the transaction that did it, with the version it became; its body has all that
+is needed to do it again, for actions are inputs as facts are (EV-4).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import asyncpg
 import msgspec
 
 from persistence.connection import Connection
+from persistence.door import Door
 
 
 class ActionKind(IntEnum):
     """Stored; a number never changes meaning."""
 
     TOP_UP = 1
+    ADJUSTMENT = 2
+    REFUND = 3
+    PLAN_CHANGE = 4
+    ALLOWANCE_SET = 5
 
 
 class Action(NamedTuple):
@@ -34,11 +43,6 @@ FIND = """
 select action_id, content, at, body::text as body from actions
 where tenant_id = $1 and idempotency_key = $2"""
 
-ADD = """
-insert into actions (tenant_id, idempotency_key, kind, content, at, version, body)
-values ($1, $2, $3, $4, $5, $6, $7::text::jsonb)
-returning action_id"""
-
 
 def content_of(kind: ActionKind, request: dict[str, Any]) -> bytes:
     """A digest of what was asked: a retry asks the same, a reused key something else."""
@@ -48,26 +52,107 @@ def content_of(kind: ActionKind, request: dict[str, Any]) -> bytes:
 
 async def find(connection: Connection, tenant_id: int, idempotency_key: str) -> Action | None:
     row = await connection.fetchrow(FIND, tenant_id, idempotency_key)
-    if row is None:
-        return None
+    return None if row is None else _from_row(row)
+
+
+TOP_UP = """
+select action_id, content, at, body::text as body from actions
+where tenant_id = $1 and action_id = $2 and kind = 1"""
+
+
+async def top_up(connection: Connection, tenant_id: int, action_id: int) -> Action | None:
+    """A top-up of the tenant, by its number."""
+    row = await connection.fetchrow(TOP_UP, tenant_id, action_id)
+    return None if row is None else _from_row(row)
+
+
+def of_charge(at: int, key: bytes, part: int) -> str:
+    """The subject of refunds of a charge, whatever its revision; `charges` spells it in SQL."""
+    return f"charge/{at}/{key.hex()}/{part}"
+
+
+def of_top_up(action_id: int) -> str:
+    """The subject of refunds of a top-up."""
+    return f"top_up/{action_id}"
+
+
+OF_SUBJECT = """
+select action_id, content, at, body::text as body from actions
+where tenant_id = $1 and subject = $2
+order by action_id"""
+
+
+async def about(connection: Connection, tenant_id: int, subject: str) -> list[Action]:
+    """What was done before with a subject, oldest first."""
+    rows = await connection.fetch(OF_SUBJECT, tenant_id, subject)
+    return [_from_row(row) for row in rows]
+
+
+# Cause 4 is a pay-off, 6 what a refund gave back of it. Newest first: by what each lot paid last.
+PAID_OFF = """
+select overdraft, lot, sum(amount)::bigint as amount
+from (
+    select
+        substr(case when cause = 4 then credit else debit end, 5)::integer as overdraft,
+        substr(case when cause = 4 then debit else credit end, 5)::integer as lot,
+        case when cause = 4 then amount else -amount end as amount, version, line
+    from transfers
+    where tenant_id = $1 and cause in (4, 6) and balance_id = $2
+        and debit like 'lot/%' and credit like 'lot/%'
+) moved
+where overdraft = any ($3::integer[])
+group by overdraft, lot
+having sum(amount) > 0
+order by overdraft, max(version) desc, lot desc"""
+
+
+async def paid_off(
+    connection: Connection, tenant_id: int, balance_id: int, overdrafts: Collection[int]
+) -> dict[int, list[tuple[int, int]]]:
+    """By overdraft: the lots that paid it off, newest first, with what each was not given back."""
+    found: dict[int, list[tuple[int, int]]] = {}
+    if overdrafts:
+        for row in await connection.fetch(PAID_OFF, tenant_id, balance_id, list(overdrafts)):
+            found.setdefault(row["overdraft"], []).append((row["lot"], row["amount"]))
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A tenant and the stretch of one of its lists that is wanted."""
+
+    tenant_id: int
+    kind: ActionKind
+    before: int = (1 << 63) - 1  #: the number of the last one seen
+
+
+# A page for each one asked for; each walks the index of its kind backwards.
+PAGES = """
+select a.n, found.action_id, found.content, found.at, found.body
+from unnest($1::bigint[], $2::smallint[], $3::bigint[]) with ordinality
+    a (tenant_id, kind, before, n)
+cross join lateral (
+    select action_id, content, at, body::text as body from actions
+    where tenant_id = a.tenant_id and kind = a.kind and action_id < a.before
+    order by action_id desc
+    limit $4
+) found
+order by a.n, found.action_id desc"""
+
+
+async def pages(door: Door, asked: Sequence[Asked], *, limit: int) -> list[list[Action]]:
+    """For each one asked for, up to `limit` actions of its kind, newest first."""
+    columns: Iterable[tuple[Any, ...]] = zip(
+        *((one.tenant_id, one.kind, one.before) for one in asked), strict=True
+    )
+    async with door.tenant_tx(*{one.tenant_id for one in asked}) as connection:
+        rows = await connection.fetch(PAGES, *map(list, columns), limit)
+    found: list[list[Action]] = [[] for _ in asked]
+    for row in rows:
+        found[row["n"] - 1].append(_from_row(row))
+    return found
+
+
+def _from_row(row: asyncpg.Record) -> Action:
     body: dict[str, Any] = msgspec.json.decode(row["body"])
     return Action(row["action_id"], row["content"], row["at"], body)
-
-
-async def add(
-    connection: Connection,
-    tenant_id: int,
-    idempotency_key: str,
-    kind: ActionKind,
-    content: bytes,
-    *,
-    at: int,
-    version: int,
-    body: dict[str, Any],
-) -> int:
-    """Keep an action under its key; gives its number."""
-    spelt = msgspec.json.encode(body).decode()
-    action_id: int = await connection.fetchval(
-        ADD, tenant_id, idempotency_key, kind, content, at, version, spelt
-    )
-    return action_id

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from domain.figures import LotUse
-from domain.ledger import PAY_OFF
+from domain.ledger import ADJUST, PAY_OFF, REFUND, TAKE_BACK
 from domain.lots import LotSource
 from domain.periods import Period
 from domain.reading import Pot, Reading
@@ -30,9 +30,12 @@ class Asked:
     day: int | None  #: when the local day of `at` began; None: all that is recorded counts
 
 
+#: Causes of transfers that move what a lot holds without using it, as the index of them has them.
+MOVES = ", ".join(str(cause) for cause in (PAY_OFF, REFUND, ADJUST, TAKE_BACK))
+
 # A lot's use before the period is what it ever used less what its days from the period's start on
 # say: the days of one period are read, not the lot's whole life.
-READINGS = """
+READINGS = f"""
 with asked as materialized (
     select
         a.n, a.tenant_id, a.at, a.at as until, coalesce(a.day, p.ends_at, a.ends_at) as day,
@@ -68,17 +71,21 @@ legs as materialized (
     ) taken
     group by n, lot_id
 ),
--- What was moved is instant from its own time on, as a lot is; days without a move read no ledger.
+-- What was moved is instant from its own time on, as a lot is. An adjustment ({ADJUST}) that
+-- brings a lot in stands in the lot's amount.
 moves as materialized (
-    select a.n, d.lot_id,
-        sum(case when t.debit = 'lot/' || d.lot_id then t.amount else -t.amount end) as moved
-    from asked a
-    join lot_days d on d.tenant_id = a.tenant_id and d.day = a.day and d.moved <> 0
-    join transfers t on t.tenant_id = a.tenant_id and t.cause = any ($7::smallint[])
-        and t.at >= a.day and t.at <= a.until
-        and 'lot/' || d.lot_id in (t.debit, t.credit)
-    where not a.everything
-    group by a.n, d.lot_id
+    select a.n, substr(side.account, 5)::integer as lot_id, sum(side.moved) as moved
+    from asked a,
+        lateral (
+            select debit, credit, amount, cause from transfers
+            where tenant_id = a.tenant_id and cause in ({MOVES})
+                and at >= a.day and at <= a.until
+            offset 0
+        ) t,
+        lateral (values (t.debit, t.amount), (t.credit, -t.amount)) side (account, moved)
+    where not a.everything and side.account like 'lot/%'
+        and (t.cause <> {ADJUST} or side.moved > 0)
+    group by a.n, lot_id
 )
 select
     a.n, a.month, a.starts_at as period_starts_at, a.ends_at as period_ends_at, a.closed,
@@ -112,9 +119,6 @@ left join legs on legs.n = a.n and legs.lot_id = l.lot_id
 left join moves on moves.n = a.n and moves.lot_id = l.lot_id
 """
 
-#: Causes of transfers that move what a lot holds without using it.
-MOVES = [PAY_OFF]
-
 
 async def readings(door: Door, asked: Sequence[Asked]) -> list[Reading | None]:
     """What was recorded of each one asked for, in order; None for a tenant that is not there."""
@@ -127,7 +131,6 @@ async def readings(door: Door, asked: Sequence[Asked]) -> list[Reading | None]:
             [one.period.start for one in asked],
             [one.period.end for one in asked],
             [one.period.label for one in asked],
-            MOVES,
         )
     found: list[Reading | None] = [None] * len(asked)
     for row in rows:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import asyncpg
 
 from domain.lots import LotSource
+from persistence.connection import Connection
 from persistence.door import Door
 
 
@@ -60,6 +61,7 @@ class ChargeRecord:
     flags: int
     status: int
     legs: tuple[ChargeLeg, ...]
+    refunded: int = 0  #: of its amount, by all refunds so far
 
 
 # A page for each one asked for. Each branch walks its primary key backwards from the cursor and
@@ -70,7 +72,7 @@ select
     a.n, p.at, p.key, p.part, p.revision, p.reversal, p.booked_at, p.units, p.amount, p.flags,
     p.lots, p.taken, l.sources, l.months,
     f.id as fact_id, f.source, f.type, f.party, f.category, f.market, f.country, f.status,
-    n.channel, n.address as number, b.key as balance, b.currency, r.rule
+    n.channel, n.address as number, b.key as balance, b.currency, r.rule, back.refunded
 from unnest(
         $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::smallint[],
         $7::integer[], $8::boolean[], $9::text[])
@@ -122,6 +124,11 @@ left join lateral (
     from unnest(p.lots) with ordinality leg (lot_id, n)
     join lots on lots.tenant_id = a.tenant_id and lots.lot_id = leg.lot_id
 ) l on true
+left join lateral (
+    select coalesce(sum((body ->> 'amount')::bigint), 0)::bigint as refunded from actions
+    where tenant_id = a.tenant_id and not p.reversal
+        and subject = 'charge/' || p.at || '/' || encode(p.key, 'hex') || '/' || p.part
+) back on true
 order by a.n, p.at desc, p.key desc, p.part desc, p.revision desc, p.reversal desc
 """
 
@@ -185,4 +192,46 @@ def _from_row(row: asyncpg.Record) -> ChargeRecord:
             ChargeLeg(lot_id, LotSource(source), month, taken)
             for lot_id, source, month, taken in legs
         ),
+        refunded=row["refunded"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """What a charge took from which lots, for whoever gives it back."""
+
+    balance_id: int
+    amount: int  #: micros of the balance's unit
+    legs: tuple[tuple[int, int], ...]  #: (lot, taken), as drawn
+    reversed: bool  #: settling took it back and charged anew
+
+
+ONE = """
+select balance_id, amount,
+    case when lot_id is null then '{}' else array[lot_id] end as lots,
+    case when lot_id is null then '{}' else array[amount] end as taken
+from facts
+where tenant_id = $1 and at = $2 and key = $3 and $4 = 0 and $5 = 0
+    and (lot_id is not null or amount = 0)
+union all
+select balance_id, amount, lots, taken from charges
+where tenant_id = $1 and at = $2 and key = $3 and part = $4 and revision = $5 and not reversal"""
+
+REVERSED = """
+select exists (
+    select from charges
+    where tenant_id = $1 and at = $2 and key = $3 and part = $4 and revision = $5 and reversal
+)"""
+
+
+async def find(connection: Connection, tenant_id: int, place: Cursor) -> Charged | None:
+    """The charge at a place of the tenant's list; None where there is none."""
+    *of_revision, reversal = place
+    if reversal:
+        return None
+    row = await connection.fetchrow(ONE, tenant_id, *of_revision)
+    if row is None:
+        return None
+    reversed = await connection.fetchval(REVERSED, tenant_id, *of_revision)
+    legs = tuple(zip(row["lots"], row["taken"], strict=True))
+    return Charged(row["balance_id"], row["amount"], legs, reversed)

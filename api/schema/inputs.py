@@ -70,6 +70,11 @@ class TopUpCreateInput:
     source: TopUpSource = strawberry.field(
         default=TopUpSource.TOP_UP, description="Where it comes from."
     )
+    as_offered: bool = strawberry.field(
+        default=True,
+        description="Whether what the plan does not sell is refused: packs that are not whole, a "
+        "price below its minimum. With false any amount is added, without a price.",
+    )
     starts_at: DateTime | None = strawberry.field(
         default=None, description="From when on it pays, in the past too; default: now."
     )
@@ -77,6 +82,42 @@ class TopUpCreateInput:
         default=None, description="From when on it no longer pays; default: as the plan says."
     )
     note: str | None = strawberry.field(default=None, description="A note for people.")
+
+
+@strawberry.input(description="A correction of a balance.")
+class AdjustmentCreateInput:
+    tenant: str = strawberry.field(description="The tenant's key.")
+    balance: str = strawberry.field(description="The balance's key.")
+    amount: Decimal = strawberry.field(
+        description="How much to add, in the balance's unit; negative takes."
+    )
+    reason: str = strawberry.field(description="Why, for people: 1 to 1,000 characters.")
+    idempotency_key: str = strawberry.field(
+        description="A name of your own for this adjustment: sent again, it changes nothing."
+    )
+
+
+@strawberry.input(description="What to give back: of a charge, or of a top-up.")
+class RefundCreateInput:
+    tenant: str = strawberry.field(description="The tenant's key.")
+    charge: strawberry.ID | None = strawberry.field(
+        default=None, description="The id of a charge: what it took goes back to its lots."
+    )
+    top_up: strawberry.ID | None = strawberry.field(
+        default=None, description="The id of a top-up: what is left of its lot leaves the balance."
+    )
+    amount: Decimal | None = strawberry.field(
+        default=None, description="How much, in the balance's unit; default: all that is left."
+    )
+    taken_back: bool = strawberry.field(
+        default=False,
+        description="The payment of the top-up was taken back: its whole lot goes, and what was "
+        "spent of it is owed.",
+    )
+    reason: str = strawberry.field(description="Why, for people: 1 to 1,000 characters.")
+    idempotency_key: str = strawberry.field(
+        description="A name of your own for this refund: sent again, it gives nothing back."
+    )
 
 
 @strawberry.input(description="A new API key.")
@@ -97,6 +138,27 @@ class ApiKeyCreateInput:
 @strawberry.input(description="The API key to revoke.")
 class ApiKeyRevokeInput:
     id: strawberry.ID = strawberry.field(description="Its id.")
+
+
+@strawberry.enum(description="How a document is written.")
+class DocumentFormat(Enum):
+    TOML = strawberry.enum_value("TOML", description="As the samples are.")
+    JSON = strawberry.enum_value("JSON", description="The same document as JSON.")
+    CSV = strawberry.enum_value(
+        "CSV",
+        description="Prices per delivered WhatsApp message, a line each, under the header "
+        "`book,valid_from,currency,market,category,unit_price`; of one book or several.",
+    )
+
+
+@strawberry.input(description="A price book to publish.")
+class PriceBookPublishInput:
+    document: str = strawberry.field(description="The document itself.")
+    format: DocumentFormat = strawberry.field(description="How it is written.")
+    rerate: bool = strawberry.field(
+        default=False,
+        description="Whether open periods may be settled under rows that are dated back.",
+    )
 
 
 @strawberry.input(description="What happened.")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import strawberry
 
 from api import ids
-from api.context import Context
-from api.operations import top_up_create
 from api.schema.amount import Amount
+from api.schema.fields import computed
 from api.schema.inputs import TopUpSource
 from api.schema.lot import lot_id
+from api.schema.paging import PageInfo
 from api.schema.scalars import DateTime
 from domain.lots import LotSource
-from persistence.tenants import find_by_keys
+from persistence.actions import Action
+from persistence.tenants import TenantRecord
 
 
 @strawberry.type(description="What was added to a balance by hand.")
@@ -23,27 +26,49 @@ class TopUp:
     )
     balance: str = strawberry.field(description="The balance's key.")
     amount: Amount = strawberry.field(description="What was added.")
+    price: Amount | None = strawberry.field(
+        description="What the plan asks for it, before tax; null where it was not bought as the "
+        "plan offers it."
+    )
     source: TopUpSource = strawberry.field(description="Where it came from.")
     starts_at: DateTime = strawberry.field(description="From when on it pays.")
     expires_at: DateTime | None = strawberry.field(
         description="From when on it no longer pays; null: never."
     )
+    note: str = strawberry.field(description="A note for people; empty where there is none.")
     created_at: DateTime = strawberry.field(description="When it was recorded.")
 
     @classmethod
-    async def from_record(
-        cls, context: Context, tenant_key: str, record: top_up_create.TopUp
-    ) -> TopUp:
-        tenant = (await find_by_keys(context.door, [tenant_key]))[tenant_key]
-        balance = context.catalogue.plans[tenant.plan].balance(record.balance)
-        source = LotSource[record.source]
+    def from_record(cls, tenant: TenantRecord, action: Action) -> TopUp:
+        body: dict[str, Any] = action.body
+        price, source = body.get("price"), LotSource[body["source"]]
         return cls(
-            id=strawberry.ID(ids.encode("top", record.id)),
-            lot=lot_id(record.lot_id, source, None, record.balance),
-            balance=record.balance,
-            amount=Amount.of(record.amount, balance.currency, tenant.locale),
-            source=TopUpSource(record.source),
-            starts_at=DateTime(record.starts_at),
-            expires_at=None if record.expires_at is None else DateTime(record.expires_at),
-            created_at=DateTime(record.created_at),
+            id=strawberry.ID(ids.encode("top", action.action_id)),
+            lot=lot_id(body["lot_id"], source, None, body["balance"]),
+            balance=body["balance"],
+            amount=Amount.of(body["amount"], body.get("currency"), tenant.locale),
+            price=None
+            if price is None
+            else Amount.of(price, body["price_currency"], tenant.locale),
+            source=TopUpSource(body["source"]),
+            starts_at=DateTime(body["starts_at"]),
+            expires_at=None if body["expires_at"] is None else DateTime(body["expires_at"]),
+            note=body.get("note", ""),
+            created_at=DateTime(action.at),
         )
+
+
+@strawberry.type(description="A top-up and its place in the list.")
+class TopUpEdge:
+    cursor: str = strawberry.field(description="Pass it as `after` to go on behind this one.")
+    node: TopUp = strawberry.field(description="The top-up.")
+
+
+@strawberry.type(description="A page of top-ups, newest first.")
+class TopUpConnection:
+    edges: list[TopUpEdge] = strawberry.field(description="The top-ups with their places.")
+    page_info: PageInfo = strawberry.field(description="Where the page ends.")
+
+    @computed("The top-ups alone.")
+    def nodes(self) -> list[TopUp]:
+        return [edge.node for edge in self.edges]

@@ -10,10 +10,22 @@ from datetime import date
 
 from domain.facts import CHANNEL_NAMES
 from domain.periods import iso
+from tests.scenarios.acts import Acts
 from tests.scenarios.answers import Answers, Sent
 from tests.scenarios.calendar import Calendar
 from tests.scenarios.promises import Promises
-from tests.scenarios.text import Clock, Day, Event, Expect, Job, Step, Story, Together, TopUp
+from tests.scenarios.text import (
+    Act,
+    Clock,
+    Day,
+    Event,
+    Expect,
+    Job,
+    Step,
+    Story,
+    Together,
+    TopUp,
+)
 from tests.scenarios.world import Json, World
 
 NUMBERS = ("seconds", "segments")
@@ -29,6 +41,7 @@ class Telling:
         self._calendar = Calendar(story.timezone)
         self._answers = Answers(world, story.tenant)
         self._promises = Promises(world, story.tenant, self._calendar, self._answers)
+        self._acts = Acts(world, story.tenant)
         self._stopped = False
 
     async def tell(self) -> None:
@@ -65,6 +78,9 @@ class Telling:
                     pass
             case TopUp():
                 await self._top_up(step)
+            case Act(when=when):
+                self._follow(self._calendar.turn(when))
+                await self._acts.do(step)
             case Together(events=events):
                 await self._send(events)
             case Event():
@@ -80,7 +96,7 @@ class Telling:
     async def _top_up(self, line: TopUp) -> None:
         self._follow(self._calendar.turn(line.when))
         look = self._calendar.look
-        await self._world.top_up(
+        made = await self._world.top_up(
             self._tenant,
             line.balance,
             line.amount,
@@ -89,6 +105,7 @@ class Telling:
             starts_at=None if line.starts is None else look(line.starts),
             expires_at=None if line.ends is None else look(line.ends),
         )
+        self._acts.call(line.name, made)
 
     async def _send(self, events: tuple[Event, ...]) -> None:
         """Send the events of some lines as one request, and check each line's answers."""

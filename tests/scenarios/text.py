@@ -11,6 +11,12 @@ Owns the grammar. Does not run anything. A line that is not understood is refuse
     10:05  out  wa/6281100010  service    -> 1 conversations
     next day 10:00  out  wa/6281100010  utility  x 3     -> each 356.65 whatsapp
     2026-11-01 00:05  top up  visitors 500  until 2026-12-01
+    12:00  plan omnichannel-mcc-idr  -> from 2026-11-30T17:00:00Z      `none`: its end
+    12:00  allow visitors 1500 as 2026-12-01     its own allowance, from that day on
+    10:00  buy  visitors 1000  as=first  -> price 600000    as the plan offers it, under a name
+    10:00  adjust  whatsapp -100                         by hand; see `acts`
+    10:00  refund  first 200  -> refused TOO_MUCH        a top-up, or a charge by its event's id
+    10:00  take-back  first                              its payment was taken back
     clock 2026-11-01 03:00                               now, whatever happened when
     clock 2026-11-01 03:00 stopped                       and events do not move it
     job   2026-11-01 03:00                               now, and the job takes who is due
@@ -49,6 +55,7 @@ VERBS = {
     "session": "session.ended",
     "used": "usage.recorded",
 }
+ACTS = frozenset({"buy", "adjust", "refund", "take-back", "plan", "allow"})
 STATUSES = frozenset({"unrated", "duplicate", "conflict", "refused"})
 
 _WHEN = (
@@ -109,6 +116,21 @@ class TopUp:
     source: str
     starts: When | None
     ends: When | None
+    name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Act:
+    """What an operator does to a balance, or to what was done before."""
+
+    place: str
+    text: str
+    when: When
+    verb: str
+    target: str  #: a balance, the name of a top-up, the id of an event
+    amount: int | None
+    name: str | None
+    expected: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +169,7 @@ class Together:
     events: tuple[Event, ...]
 
 
-Step = Event | TopUp | Clock | Job | Day | Expect | Together
+Step = Event | TopUp | Act | Clock | Job | Day | Expect | Together
 
 
 @dataclass(slots=True, kw_only=True)
@@ -228,6 +250,8 @@ def _step(place: str, line: str, head: str, rest: str) -> Step:
     when, what = leading_when(line)
     if what.startswith("top up "):
         return _top_up(place, line, when, what.split()[2:])
+    if what.split()[0] in ACTS:
+        return _act(place, line, when, what)
     return _event(place, line)
 
 
@@ -259,8 +283,24 @@ def _top_up(place: str, line: str, when: When, words: list[str]) -> TopUp:
             found[word] = when_of(" ".join(rest[at + 1 : at + 3]))
     return TopUp(
         place=place, text=line, when=when, balance=balance, amount=micros(amount), source=source,
-        starts=found.get("from"), ends=found.get("until"),
+        starts=found.get("from"), ends=found.get("until"), name=_name(rest),
     )  # fmt: skip
+
+
+def _act(place: str, line: str, when: When, what: str) -> Act:
+    said, _, expected = what.partition(" -> ")
+    verb, target, *rest = said.split()
+    amount = None
+    if rest and not rest[0].startswith("as="):
+        amount = micros(rest[0], signed=True)
+    return Act(
+        place=place, text=line, when=when, verb=verb, target=target, amount=amount,
+        name=_name(rest), expected=expected,
+    )  # fmt: skip
+
+
+def _name(words: list[str]) -> str | None:
+    return next((word.removeprefix("as=") for word in words if word.startswith("as=")), None)
 
 
 def _event(place: str, line: str) -> Event:

@@ -22,19 +22,33 @@ from api.intake import Intake
 from api.jobs import Jobs, Rest
 from api.lanes import Lanes
 from api.metrics import Metrics
-from api.operations import top_up_create
+from api.operations import (
+    adjustment_create,
+    allowance_set,
+    plan_change,
+    refund_create,
+    top_up_create,
+)
+from api.operations.adjustment_create import AdjustmentCreate
+from api.operations.allowance_set import AllowanceSet
+from api.operations.plan_change import PlanChange
+from api.operations.refund_create import RefundCreate
 from domain.facts import CHANNELS
 from domain.figures import Figures, figures
 from domain.periods import period, zone
 from domain.plans import Plan
 from domain.reading import Reading
 from persistence import tenants
+from persistence.actions import Action
 from persistence.balances import Asked, readings
 from persistence.catalogue import Catalogue
+from persistence.charges import Asked as AskedCharges
+from persistence.charges import ChargeRecord, pages
 from persistence.connection import Connection
 from persistence.door import Door
 from persistence.rebuild import Rebuild
 from persistence.show import Show
+from persistence.standing import standing_of
 from persistence.tenants import NumberRecord, TenantRecord
 from persistence.valkey import client
 
@@ -189,13 +203,15 @@ class World:
         source: str = "TOP_UP",
         starts_at: int | None = None,
         expires_at: int | None = None,
-    ) -> top_up_create.TopUp:
-        """An operator's top-up, `amount` in micros."""
+        as_offered: bool = False,
+    ) -> Action:
+        """An operator's top-up, `amount` in micros; of any size unless it is as offered."""
         request = top_up_create.TopUpCreate(
             tenant=tenant,
             balance=balance,
             amount=amount,
             source=source,
+            as_offered=as_offered,
             starts_at=starts_at,
             expires_at=expires_at,
             idempotency_key=key,
@@ -203,6 +219,30 @@ class World:
         return await top_up_create.run(
             self.door, self.catalogue, self.show, request, now=self.clock.now()
         )
+
+    async def adjust(
+        self, tenant: str, balance: str, amount: int, *, key: str, reason: str = "a test"
+    ) -> Action:
+        """An operator's adjustment, `amount` in micros."""
+        request = AdjustmentCreate(
+            tenant=tenant, balance=balance, amount=amount, reason=reason, idempotency_key=key
+        )
+        return await adjustment_create.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
+
+    async def refund(self, tenant: str, *, key: str, **what: Any) -> Action:
+        """An operator's refund of a `charge` or a `top_up`, by its id; `amount` in micros."""
+        request = RefundCreate(tenant=tenant, idempotency_key=key, **({"reason": "a test"} | what))
+        return await refund_create.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
+
+    async def charges(self, tenant: str) -> list[ChargeRecord]:
+        """The tenant's latest hundred charges, newest first."""
+        asked = AskedCharges(tenant_id=self.tenants[tenant].tenant_id)
+        (found,) = await pages(self.door, [asked], limit=100)
+        return found
 
     async def reading(self, tenant: str, at: int | None = None) -> Reading:
         """A tenant's balances as recorded: up to an instant, or now with everything."""
@@ -223,8 +263,31 @@ class World:
         """A balance as people see it: at an instant, or now with everything recorded."""
         owner, reading = self.tenants[tenant], await self.reading(tenant, at)
         pot = reading.pots[balance]
-        plan = self.plan(tenant).balance(balance)
-        return figures(plan, reading.period, reading.at, pot.lots, since=owner.since, held=pot.held)
+        (record,) = (await tenants.find_by_ids(self.door, [owner.tenant_id])).values()
+        known = standing_of(self.catalogue, record).balances(reading.period, reading.at)
+        (plan,) = (each for each in known if each.key == balance)
+        return figures(
+            plan, reading.period, reading.at, pot.lots,
+            since=owner.since, held=pot.held, next_due=reading.next_due,
+        )  # fmt: skip
+
+    async def change_plan(self, tenant: str, plan: str | None, *, key: str) -> Action:
+        """An operator's change of plan; None ends the subscription."""
+        request = PlanChange(tenant=tenant, plan=plan, idempotency_key=key)
+        return await plan_change.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
+
+    async def allow(
+        self, tenant: str, balance: str, amount: int | None, *, since: int, key: str
+    ) -> Action:
+        """An operator's allowance of the tenant's own, from a local date on."""
+        request = AllowanceSet(
+            tenant=tenant, balance=balance, amount=amount, since=since, idempotency_key=key
+        )
+        return await allowance_set.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
 
     async def rows(self, tenant: str, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows of one tenant, as the app's role sees them; `$1` is the tenant."""

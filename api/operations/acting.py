@@ -1,0 +1,139 @@
+"""Acting on a balance: under the tenant's lock, in one commit, once per idempotency key (BA-7).
+
+Owns what all such operations share: the look-up of the key, the lock, the record, the showing, and
+the checks of what they all take. What an action does to lots is its operation's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from domain.lots import Lot
+from domain.problems import Problem
+from domain.state import Changes, State
+from domain.terms import Terms
+from persistence import actions, load, record, terms
+from persistence.actions import Action, ActionKind
+from persistence.catalogue import Catalogue
+from persistence.connection import Connection
+from persistence.door import Door
+from persistence.show import Show
+from persistence.tenants import find_by_keys
+
+KEY_LENGTH_MAX = 255
+TEXT_LENGTH_MAX = 1_000
+AMOUNT_MAX = 10**17  # a hundred billion units: far from what a bigint holds
+
+
+class Request(Protocol):
+    """What every action is asked with; a dataclass."""
+
+    @property
+    def tenant(self) -> str: ...
+    @property
+    def idempotency_key(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A locked tenant, in front of the action."""
+
+    connection: Connection
+    terms: Terms
+    state: State
+    now: int
+
+    async def lots(self, since: int) -> None:
+        """Load the lots that were there from `since` on, or are."""
+        own = self.terms
+        await load.lots(
+            self.connection, {own.tenant_id: self.state}, {own.tenant_id: own},
+            min(since, self.now), self.now,
+        )  # fmt: skip
+
+    def balance(self, key: str) -> int:
+        """The number of the balance of a key."""
+        balance_id = self.terms.balance_ids.get(key)
+        if balance_id is None:
+            known = ", ".join(self.terms.balance_ids)
+            raise Problem("NOT_FOUND", f"the tenant has no such balance; it has {known}", "balance")
+        return balance_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """What an action changed, and what is kept of it."""
+
+    changes: Changes
+    body: dict[str, Any]
+    subject: str | None = None  #: what it speaks of
+
+
+async def once(
+    door: Door,
+    catalogue: Catalogue,
+    show: Show,
+    kind: ActionKind,
+    request: Request,
+    act: Callable[[Scene], Awaitable[Done]],
+    *,
+    now: int,
+) -> Action:
+    """Do what is asked, or give what the same key did before; `request` is a dataclass.
+
+    The body of the action has the tenant's number and version beside what `act` kept.
+    """
+    _check_key(request.idempotency_key)
+    tenant = (await find_by_keys(door, [request.tenant])).get(request.tenant)
+    if tenant is None:
+        raise Problem("NOT_FOUND", f"there is no tenant {request.tenant[:64]!r}", "tenant")
+    asked: dict[str, Any] = asdict(request)  # type: ignore[call-overload]
+    content = actions.content_of(kind, {k: v for k, v in asked.items() if k != "idempotency_key"})
+    async with door.tenant_tx(tenant.tenant_id) as connection:
+        heads = await load.lock(connection, [tenant.tenant_id], wait=True)
+        before = await actions.find(connection, tenant.tenant_id, request.idempotency_key)
+        if before is not None:
+            return _again(before, content)
+        (own,) = await terms.by_ids(connection, catalogue, [tenant.tenant_id])
+        state = load.state_of(heads[tenant.tenant_id])
+        done = await act(Scene(connection=connection, terms=own.at(now), state=state, now=now))
+        await record.record(connection, [done.changes], now)
+        body = {"tenant_id": own.tenant_id, "version": state.version, **done.body}
+        action = await record.action(
+            connection, own.tenant_id, request.idempotency_key, kind, content,
+            at=now, version=state.version, body=body, subject=done.subject,
+        )  # fmt: skip
+    show.commits([done.changes], now)
+    return action
+
+
+def _again(before: Action, content: bytes) -> Action:
+    if before.content != content:
+        raise Problem(
+            "IDEMPOTENCY_KEY_REUSED",
+            "this key came before with another request; use a new key for a new one",
+            "idempotencyKey",
+        )
+    return before
+
+
+def _check_key(key: str) -> None:
+    if not 0 < len(key) <= KEY_LENGTH_MAX:
+        raise Problem(
+            "INVALID", f"idempotencyKey has 1 to {KEY_LENGTH_MAX} characters", "idempotencyKey"
+        )
+    if not key.isprintable():
+        raise Problem("INVALID", "idempotencyKey has printable characters", "idempotencyKey")
+
+
+def kept(moves: Iterable[tuple[Lot, int]]) -> list[list[int | None]]:
+    """What lots received or gave, as a body has it: lot, source, month, amount."""
+    return [[lot.lot_id, lot.source, lot.month, amount] for lot, amount in moves]
+
+
+def check_reason(reason: str) -> None:
+    """What is corrected or given back has a reason that people can read."""
+    if not reason.strip() or len(reason) > TEXT_LENGTH_MAX or "\0" in reason:
+        raise Problem("INVALID", f"reason has 1 to {TEXT_LENGTH_MAX} characters", "reason")

@@ -1,0 +1,48 @@
+"""Adjust a balance: an operator corrects it by hand, with a reason, once per key (BA-7, BA-8)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.operations.acting import AMOUNT_MAX, Done, Scene, check_reason, kept, once
+from domain.adjustments import adjust
+from domain.problems import Problem
+from persistence.actions import Action, ActionKind
+from persistence.catalogue import Catalogue
+from persistence.door import Door
+from persistence.show import Show
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdjustmentCreate:
+    tenant: str  #: its key
+    balance: str  #: its key
+    amount: int  #: micros of the balance's unit; negative takes
+    reason: str
+    idempotency_key: str
+
+
+async def run(
+    door: Door, catalogue: Catalogue, show: Show, request: AdjustmentCreate, *, now: int
+) -> Action:
+    """Adjust, or give the adjustment that the same key made before."""
+    if not 0 < abs(request.amount) <= AMOUNT_MAX:
+        raise Problem("INVALID", "amount is not 0, and at most 100,000,000,000", "amount")
+    check_reason(request.reason)
+
+    async def act(scene: Scene) -> Done:
+        balance_id = scene.balance(request.balance)
+        await scene.lots(now)
+        moves, changes = adjust(scene.terms, scene.state, balance_id, request.amount, now)
+        return Done(
+            changes=changes,
+            body={
+                "balance": request.balance,
+                "currency": scene.terms.balances[balance_id].currency,
+                "amount": request.amount,
+                "reason": request.reason,
+                "moves": kept(moves),
+            },
+        )
+
+    return await once(door, catalogue, show, ActionKind.ADJUSTMENT, request, act, now=now)
