@@ -11,7 +11,7 @@ nothing touched one shows it whole. Amounts are micros of the balance's one unit
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from domain.books import ANY, Book, Row
 from domain.ledger import ALLOWANCE_PRIORITY
@@ -128,14 +128,17 @@ def figures(
     *,
     since: int | None = None,
     held: int = 0,
+    next_due: int | None = None,
 ) -> Figures:
-    """Sum up a balance's `lots` for `period` as it stands at `at`.
+    """Sum up a balance's `lots` for `period` as it stands at `at`; its allowance is the period's.
 
     `at` lies in the period or is its end, which gives the period's closing figures. `since` is the
-    tenant's: no allowance holds before it.
+    tenant's: no allowance holds before it. `next_due` is its head's: where that is no later than
+    the period's start, what the allowance pays off there (BA-5) is not booked yet, but shown.
     """
     if allowance := _untouched_allowance(balance, period, at, lots, since):
-        lots = (*lots, allowance)
+        booked = next_due is None or period.start < next_due
+        lots = (*lots, allowance) if booked else _paid_off(allowance, lots)
     initial, top_up = NOTHING, NOTHING
     shown: list[LotUse] = []
     for lot in lots:
@@ -212,6 +215,18 @@ def _untouched_allowance(
         ends_at=period.end,
         created_at=period.start,
     )
+
+
+def _paid_off(allowance: LotUse, lots: Sequence[LotUse]) -> list[LotUse]:
+    """Lots as they will be once `allowance` has filled what they owe at its start (BA-5)."""
+    left, after = allowance.amount, list[LotUse]()
+    for lot in lots:
+        filled = 0
+        if lot.source is LotSource.OVERDRAFT and lot.starts_at < allowance.starts_at:
+            filled = min(max(-lot.left, 0), left)
+        left -= filled
+        after.append(replace(lot, moved=lot.moved - filled) if filled else lot)
+    return [*after, replace(allowance, moved=allowance.amount - left)]
 
 
 def _drawing_order(lot: LotUse) -> tuple[int, bool, int, int, int]:

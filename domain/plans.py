@@ -15,6 +15,7 @@ from domain.money import DISPLAY_DIGITS, MICRO, charge, text
 from domain.periods import zone
 
 VISITOR: Final = "visitor"
+FIRST_PERIODS: Final = ("full", "by_days")
 
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _LOCALE: Final = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
@@ -66,6 +67,8 @@ class BalancePlan:
     overage_price: int | None  #: 10^-12 of the plan's currency per unit; None: written off
     top_up: TopUpOffer | None
     refill: RefillOffer | None = None
+    promotion_pays_off: bool = False  #: whether promotions, too, fill what is owed (BA-5)
+    refund_lapsed: Literal["new_lot", "forfeit"] = "new_lot"  #: what a lapsed lot's share becomes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +104,7 @@ class Plan:
     seats: int  #: users with role agent or supervisor at most
     balances: tuple[BalancePlan, ...]
     chains: tuple[Chain, ...]
+    first_period: str = "full"  #: or "by_days": what a first, partial period is granted (BA-12)
     visitors: Chain | None = field(init=False, repr=False, compare=False)
     _balances: dict[str, BalancePlan] = field(init=False, repr=False, compare=False)
     _chains: dict[tuple[str, str, str], Chain] = field(init=False, repr=False, compare=False)
@@ -140,6 +144,7 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
     country = top.text("country", "write two capital letters, as ID", _COUNTRY)
     locale = top.text("locale", "write a language tag, as id or en-GB", _LOCALE)
     seats = top.whole("seats", 0, _WHOLE_MAX)
+    first_period = top.choice("first_period", FIRST_PERIODS, default="full")
     _check_book(top, currency, book)
     balances = _read_balances(top, currency)
     chains = _read_chains(top, balances, book)
@@ -158,6 +163,7 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
         seats=seats,
         balances=tuple(balances.values()),
         chains=tuple(chains),
+        first_period=first_period,
     )
 
 
@@ -221,6 +227,8 @@ def _read_balance(table: Table, plan_currency: str) -> BalancePlan:
         overage_price=price,
         top_up=top_up,
         refill=_read_refill(table, top_up, money=money),
+        promotion_pays_off=table.flag("promotion_pays_off"),
+        refund_lapsed=_read_refund_lapsed(table),
     )
 
 
@@ -234,6 +242,13 @@ def _read_carry(balance: Table) -> Carry:
     periods = table.whole("periods", 1, _PERIODS_MAX) if balance.has_table("carry") else 1
     table.close()
     return Carry(kind="periods", periods=periods)
+
+
+def _read_refund_lapsed(balance: Table) -> Literal["new_lot", "forfeit"]:
+    if not balance.has("refund_lapsed"):
+        return "new_lot"
+    word = balance.choice("refund_lapsed", ("new_lot", "forfeit"))
+    return "forfeit" if word == "forfeit" else "new_lot"
 
 
 def _read_top_up(balance: Table) -> TopUpOffer | None:
@@ -321,11 +336,16 @@ def _read_steps(chain: Table, balances: Mapping[str, BalancePlan]) -> tuple[Step
         balance = balances[key]
         if step in steps:
             table.problem("", "is there before in this chain", "write it once")
-        elif balance.kind == "unit" and basis not in (Basis.PER_UNIT, f"per_{balance.unit}"):
+        elif balance.kind == "unit" and basis not in (own := _bases_of(balance.unit)):
             wrong = f"{key} counts {balance.unit}s, this step pays {basis}"
-            table.problem("basis", wrong, f"write per_{balance.unit}, or name another balance")
+            table.problem("basis", wrong, f"write {own[-1]}, or name another balance")
         steps.append(step)
     return tuple(steps)
+
+
+def _bases_of(unit: str) -> tuple[str, ...]:
+    """The bases a balance of such units can pay; seconds pay what is priced per minute (VO-1)."""
+    return (Basis.PER_UNIT, Basis.PER_MINUTE if unit == "second" else f"per_{unit}")
 
 
 def _check_priced(table: Table, chain: Chain, book: Book) -> None:

@@ -25,10 +25,11 @@ class TenantRecord:
     currency: str
     country: str
     locale: str
-    plan: str
+    plan: str  #: its first one
     status: str  #: active or suspended
     since: int | None  #: facts before it are refused; None: any past is accepted
     created_at: int
+    changes: str = "[]"  #: what was agreed since, as JSON; `persistence.standing` reads it
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class NumberRecord:
 
 
 TENANT_COLUMNS = """tenant_id, key, name, timezone, currency, country, locale, plan, status, since,
-    created_at"""
+    created_at, changes::text as changes"""
 
 NEW_TENANT_SQL = """
 insert into tenants (tenant_id, key, name, timezone, currency, country, locale, plan, since,

@@ -13,21 +13,26 @@ import msgspec
 from domain.facts import Channel
 from domain.periods import zone
 from domain.terms import NumberTerms, Terms
-from persistence.catalogue import Catalogue
+from persistence.catalogue import STAMP, Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
+from persistence.standing import read_standing
 
 IDS = "select tenant_id from tenants where key = any ($1::text[])"
 
 # Numbers and balances come as one JSON text a tenant: three tables, one round trip.
-TERMS = """
-select t.tenant_id, t.key, t.status, t.timezone, t.currency, t.since, t.plan, h.settings,
+TERMS = (
+    f"select {STAMP} as catalogue,"
+    + """
+    t.tenant_id, t.key, t.status, t.timezone, t.currency, t.since, t.plan, h.settings,
+    t.changes::text as changes,
     (select coalesce(json_agg(json_build_array(n.number_id, n.channel, n.address, n.timezone)),
         '[]')::text from numbers n where n.tenant_id = t.tenant_id) as numbers,
     (select coalesce(json_object_agg(b.key, b.balance_id), '{}')::text
         from balances b where b.tenant_id = t.tenant_id) as balances
 from tenants t join tenant_head h using (tenant_id)
 where t.tenant_id = any ($1::bigint[])"""
+)
 
 
 async def by_keys(door: Door, catalogue: Catalogue, keys: Collection[str]) -> list[Terms]:
@@ -44,31 +49,35 @@ async def by_keys(door: Door, catalogue: Catalogue, keys: Collection[str]) -> li
 async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[int]) -> list[Terms]:
     """The terms of tenants by id, in a transaction that names them."""
     found = []
-    for row in await connection.fetch(TERMS, list(ids)):
+    rows = await connection.fetch(TERMS, list(ids))
+    if rows and rows[0]["catalogue"] != catalogue.stamp:
+        # Published since: under the tenants' locks terms are never made of what is older.
+        await catalogue.refresh(connection)
+    for row in rows:
         plan = catalogue.plans.get(row["plan"])
         book = None if plan is None else catalogue.books.get(plan.book)
         if plan is None or book is None:
             raise LookupError(f"tenant {row['key']} is on plan {row['plan']!r}, which is not here")
         numbers = [_number(values) for values in msgspec.json.decode(row["numbers"])]
         ids_of: dict[str, int] = msgspec.json.decode(row["balances"])
-        found.append(
-            Terms(
-                tenant_id=row["tenant_id"],
-                key=row["key"],
-                suspended=row["status"] == "suspended",
-                zone=zone(row["timezone"]),
-                currency=row["currency"],
-                since=row["since"],
-                plan=plan,
-                book=book,
-                settings=row["settings"],
-                numbers={number.number_id: number for number in numbers},
-                addresses={(number.channel, number.address): number for number in numbers},
-                balance_ids=ids_of,
-                balances={ids_of[b.key]: b for b in plan.balances if b.key in ids_of},
-                rule_ids=catalogue.rule_ids,
-            )
+        undated = Terms(
+            tenant_id=row["tenant_id"],
+            key=row["key"],
+            suspended=row["status"] == "suspended",
+            zone=zone(row["timezone"]),
+            currency=row["currency"],
+            since=row["since"],
+            plan=plan,
+            book=book,
+            settings=row["settings"],
+            numbers={number.number_id: number for number in numbers},
+            addresses={(number.channel, number.address): number for number in numbers},
+            balance_ids=ids_of,
+            balances={ids_of[b.key]: b for b in plan.balances if b.key in ids_of},
+            rule_ids=catalogue.rule_ids,
         )
+        standing = read_standing(row["changes"], undated.zone, undated.since, plan, catalogue.plans)
+        found.append(undated.dated(standing, catalogue.books))
     return found
 
 
