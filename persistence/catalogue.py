@@ -15,7 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from domain.books import Book, parse_book
+from domain.book_documents import parse_book
+from domain.books import Book
 from domain.plans import Plan, parse_plan
 from persistence.connection import Connection
 
@@ -24,33 +25,54 @@ Document: TypeAlias = dict[str, Any]
 SAMPLES = Path(__file__).parent / "samples"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Catalogue:
-    """Everything a process prices with: each plan's latest version, each book with all of its."""
+    """Everything a process prices with: each plan's latest version, each book with all of its.
+
+    Who holds it sees what is published: its dictionaries are replaced together, never changed.
+    """
 
     plans: dict[str, Plan]
     books: dict[str, Book]
     rule_ids: dict[str, int]  #: `BOOK@YYYY-MM-DD/ROW` to the number stored with charges
     rules: dict[int, str]  #: and back
+    stamp: str = ""  #: names what was read; another one in the database: something was published
 
     @classmethod
     async def load(cls, conn: Connection) -> Catalogue:
         """Read the catalogue; a book or plan that no longer parses raises its own error."""
+        # What names something is read before what it names: each may grow in between.
+        stamp = await conn.fetchval(f"select {STAMP}")
+        plan_rows = await conn.fetch(PLANS_SQL)
+        book_rows = await conn.fetch(BOOKS_SQL)
         markets = {row["markets"]: json.loads(row["body"]) for row in await conn.fetch(MARKETS_SQL)}
         books: dict[str, Book] = {}
-        for row in await conn.fetch(BOOKS_SQL):
+        for row in book_rows:
             document = json.loads(row["body"])
             book = parse_book(document, row["version"], lists_of(document, markets))
             earlier = books.get(book.key)
             books[book.key] = book if earlier is None else earlier.with_version(book)
         plans: dict[str, Plan] = {}
-        for row in await conn.fetch(PLANS_SQL):
+        for row in plan_rows:
             document = json.loads(row["body"])
             plan = parse_plan(document, books[document["book"]])
             plans[plan.key] = replace(plan, version=row["version"])
         rules = {row["rule_id"]: row["rule"] for row in await conn.fetch(RULES_SQL)}
-        return cls(plans, books, {rule: number for number, rule in rules.items()}, rules)
+        return cls(plans, books, {rule: number for number, rule in rules.items()}, rules, stamp)
 
+    async def refresh(self, conn: Connection) -> None:
+        """Take over what was published since, all of it at once."""
+        newer = await Catalogue.load(conn)
+        self.plans, self.books = newer.plans, newer.books
+        self.rule_ids, self.rules, self.stamp = newer.rule_ids, newer.rules, newer.stamp
+
+
+# Versions are only ever added; lists of markets are changed in place. A scalar, so that a statement
+# which reads terms can ask for it too.
+STAMP = """(
+    (select count(*) from books) || ' ' || (select count(*) from plans) || ' '
+    || (select coalesce(string_agg(encode(digest, 'hex'), '' order by markets), '')
+        from markets))"""
 
 MARKETS_SQL = "select markets, body from markets"
 
@@ -90,8 +112,7 @@ async def load_samples(
                 news.append(f"markets {key}")
         for key, document in books.items():
             if version := await put_version(conn, "book", key, document, published_at):
-                names = sorted({row.rule for row in parsed[key].rows})
-                await conn.execute(PUT_RULES_SQL, names)
+                await put_rules(conn, parsed[key])
                 news.append(f"book {key} {version}")
         for key, document in plans.items():
             if version := await put_version(conn, "plan", key, document, published_at):
@@ -103,6 +124,12 @@ PUT_RULES_SQL = """
 insert into rules (rule)
 select name from unnest($1::text[]) name where not exists (select from rules where rule = name)
 """
+
+
+async def put_rules(conn: Connection, book: Book) -> None:
+    """Give every rule of a book a number, unless it has one: charges name it for ever."""
+    await conn.execute(PUT_RULES_SQL, sorted({row.rule for row in book.rows}))
+
 
 PUT_MARKETS_SQL = """
 insert into markets (markets, body, digest) values ($1, $2, $3)

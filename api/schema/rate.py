@@ -28,6 +28,18 @@ class FreeCount:
     per: str = strawberry.field(description="Whose count it is: `number` or `tenant`.")
 
 
+@strawberry.type(description="The charged units of a month that a rate is for (PR-7).")
+class RateTier:
+    above: int = strawberry.field(description="It begins behind so many units.")
+    up_to: int | None = strawberry.field(description="Its last unit; null: it has no end.")
+
+
+@strawberry.type(description="How seconds are billed: the first ones whole, then step by step.")
+class RateIncrements:
+    first: int = strawberry.field(description="Seconds that are billed at least.")
+    step: int = strawberry.field(description="Seconds by which it goes on.")
+
+
 @strawberry.type(description="A row of the tenant's price book.")
 class Rate:
     rule: str = strawberry.field(description="The rule as charges name it: `BOOK@VALID-FROM/ROW`.")
@@ -53,10 +65,20 @@ class Rate:
     free_count: FreeCount | None = strawberry.field(
         description="Units of a month that cost nothing."
     )
+    charged_on: str = strawberry.field(
+        description="The status that charges a message: `delivered` or `sent`."
+    )
+    tier: RateTier | None = strawberry.field(
+        description="The units of a month it is for; null: all of them."
+    )
+    increments: RateIncrements | None = strawberry.field(
+        description="How seconds are billed; null: each as it is."
+    )
+    group: bool = strawberry.field(description="Whether it is for messages to groups.")
 
     @classmethod
     def from_domain(cls, row: Row, book: Book) -> Rate:
-        free = row.free_count
+        free, tier, by = row.free_count, row.tier, row.increments
         return cls(
             rule=row.rule,
             channel=row.channel,
@@ -71,4 +93,8 @@ class Rate:
             free_count=None
             if free is None
             else FreeCount(name=free.name, count=free.count, per=free.per),
+            charged_on=row.charged_on,
+            tier=None if tier is None else RateTier(above=tier.above, up_to=tier.up_to),
+            increments=None if by is None else RateIncrements(first=by.first, step=by.step),
+            group=row.group,
         )

@@ -1,0 +1,99 @@
+"""Publishing: what a price book is held against, and how a version of it is stored.
+
+Owns the statements and their locks. Whether a book may be published is not its question.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+
+from domain.books import Book
+from persistence.catalogue import (
+    BOOKS_SQL,
+    MARKETS_SQL,
+    PLANS_SQL,
+    Document,
+    put_rules,
+    put_version,
+)
+from persistence.connection import Connection
+
+# One publisher at a time; the owner's, who takes the whole table, waits for the others.
+ALONE = """
+select pg_advisory_xact_lock(hashtext('kuota books'));
+lock table books, rules in row exclusive mode"""
+
+# A book is used by whoever was ever on a plan that names it.
+USED_SQL = "select distinct body ->> 'book' as book from plans"
+
+# Numbers have zones of their own, and visitors are charged in their tenant's.
+ZONES_SQL = "select timezone from numbers union select timezone from tenants"
+
+# Who began on one of the plans or changed to it, in the order in which everybody locks heads.
+HEADS_SQL = """
+select tenant_id from tenant_head
+where tenant_id in (
+    select tenant_id from tenants
+    where plan = any ($1::text[]) or exists (
+        select from jsonb_array_elements(changes) change where change ->> 'plan' = any ($1::text[])
+    )
+)
+order by tenant_id
+for no key update"""
+
+CHANGED_SQL = """
+update tenant_head set settings = settings + 1 where tenant_id = any ($1::bigint[])"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """What is published, as documents."""
+
+    markets: dict[str, Document]
+    books: dict[str, list[tuple[int, Document]]]  #: every version, in order
+    plans: dict[str, Document]  #: each one's latest version
+    used: frozenset[str]  #: keys of books that some version of some plan names
+    zones: tuple[str, ...]  #: of numbers and tenants
+
+    @classmethod
+    async def read(cls, conn: Connection) -> Shelf:
+        """Read it in a transaction of the system role."""
+        books: defaultdict[str, list[tuple[int, Document]]] = defaultdict(list)
+        for row in await conn.fetch(BOOKS_SQL):
+            books[row["book"]].append((row["version"], json.loads(row["body"])))
+        markets = await conn.fetch(MARKETS_SQL)
+        return cls(
+            markets={row["markets"]: json.loads(row["body"]) for row in markets},
+            books=dict(books),
+            plans={row["plan"]: json.loads(row["body"]) for row in await conn.fetch(PLANS_SQL)},
+            used=frozenset(row["book"] for row in await conn.fetch(USED_SQL)),
+            zones=tuple(sorted(row["timezone"] for row in await conn.fetch(ZONES_SQL))),
+        )
+
+    def plans_on(self, book: str) -> list[str]:
+        """The keys of the plans that are priced by a book."""
+        return sorted(key for key, plan in self.plans.items() if plan["book"] == book)
+
+
+async def alone(conn: Connection) -> None:
+    """Let no other publisher in until the transaction ends."""
+    await conn.execute(ALONE)
+
+
+async def put_book(
+    conn: Connection, book: Book, document: Document, plans: list[str], *, now: int
+) -> int | None:
+    """Store a version of a book and give its number, or None where it is the latest already.
+
+    In the same commit the terms of every tenant on `plans` count as changed: whoever rates its next
+    fact waits for this transaction, and then reads them again.
+    """
+    version = await put_version(conn, "book", book.key, document, now)
+    if version is None:
+        return None
+    await put_rules(conn, book)
+    heads = [row["tenant_id"] for row in await conn.fetch(HEADS_SQL, plans)]
+    await conn.execute(CHANGED_SQL, heads)
+    return version
