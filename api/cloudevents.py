@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from api import items
-from api.errors import Fault
+from api.faults import Fault
 from api.limits import (
     EVENT_BYTES_MAX,
     EVENT_DIGITS_MAX,
@@ -26,7 +26,6 @@ from api.limits import (
     EVENTS_MAX,
     JSON_DEPTH_MAX,
 )
-from api.transport.body import depth_of
 
 UTC_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 KEY_BYTES = 16
@@ -237,7 +236,10 @@ def _check(envelope: Envelope) -> Item:
         data = _decode_data(raw)
         if not isinstance(data, dict):
             raise Refused("invalid_field", "data is an object", "data")
-        if raw.count(b"{") + raw.count(b"[") > JSON_DEPTH_MAX and depth_of(data) > JSON_DEPTH_MAX:
+        if (
+            raw.count(b"{") + raw.count(b"[") > JSON_DEPTH_MAX
+            and items.depth_of(data) > JSON_DEPTH_MAX
+        ):
             raise RecursionError
         canonical = _encode_data(data)
     except (*_UNREADABLE, ArithmeticError) as error:

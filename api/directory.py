@@ -26,7 +26,14 @@ class Directory:
         self._by_id: dict[int, Terms] = {}
 
     def __getitem__(self, tenant_id: int) -> Terms | None:
-        return self._by_id.get(tenant_id)
+        """The terms of a tenant, unless they were made of a book that was replaced since."""
+        own = self._by_id.get(tenant_id)
+        # A tenant that was created while its book was published is found out here.
+        books = self._catalogue.books
+        replaced = own is not None and any(
+            view.book is not books.get(view.book.key) for _, view in own.views
+        )
+        return None if replaced else own
 
     async def find(self, keys: Collection[str]) -> dict[str, Terms]:
         """The terms of the tenants that exist of `keys`, by key."""

@@ -13,6 +13,7 @@ from api.intake import Intake
 from api.jobs import Jobs
 from api.lanes import Lanes
 from api.metrics import Metrics
+from api.reload import Reload
 from persistence.catalogue import Catalogue
 from persistence.hub import Hub
 from persistence.live import Live
@@ -41,6 +42,7 @@ class Engines:
         self.intake = Intake(self.directory, catalogue, now, lanes, core.metrics)
         owner_url = core.settings.database_owner_url
         self.jobs = Jobs(door, catalogue, now, self.show, owner_url, core.metrics)
+        self.reload = Reload(door, catalogue)
 
     async def start(self) -> None:
         self.rebuild.start()
@@ -49,8 +51,10 @@ class Engines:
         self.hub.start()
         await self.intake.start()
         await self.jobs.start()
+        self.reload.start()
 
     async def stop(self) -> None:
+        await self.reload.stop()
         await self.jobs.stop()
         await self.intake.stop()
         await self.hub.stop()

@@ -1,7 +1,8 @@
 """The items of a JSON list, each as its own bytes, so that one that is no JSON spoils no other.
 
-Owns finding where an item ends. What a strict decoder will not read past (NaN, a lone surrogate, a
-bare control character, lists in lists without end) is let through here, for it to be refused alone.
+Owns finding where an item ends, and how deep a value is. What a strict decoder will not read past
+(NaN, a lone surrogate, a bare control character, lists in lists without end) is let through here,
+for it to be refused alone.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
+
+from api.limits import JSON_DEPTH_MAX
 
 #: Numbers stay text: they are only walked over, and some have more digits than an int may.
 _DECODER = json.JSONDecoder(strict=False, parse_int=str, parse_float=str, parse_constant=str)
@@ -77,3 +81,19 @@ def _nothing_behind(text: str, start: int) -> None:
     behind = _after_blank(text, start)
     if behind < len(text):
         raise ValueError(f"more stands behind the end, from character {behind} on")
+
+
+def depth_of(value: Any) -> int:
+    """Levels of lists and objects, found level by level and not by calling itself.
+
+    Counting ends one above `JSON_DEPTH_MAX`.
+    """
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        if depth > JSON_DEPTH_MAX:
+            break
+        level = [
+            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth

@@ -119,3 +119,10 @@ SOCKET_SEND_SECONDS = 10.0
 
 #: Seconds a client has to answer a close before its connection is cut.
 SOCKET_CLOSE_SECONDS = 5.0
+
+#: Recipients of one estimate, and contacts that it only counts: 20 microseconds each.
+ESTIMATE_RECIPIENTS_MAX = 10_000
+ESTIMATE_COUNT_MAX = 100_000
+
+#: Seconds an estimate may look ahead: further, no price is known.
+ESTIMATE_AHEAD_SECONDS_MAX = 366 * 86_400

@@ -62,7 +62,7 @@ def show_call(epoch: str, terms: Terms, reading: Reading) -> Call:
     tenant_id = terms.tenant_id
     message = encode(Published(tenant_id, epoch, reading))
     fields: list[str | int] = ["valid_until", reading.valid_until]
-    for balance in terms.plan.balances:
+    for balance in terms.standing.balances(reading.period, reading.at):
         pot = reading.pots.get(balance.key)
         lots = () if pot is None else pot.lots
         amount = left(balance, reading.period, reading.at, lots, terms.since)

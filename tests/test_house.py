@@ -186,8 +186,8 @@ def test_operations_know_neither_graphql_nor_http() -> None:
 def test_the_schema_never_writes() -> None:
     """Types read; what changes something is an operation, or the way in."""
     readers = {
-        "balances", "board", "catalogue", "charges", "conflicts", "credentials", "door", "live",
-        "tenants", "usage",
+        "actions", "balances", "board", "catalogue", "charges", "conflicts", "credentials", "door",
+        "explanations", "live", "positions", "standing", "tenants", "usage",
     }  # fmt: skip
     writes = re.compile(r"(create|record|revoke|write|insert|keep|load|move|update|delete)(_|$)")
     wrong = [
@@ -204,21 +204,28 @@ def test_the_schema_never_writes() -> None:
 def test_the_fold_alone_meters_and_rates() -> None:
     """The fold, its rates and its ledger draw; others know a leg's form and the order of lots."""
     assert set(users("domain.meter")) == {"domain.fold"}
-    assert set(users("domain.rate")) == {"domain.fold"}
+    assert users("domain.rate")["api.lanes"] == {"claims_message"}
+    assert set(users("domain.rate")) == {"domain.fold", "api.lanes"}
     drawing = users("domain.draw")
-    deciding = {"domain.fold", "domain.ledger", "domain.rate"}
+    deciding = {"domain.counted", "domain.fold", "domain.ledger", "domain.purse", "domain.rate"}
     assert set(drawing) - deciding == {"domain.state", "persistence.load"}
     assert drawing["domain.state"] == {"Leg"}
     assert drawing["persistence.load"] == {"order"}
 
 
 def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> None:
-    assert users("domain.fold") == {"api.jobs": {"advance"}, "api.lanes": {"fold"}}
-    assert set(users("domain.ledger")) == {"domain.fold", "domain.top_ups"}
-    assert set(users("domain.top_ups")) == {"api.operations.top_up_create"}
+    assert users("domain.fold") == {
+        "api.jobs": {"advance"},
+        "api.lanes": {"fold"},
+        "domain.quotes": {"advance", "fold"},
+    }
+    assert set(users("domain.ledger")) == {
+        "domain.adjustments", "domain.changing", "domain.fold", "domain.refunds", "domain.top_ups",
+    }  # fmt: skip
+    assert set(users("domain.top_ups")) == {"api.operations.top_up_create", "domain.adjustments"}
 
 
-ENGINES = ("Hub", "Intake", "Jobs", "Lanes", "Rebuild", "Show", "Sweep")
+ENGINES = ("Hub", "Intake", "Jobs", "Lanes", "Rebuild", "Reload", "Show", "Sweep")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Checks that several operations share: texts people write, zones, and tenants they name."""
+"""Checks that several operations share: texts people write, zones, plans, and tenants they name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 
 from api.auth import Principal
 from domain.periods import zone
+from domain.plans import Plan
 from domain.problems import Problem
+from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.tenants import TenantRecord, find_by_keys
 
@@ -29,6 +31,15 @@ def checked_zone(name: str) -> str:
         return zone(name).name
     except ValueError as error:
         raise Problem("UNKNOWN_TIMEZONE", str(error), "timezone") from None
+
+
+def checked_plan(catalogue: Catalogue, key: str) -> Plan:
+    """The plan of a key that exists."""
+    plan = catalogue.plans.get(key)
+    if plan is None:
+        known = ", ".join(sorted(catalogue.plans))
+        raise Problem("UNKNOWN_PLAN", f"there is no plan {key[:64]!r}: known are {known}", "plan")
+    return plan
 
 
 async def find_tenant(door: Door, principal: Principal, key: str) -> TenantRecord:

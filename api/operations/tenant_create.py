@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 
 from api.limits import NAME_LENGTH_MAX
-from api.operations.checks import checked_text, checked_zone
+from api.operations.checks import checked_plan, checked_text, checked_zone
 from domain.money import DISPLAY_DIGITS
-from domain.plans import Plan
 from domain.problems import Problem
 from persistence.catalogue import Catalogue
 from persistence.door import Door
@@ -75,11 +74,3 @@ async def run(door: Door, catalogue: Catalogue, request: TenantCreate, *, now: i
         since=request.since,
         now=now,
     )
-
-
-def checked_plan(catalogue: Catalogue, key: str) -> Plan:
-    plan = catalogue.plans.get(key)
-    if plan is None:
-        known = ", ".join(sorted(catalogue.plans))
-        raise Problem("UNKNOWN_PLAN", f"there is no plan {key[:64]!r}: known are {known}", "plan")
-    return plan

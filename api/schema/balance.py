@@ -23,6 +23,7 @@ from domain.periods import period, zone
 from domain.plans import BalancePlan, Plan
 from domain.reading import Pot, Reading
 from persistence.balances import Asked, readings
+from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
 SCOPE = "billing:read"
@@ -217,14 +218,10 @@ class Balance:
 class TenantBalances(Owner):
     """The fields of a tenant that show its balances."""
 
-    @computed("Every balance of the plan, in the plan's order.")
+    @computed("Every balance of the plan, in the plan's order; then what former plans left.")
     async def balances(self, info: Info[Context, None], at: At = None) -> list[Balance]:
         reading = await _reading(info.context, self.record, at)
-        plan = info.context.catalogue.plans[self.record.plan]
-        return [
-            balance_of(info.context, self.record, plan, balance, reading, reading.at)
-            for balance in plan.balances
-        ]
+        return balances_of(info.context, self.record, reading)
 
     @computed("One balance; null where the plan has none of this key.")
     async def balance(
@@ -236,10 +233,9 @@ class TenantBalances(Owner):
         at: At = None,
     ) -> Balance | None:
         reading = await _reading(info.context, self.record, at)
-        plan = info.context.catalogue.plans[self.record.plan]
-        for balance in plan.balances:
-            if balance.key == key:
-                return balance_of(info.context, self.record, plan, balance, reading, reading.at)
+        for balance in balances_of(info.context, self.record, reading):
+            if balance.balance.key == key:
+                return balance
         return None
 
 
@@ -263,22 +259,26 @@ async def _reading(context: Context, record: TenantRecord, at: int | None) -> Re
     return reading
 
 
-def balance_of(
-    context: Context,
-    record: TenantRecord,
-    plan: Plan,
-    balance: BalancePlan,
-    reading: Reading,
-    at: int,
-) -> Balance:
-    """A balance of the plan as a reading shows it at an instant of its period."""
-    pot = reading.pots.get(balance.key) or Pot()
-    return Balance(
-        figures=figures(balance, reading.period, at, pot.lots, since=record.since, held=pot.held),
-        balance=balance,
-        plan=plan,
-        book=context.catalogue.books[plan.book],
-        reading=reading,
-        record=record,
-        at=at,
-    )
+def balances_of(context: Context, record: TenantRecord, reading: Reading) -> list[Balance]:
+    """The balances of a tenant as a reading shows them, by the plan in force at its instant."""
+    standing = standing_of(context.catalogue, record)
+    plan = standing.holding(reading.at).plan
+    found = []
+    for balance in standing.balances(reading.period, reading.at):
+        pot = reading.pots.get(balance.key) or Pot()
+        shown = figures(
+            balance, reading.period, reading.at, pot.lots,
+            since=record.since, held=pot.held, next_due=reading.next_due,
+        )  # fmt: skip
+        found.append(
+            Balance(
+                figures=shown,
+                balance=balance,
+                plan=plan,
+                book=context.catalogue.books[plan.book],
+                reading=reading,
+                record=record,
+                at=reading.at,
+            )
+        )
+    return found

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import base64
-import struct
 from enum import Enum
 from typing import Annotated
 
 import strawberry
 from strawberry.types import Info
 
+from api import ids
 from api.context import Context
 from api.faults import Fault
 from api.schema.amount import Amount
+from api.schema.explaining import explained
+from api.schema.explanation import Explanation
 from api.schema.fields import computed
 from api.schema.lot import lot_id
 from api.schema.owner import Owner
@@ -29,7 +30,6 @@ SCOPE = "billing:read"
 PAGE_SIZE = 50
 
 _TYPE_NAMES: dict[int, str] = {kind: name for name, kind in TYPES.items()}
-_ID = struct.Struct(">q16shi?")
 
 
 @strawberry.enum(description="What a fact did beside its charge, or how it came to it.")
@@ -70,6 +70,11 @@ class ChargeFlag(Enum):
 _FLAG_BITS: list[tuple[ChargeFlag, int]] = [(flag, getattr(Flag, flag.name)) for flag in ChargeFlag]
 
 
+def flags_of(bits: int) -> list[ChargeFlag]:
+    """The flags that stored bits stand for."""
+    return [flag for flag, bit in _FLAG_BITS if bits & bit]
+
+
 @strawberry.enum(description="What became of the fact of a charge.")
 class ChargeStatus(Enum):
     ACCEPTED = strawberry.enum_value(1, description="It was rated.")
@@ -90,11 +95,11 @@ class ChargeLeg:
 class Charge:
     record: strawberry.Private[ChargeRecord]
     locale: strawberry.Private[str]
+    tenant_id: strawberry.Private[int]
 
     @computed("Names the charge within its tenant.")
     def id(self) -> strawberry.ID:
-        packed = _ID.pack(*self.record.cursor)
-        return strawberry.ID("chg_" + base64.urlsafe_b64encode(packed).rstrip(b"=").decode())
+        return strawberry.ID(ids.encode_charge(*self.record.cursor))
 
     @computed("When the fact happened.")
     def at(self) -> DateTime:
@@ -154,6 +159,10 @@ class Charge:
     def amount(self) -> Amount:
         return self._amount(self.record.amount)
 
+    @computed("What was given back of the amount, by all refunds.")
+    def refunded(self) -> Amount:
+        return self._amount(self.record.refunded)
+
     @computed("The rule that set the price, or made it free: `BOOK@VALID-FROM/ROW`.")
     def rule(self) -> str | None:
         return self.record.rule
@@ -178,11 +187,16 @@ class Charge:
 
     @computed("What the fact did beside.")
     def flags(self) -> list[ChargeFlag]:
-        return [flag for flag, bit in _FLAG_BITS if self.record.flags & bit]
+        return flags_of(self.record.flags)
 
     @computed("What became of the fact.")
     def status(self) -> ChargeStatus:
         return ChargeStatus(self.record.status)
+
+    @computed("Why it is what it is.")
+    async def explanation(self, info: Info[Context, None]) -> Explanation:
+        of = await explained(info.context, self.tenant_id, self.record)
+        return Explanation(of=of, locale=self.locale)
 
     def _amount(self, micros: int) -> Amount:
         return Amount.of(micros, self.record.currency, self.locale)
@@ -246,7 +260,9 @@ class TenantCharges(Owner):
         edges = [
             ChargeEdge(
                 cursor=_cursor_text(record.cursor),
-                node=Charge(record=record, locale=self.record.locale),
+                node=Charge(
+                    record=record, locale=self.record.locale, tenant_id=self.record.tenant_id
+                ),
             )
             for record in records[:size]
         ]

@@ -11,6 +11,7 @@ from api.schema.owner import Owner
 from api.schema.scalars import BigInt, DateTime
 from domain.periods import period, zone
 from persistence.live import Asked, Counts
+from persistence.standing import standing_of
 
 SCOPE = "usage:read"
 
@@ -56,4 +57,5 @@ class TenantLive(Owner):
             period=period(zone(self.record.timezone), context.now),
         )
         counts = await context.loader("live", context.live.counts).load(asked)
-        return LiveUsage.from_domain(counts, context.catalogue.plans[self.record.plan].seats)
+        plan = standing_of(context.catalogue, self.record).holding(context.now).plan
+        return LiveUsage.from_domain(counts, plan.seats)

@@ -9,32 +9,42 @@ from strawberry.types import Info
 
 from api.context import Context
 from api.operations import (
+    adjustment_create,
     api_key_create,
     api_key_revoke,
     number_create,
+    price_book_publish,
+    refund_create,
     tenant_create,
     top_up_create,
 )
+from api.operations.adjustment_create import AdjustmentCreate
 from api.operations.api_key_create import ApiKeyCreate
 from api.operations.api_key_revoke import ApiKeyRevoke
 from api.operations.number_create import NumberCreate
+from api.operations.price_book_publish import PriceBookPublish
+from api.operations.refund_create import RefundCreate
 from api.operations.tenant_create import TenantCreate
 from api.operations.top_up_create import TopUpCreate
 from api.schema import inputs, payloads
 from api.schema.api_key import ApiKey
+from api.schema.correction import Adjustment, Refund
 from api.schema.fields import mutation
 from api.schema.number import Number
 from api.schema.payload import attempt
+from api.schema.price_book import PriceBook, errors_of
 from api.schema.tenant import Tenant
+from api.schema.terms import TermsMutations
 from api.schema.top_up import TopUp
 from api.schema.usage_result import record_events
 from domain.money import micros
+from persistence.tenants import TenantRecord, find_by_keys
 
 Input = strawberry.argument(description="What to do.")
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation:
+class Mutation(TermsMutations):
     @mutation("Create a tenant; what is not said is taken from its plan. Operators only.")
     async def tenant_create(
         self, info: Info[Context, None], input: Annotated[inputs.TenantCreateInput, Input]
@@ -84,29 +94,81 @@ class Mutation:
         self, info: Info[Context, None], input: Annotated[inputs.TopUpCreateInput, Input]
     ) -> payloads.TopUpCreatePayload:
         context = info.context
-        caller = context.caller()
-        caller.require_operator()
-        caller.require("billing:write")
+        _require_operator(context)
         request = TopUpCreate(
             tenant=input.tenant,
             balance=input.balance,
             amount=micros(input.amount, signed=True),
             source=input.source.name,
+            as_offered=input.as_offered,
             starts_at=input.starts_at,
             expires_at=input.expires_at,
-            # A lone half of a character, which Postgres cannot keep, becomes a question mark.
-            note=(input.note or "").encode("utf-8", "replace").decode(),
+            note=_storable(input.note or ""),
             idempotency_key=input.idempotency_key,
         )
-        record, errors = await attempt(
+        action, errors = await attempt(
             top_up_create.run(
                 context.door, context.catalogue, context.show, request, now=context.now
             )
         )
-        if record is None:
-            return payloads.TopUpCreatePayload(top_up=None, user_errors=errors)
-        found = await TopUp.from_record(context, request.tenant, record)
+        found = None
+        if action is not None:
+            found = TopUp.from_record(await _tenant(context, input.tenant), action)
         return payloads.TopUpCreatePayload(top_up=found, user_errors=errors)
+
+    @mutation(
+        "Correct a balance by hand. What is added pays off what is owed first; what is taken comes "
+        "from the lots in their order, the rest is owed. Once per `idempotencyKey`. Operators only."
+    )
+    async def adjustment_create(
+        self, info: Info[Context, None], input: Annotated[inputs.AdjustmentCreateInput, Input]
+    ) -> payloads.AdjustmentCreatePayload:
+        context = info.context
+        _require_operator(context)
+        request = AdjustmentCreate(
+            tenant=input.tenant,
+            balance=input.balance,
+            amount=micros(input.amount, signed=True),
+            reason=_storable(input.reason),
+            idempotency_key=input.idempotency_key,
+        )
+        action, errors = await attempt(
+            adjustment_create.run(
+                context.door, context.catalogue, context.show, request, now=context.now
+            )
+        )
+        found = None
+        if action is not None:
+            found = Adjustment.from_record(await _tenant(context, input.tenant), action)
+        return payloads.AdjustmentCreatePayload(adjustment=found, user_errors=errors)
+
+    @mutation(
+        "Give back what a charge took, or a top-up as far as it is left; or take a top-up away "
+        "whose payment was taken back. Once per `idempotencyKey`. Operators only."
+    )
+    async def refund_create(
+        self, info: Info[Context, None], input: Annotated[inputs.RefundCreateInput, Input]
+    ) -> payloads.RefundCreatePayload:
+        context = info.context
+        _require_operator(context)
+        request = RefundCreate(
+            tenant=input.tenant,
+            charge=input.charge,
+            top_up=input.top_up,
+            amount=None if input.amount is None else micros(input.amount, signed=True),
+            taken_back=input.taken_back,
+            reason=_storable(input.reason),
+            idempotency_key=input.idempotency_key,
+        )
+        action, errors = await attempt(
+            refund_create.run(
+                context.door, context.catalogue, context.show, request, now=context.now
+            )
+        )
+        found = None
+        if action is not None:
+            found = Refund.from_record(await _tenant(context, input.tenant), action)
+        return payloads.RefundCreatePayload(refund=found, user_errors=errors)
 
     @mutation(
         "Create an API key. By an operator, or with `keys:write` for the key's own tenant; never "
@@ -129,6 +191,31 @@ class Mutation:
             api_key=None if made is None else ApiKey.from_row(made.key),
             secret=None if made is None else made.secret,
             user_errors=errors,
+        )
+
+    @mutation(
+        "Publish a price book as its next version, or none of the document where anything is wrong "
+        "with it. The same content again changes nothing. Operators only."
+    )
+    async def price_book_publish(
+        self, info: Info[Context, None], input: Annotated[inputs.PriceBookPublishInput, Input]
+    ) -> payloads.PriceBookPublishPayload:
+        context = info.context
+        caller = context.caller()
+        caller.require_operator()
+        caller.require("billing:write")
+        request = PriceBookPublish(
+            document=input.document, format=input.format.name, rerate=input.rerate
+        )
+        done = await price_book_publish.run(
+            context.door, context.catalogue, request, now=context.now
+        )
+        books = [PriceBook.of(context, key) for key, _, _ in done.books]
+        return payloads.PriceBookPublishPayload(
+            price_book=books[0] if books else None,
+            price_books=books,
+            warnings=[str(each) for each in done.warnings],
+            user_errors=errors_of(done.problems),
         )
 
     @mutation("Revoke an API key: within seconds nothing takes it any more.")
@@ -158,3 +245,19 @@ class Mutation:
         context = info.context
         results = await record_events(context, input.events)
         return payloads.UsageRecordPayload(results=results, user_errors=[])
+
+
+def _require_operator(context: Context) -> None:
+    """Only an operator who may write billing changes balances by hand."""
+    caller = context.caller()
+    caller.require_operator()
+    caller.require("billing:write")
+
+
+async def _tenant(context: Context, key: str) -> TenantRecord:
+    return (await find_by_keys(context.door, [key]))[key]
+
+
+def _storable(text: str) -> str:
+    """A lone half of a character, which Postgres cannot keep, becomes a question mark."""
+    return text.encode("utf-8", "replace").decode()

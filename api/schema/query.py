@@ -14,10 +14,12 @@ from api.context import Context
 from api.faults import Fault
 from api.operations.checks import UNPRINTABLE
 from api.schema.api_key import ApiKey
+from api.schema.estimate import Estimate, EstimateInput, estimate_of
 from api.schema.fields import computed
 from api.schema.node import Node
 from api.schema.number import Number
 from api.schema.paging import page_size, position
+from api.schema.price_book import PriceBookConnection
 from api.schema.tenant import Tenant, TenantConnection
 from persistence.credentials import find_by_id
 from persistence.tenants import TenantRecord, find_by_ids, find_by_keys, find_number, page
@@ -87,6 +89,23 @@ class Query:
         search: Search = None,
     ) -> TenantConnection:
         return await tenants_of(info.context, info.context.caller(), first, after, search)
+
+    @computed(
+        "What a send would cost, without any effect. It is charged as facts are, to figures that "
+        "nobody keeps. Needs `billing:read` or `send:authorize`."
+    )
+    async def estimate(
+        self,
+        info: Info[Context, None],
+        input: Annotated[EstimateInput, strawberry.argument(description="The send.")],
+    ) -> Estimate:
+        return await estimate_of(info.context, input)
+
+    @computed("The price books, by their keys. For operators.")
+    async def price_books(
+        self, info: Info[Context, None], first: First = PAGE_SIZE, after: After = None
+    ) -> PriceBookConnection:
+        return PriceBookConnection.of(info.context, first, after)
 
     @computed("Anything by its id; null where there is nothing to be seen.")
     async def node(

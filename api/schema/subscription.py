@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from enum import Enum
 from functools import partial
+from sys import intern
 from typing import Annotated
 
 import strawberry
@@ -16,7 +17,7 @@ from strawberry.types import Info
 from api.context import Context
 from api.faults import Fault
 from api.schema.balance import SCOPE as BALANCES_SCOPE
-from api.schema.balance import Balance, balance_of
+from api.schema.balance import Balance, balances_of
 from api.schema.fields import subscription
 from api.schema.live import SCOPE as USAGE_SCOPE
 from api.schema.live import LiveUsage
@@ -24,10 +25,10 @@ from api.schema.position import StreamPosition, position_of
 from api.schema.query import tenant_of
 from domain.figures import Figures
 from domain.fold import ACTION, FACTS
-from domain.periods import zone
-from domain.plans import BalancePlan, Plan
+from domain.periods import period, zone
 from domain.reading import Reading
 from persistence.board import Seen
+from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
 TenantKey = Annotated[str, strawberry.argument(description="The tenant's key.")]
@@ -91,16 +92,19 @@ class Subscription:
         context = info.context
         context.require(BALANCES_SCOPE)
         record = await watched(context, tenant)
-        plan = context.catalogue.plans[record.plan]
-        chosen = plan.balances if keys is None else chosen_of(plan, keys)
+        check_keys(context, record, keys)
         before: Seen[Reading] | None = None
         shown: list[Figures] = []
         with context.hub.balances.watch(record.tenant_id, zone(record.timezone)) as watcher:
             while True:
                 seen = await watcher.news()
                 reading = seen.state
-                everything = seen.shared(plan, partial(balances_of, context, record, plan, reading))
-                balances = [everything[balance.key] for balance in chosen]
+                if before is not None and reading.cause == ACTION:
+                    record = await watched(context, tenant)  # another plan may have been agreed
+                # Of all who watch the tenant, those that know the same of it share what is made.
+                agreed = intern(record.changes)
+                everything = seen.shared(agreed, partial(balances_of, context, record, reading))
+                balances = [each for each in everything if keys is None or each.balance.key in keys]
                 figures = [balance.figures for balance in balances]
                 if figures == shown:
                     continue
@@ -128,7 +132,7 @@ class Subscription:
         context = info.context
         context.require(USAGE_SCOPE)
         record = await watched(context, tenant)
-        seats = context.catalogue.plans[record.plan].seats
+        standing = standing_of(context.catalogue, record)
         shown: tuple[int, ...] | None = None
         with context.hub.usage.watch(record.tenant_id, zone(record.timezone)) as watcher:
             while True:
@@ -141,18 +145,8 @@ class Subscription:
                 yield UsageChange(
                     position=position_of(seen.epoch, counts.version),
                     recovered=True,
-                    live=LiveUsage.from_domain(counts, seats),
+                    live=LiveUsage.from_domain(counts, standing.holding(counts.at).plan.seats),
                 )
-
-
-def balances_of(
-    context: Context, record: TenantRecord, plan: Plan, reading: Reading
-) -> dict[str, Balance]:
-    """Every balance of the plan by its key, as all watchers of a reading see it."""
-    return {
-        balance.key: balance_of(context, record, plan, balance, reading, reading.at)
-        for balance in plan.balances
-    }
 
 
 async def watched(context: Context, key: str) -> TenantRecord:
@@ -163,11 +157,15 @@ async def watched(context: Context, key: str) -> TenantRecord:
     return found.record
 
 
-def chosen_of(plan: Plan, keys: list[str]) -> tuple[BalancePlan, ...]:
-    """The plan's balances of these keys; one it does not have is refused."""
-    known = [balance.key for balance in plan.balances]
+def check_keys(context: Context, record: TenantRecord, keys: list[str] | None) -> None:
+    """Refuse keys of balances the tenant does not have."""
+    if keys is None:
+        return
+    span = period(zone(record.timezone), context.now)
+    known = [
+        each.key for each in standing_of(context.catalogue, record).balances(span, context.now)
+    ]
     wrong = [key for key in keys if key not in known]
     if wrong or not keys:
         what = f"{wrong[0][:64]!r} is no balance of this tenant" if wrong else "`keys` is empty"
         raise Fault("BAD_USER_INPUT", f"{what}: it has {', '.join(known)}")
-    return tuple(balance for balance in plan.balances if balance.key in keys)

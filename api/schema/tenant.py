@@ -10,9 +10,11 @@ from strawberry.types import Info
 
 from api import ids
 from api.context import Context
+from api.schema.actions import TenantActions
 from api.schema.balance import TenantBalances
 from api.schema.charge import TenantCharges
 from api.schema.conflict import TenantConflicts
+from api.schema.fact import TenantFacts
 from api.schema.fields import computed
 from api.schema.live import TenantLive
 from api.schema.node import Node
@@ -22,6 +24,7 @@ from api.schema.range import check_instant
 from api.schema.scalars import DateTime
 from api.schema.usage import TenantUsage
 from domain.periods import month_name, period, zone
+from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
 
@@ -42,20 +45,25 @@ class Period:
 
 @strawberry.type(description="A business that is billed.")
 class Tenant(
-    Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts
-):
+    Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
+    TenantActions, TenantFacts,
+):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")
     timezone: str = strawberry.field(description="IANA zone of its periods and reports.")
     currency: str = strawberry.field(description="ISO 4217 code.")
     country: str = strawberry.field(description="ISO 3166 code, two letters.")
     locale: str = strawberry.field(description="Language tag in which amounts are written.")
-    plan: str = strawberry.field(description="The key of its plan.")
     status: TenantStatus = strawberry.field(description="Whether it is served.")
     since: DateTime | None = strawberry.field(
         description="Facts before it are refused; null: any past is accepted."
     )
     created_at: DateTime = strawberry.field(description="When it was created.")
+
+    @computed("The key of the plan in force; what was agreed for later is not in force yet.")
+    def plan(self, info: Info[Context, None]) -> str:
+        standing = standing_of(info.context.catalogue, self.record)
+        return standing.holding(info.context.now).plan.key
 
     @computed("The period an instant falls in; default: now.")
     def period(
@@ -80,7 +88,6 @@ class Tenant(
             currency=record.currency,
             country=record.country,
             locale=record.locale,
-            plan=record.plan,
             status=TenantStatus(record.status),
             since=None if record.since is None else DateTime(record.since),
             created_at=DateTime(record.created_at),

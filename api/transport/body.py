@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 from starlette.requests import Request
 
 from api.errors import Fault
+from api.items import depth_of
 from api.limits import GRAPHQL_BODY_BYTES_MAX, GRAPHQL_DRAIN_BYTES_MAX, JSON_DEPTH_MAX
 
 SHAPE = 'write {"query": "...", "variables": {...}, "operationName": "..."}'
@@ -119,19 +120,6 @@ def decode(body: bytes, what: str) -> Any:
 
 def no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number in JSON")
-
-
-def depth_of(value: Any) -> int:
-    """Levels of lists and objects, found level by level and not by calling itself."""
-    level, depth = [value], 0
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        if depth > JSON_DEPTH_MAX:
-            break
-        level = [
-            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-    return depth
 
 
 def bad(message: str) -> NoReturn:

@@ -61,15 +61,24 @@ def test_enums_are_upper_snake_and_mutations_have_one_input_and_a_payload() -> N
 
 
 QUERIES = {
+    "priceBooks": "{ priceBooks { nodes { key } } }",
     "viewer": "{ viewer { kind } }",
     "tenant": '{ tenant(key: "one") { name } }',
     "tenants": "{ tenants { nodes { name } } }",
+    "estimate": '{ estimate(input: {tenant: "one", number: "1", channel: "sms"}) { count } }',
     "node": '{ node(id: "tnt_n0zmmz5qsvdw9") { id } }',
 }
 MUTATIONS = {
+    "priceBookPublish": '{document: "", format: TOML}',
     "tenantCreate": '{key: "x", plan: "omnichannel-idr"}',
     "numberCreate": '{tenant: "one", channel: "sms", address: "+62 811 1000 0001"}',
     "topUpCreate": '{tenant: "one", balance: "whatsapp", amount: "1", idempotencyKey: "x"}',
+    "adjustmentCreate": '{tenant: "one", balance: "sms", amount: "1", reason: "x", '
+    'idempotencyKey: "x"}',
+    "refundCreate": '{tenant: "one", topUp: "top_x", reason: "x", idempotencyKey: "x"}',
+    "planChange": '{tenant: "one", plan: null, idempotencyKey: "x"}',
+    "allowanceSet": '{tenant: "one", balance: "sms", amount: null, since: "2026-11-01", '
+    'idempotencyKey: "x"}',
     "apiKeyCreate": '{tenant: "one", name: "x", scopes: ["usage:read"]}',
     "apiKeyRevoke": '{id: "key_n0zmmz5qsvdw9"}',
     "usageRecord": '{events: [{id: "1"}]}',

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from domain.books import Basis, Book, parse_book
+from domain.book_documents import parse_book
+from domain.books import Basis, Book
 from domain.figures import rates
 from domain.money import micros, picos
 from domain.periods import date_number

@@ -235,11 +235,14 @@ def callers_of(name: str) -> set[str]:
 def test_who_works_without_a_tenant() -> None:
     """Each of these has a reason; another one needs one too, and a place in this list."""
     assert callers_of("system_tx") == {
+        "api.cli.book.act",  # the catalogue
         "api.cli.doctor._inside",  # what the server says of itself, and heads that are due
         "api.cli.doctor._stored_keys",  # how many keys operators have
         "api.cli.tenant.act",  # the catalogue
         "api.core._open",  # the catalogue
         "api.health.of_database",  # whether it answers, and which migrations it has seen
+        "api.operations.price_book_publish.run",  # a book is of no tenant
+        "api.reload.look",  # the catalogue
         "persistence.credentials._of",  # the operator's keys
         "persistence.credentials.find_by_prefix",  # a key comes before its tenant
         "persistence.due.count",  # how many tenants are due

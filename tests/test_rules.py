@@ -1,0 +1,88 @@
+"""The rule book's ids, sections 2 to 6: each is named by a test that proves it, or stands in OPEN.
+
+The table is written here, so that this repository says by itself what it proves; where the rule
+book lies beside it, the two are compared.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+BOOK = TESTS.parents[1] / "shared" / "rules.md"
+
+#: Every id of sections 2 to 6, as (group, last number).
+GROUPS = {
+    "TZ": 7, "EV": 10, "WI": 2, "CO": 5, "VI": 2, "US": 2, "PR": 10, "SM": 1, "VO": 1, "MT": 1,
+    "BA": 12,
+}  # fmt: skip
+IDS = {f"{group}-{number}" for group, last in GROUPS.items() for number in range(1, last + 1)}
+
+#: Ids that are not of the rule book's own issue, and what they belong to.
+ELSEWHERE = {
+    "TZ-6": "usage: ranges by name",
+    "EV-9": "settling: late facts are marked, nothing is folded again",
+    "EV-10": "settling: its record",
+    "US-1": "users",
+    "US-2": "users",
+}
+
+#: Ids of which a part belongs elsewhere and is not proven: what is missing.
+PARTLY = {
+    "TZ-3": "a zone that changes",
+    "EV-3": "closed periods (settling)",
+    "EV-4": "the same figures in any order (settling)",
+    "EV-5": "shares of holds (before a send)",
+    "EV-8": "invoices",
+    "PR-8": "a send that is refused (before a send)",
+    "BA-2": "open holds (before a send)",
+    "BA-6": "self-service (when it runs low)",
+    "BA-11": "what overage is invoiced at (invoices)",
+}
+
+#: Ids that no test proves yet, each with what is missing; one that is named by a test leaves.
+OPEN: dict[str, str] = {}
+
+NAMED = re.compile(r"(?<![\w-])[A-Z]{2}-\d{1,2}(?!\d)")
+
+
+@cache
+def proofs() -> dict[str, set[str]]:
+    """Ids and the tests and stories that name them."""
+    found: dict[str, set[str]] = {}
+    for path in [*TESTS.rglob("test_*.py"), *TESTS.rglob("stories/*.txt")]:
+        if path != Path(__file__):
+            for rule in NAMED.findall(path.read_text("utf-8")):
+                found.setdefault(rule, set()).add(path.relative_to(TESTS).as_posix())
+    return found
+
+
+@pytest.mark.parametrize("rule", sorted(IDS - set(ELSEWHERE) - set(OPEN)))
+def test_a_rule_is_named_by_a_test(rule: str) -> None:
+    assert proofs().get(rule), f"no test names {rule}: write one, or say in OPEN what is missing"
+
+
+@pytest.mark.parametrize("rule", sorted(OPEN))
+def test_an_open_rule_is_named_by_none(rule: str) -> None:
+    assert proofs().get(rule, set()) == set(), f"{rule} is proven: take it out of OPEN"
+
+
+def test_exceptions_are_rules() -> None:
+    assert set(OPEN) | set(ELSEWHERE) | set(PARTLY) <= IDS
+    assert len(OPEN) + len(ELSEWHERE) + len(PARTLY) == len({**OPEN, **ELSEWHERE, **PARTLY})
+
+
+@pytest.mark.skipif(not BOOK.exists(), reason="the rule book is not beside this repository")
+def test_the_table_is_the_rule_book_s() -> None:
+    sections = re.findall(r"(?ms)^## (\d+)\. (.*?)(?=^## |\Z)", BOOK.read_text("utf-8"))
+    written = {
+        rule
+        for number, text in sections
+        if 2 <= int(number) <= 6
+        for rule in re.findall(r"(?m)^- ([A-Z]{2}-\d+)", text)
+    }
+    assert written == IDS
