@@ -169,7 +169,7 @@ async def asked(curl: str) -> Any:
 
 
 async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) -> None:
-    arguments = ("--port", "0", "--seconds", "5", "--rate", "60")
+    arguments = ("--port", "0", "--seconds", "3", "--rate", "60")
     async with shown(tmp_path / "demo.log", *arguments, **SET) as demo:
         ready = demo.ready
         assert ready["event"] == "ready"

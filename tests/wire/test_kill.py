@@ -36,7 +36,7 @@ from tests.wire.traffic import (
 pytestmark = pytest.mark.slow
 
 TENANTS = [f"t-{n}" for n in range(1, 7)]
-FACTS_OF_A_TENANT = 400
+FACTS_OF_A_TENANT = 200
 FACTS = FACTS_OF_A_TENANT * len(TENANTS)
 BATCH = 25
 #: How much was answered when the process is killed, in percent.
