@@ -140,7 +140,7 @@ def claims_message(terms: Terms, fact: Fact) -> bool:
         return False
     if fact.type in REACHED:
         return True
-    return fact.type is Type.MESSAGE_SENT and is_charged_when_sent(terms, fact)
+    return fact.type is Type.MESSAGE_SENT and is_charged_when_sent(terms.at(fact.at), fact)
 
 
 def is_charged_when_sent(terms: Terms, fact: Fact) -> bool:
@@ -226,15 +226,15 @@ def _pay_message(
             return _free(terms_of.free)
         crossed = counter.counted_at is not None and fact.at < counter.counted_at
     rule_id, amount = price.rule_id, price.amount
+    if amount is None or any(tier.price is None for tier in terms_of.tiers):
+        return Rated((), Flag.NONE, crossed)
     if terms_of.tiers:
         month = number.zone.day(fact.at).month
         before, late = position(terms_of.count, terms_of.tiers, month, fact.at, UNIT, purse)
         crossed |= late
         tier = next(shares(terms_of.tiers, before, UNIT)).price
-        rule_id = tier.rule_id
-        amount = None if tier.price is None else money.charge(tier.price, UNIT)
-    if amount is None:
-        return Rated((), Flag.NONE, crossed)
+        assert tier.price is not None, "looked at above"
+        rule_id, amount = tier.rule_id, money.charge(tier.price, UNIT)
     rated = pay(purse, terms_of.payers, rule_id, fact.at, amount)
     return rated._replace(at_boundary=True) if crossed else rated
 

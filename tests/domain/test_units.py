@@ -264,6 +264,20 @@ def test_tiers_are_marginal(tenant: Tenant) -> None:
     assert tenant.said(december)[0][1] == 30_000
 
 
+def test_a_tier_without_a_rate_leaves_all_unrated_and_uncounted() -> None:
+    """EV-7: what would be charged by position cannot be, until every tier has its price."""
+    rows = [
+        {**each, "price": "n/a"} if each["row"] == "utility-3" else each for each in BOOK["rows"]
+    ]
+    book = parse_book(BOOK | {"rows": rows}, 1, sample("whatsapp-markets"))
+    tenant = Tenant(replace(terms_of(), book=book))
+
+    outcome = tenant.send(sent("utility", TEN))
+
+    assert (outcome.status, outcome.parts) == (Status.UNRATED, ())
+    assert not tenant.state.counters
+
+
 def test_a_market_has_tiers_of_its_own(tenant: Tenant) -> None:
     """PR-7: per market and category; all numbers add to the label."""
     for n in range(3):
