@@ -8,6 +8,7 @@ or shows another database: every tenant that was ever committed is brought to it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 
@@ -18,7 +19,7 @@ from domain.periods import SECOND
 from persistence import keys
 from persistence.door import CONNECTION_LOST, Door
 from persistence.rebuild import TENANTS_AT_A_TIME, Rebuild
-from persistence.valkey import AWAY, Call, Script, run
+from persistence.valkey import ANSWER_SECONDS, AWAY, Call, Script, run
 
 EVERY_SECONDS = 2.0
 #: A commit bears the instant it began at, and may take as long as a statement may.
@@ -59,20 +60,22 @@ class Sweep:
         self._now = now
         self._name = secrets.token_hex(8)
         self._task: asyncio.Task[None] | None = None
-        self._stopping = False
+        self._stopping = asyncio.Event()
         self.found = 0  #: tenants that were found behind
 
     def start(self) -> None:
         self._task = asyncio.create_task(self._run(), name="sweep")
 
     async def stop(self) -> None:
+        """End between two looks; one that takes long is cut off."""
+        self._stopping.set()
         if self._task is not None:
-            self._stopping = True
+            await asyncio.wait([self._task], timeout=ANSWER_SECONDS)
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _run(self) -> None:
-        while not self._stopping:
+        while not self._stopping.is_set():
             try:
                 if await self._mine():
                     await self._sweep()
@@ -80,7 +83,8 @@ class Sweep:
                 pass  # whoever can reach both sweeps what was missed
             except Exception:
                 log.exception("the sweep failed")
-            await asyncio.sleep(EVERY_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), EVERY_SECONDS)
 
     async def _mine(self) -> bool:
         """Whether this process sweeps; it says so again."""
@@ -125,5 +129,5 @@ class Sweep:
                 return True
             self._rebuild.soon(await self._rebuild.tenants([row["tenant_id"] for row in rows]))
             last = rows[-1]["tenant_id"]
-            if not await self._mine():
+            if self._stopping.is_set() or not await self._mine():
                 return False
