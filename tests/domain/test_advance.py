@@ -373,7 +373,7 @@ def until(tenant: Tenant, now: int) -> None:
         tenant.advance(tenant.state.next_due)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     st.integers(0, 10**6), st.integers(1, 60), st.lists(st.integers(0, 100 * 24), max_size=8)
 )  # fmt: skip

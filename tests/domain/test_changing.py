@@ -381,7 +381,7 @@ WHAT = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(st.lists(WHAT, max_size=14), st.lists(st.integers(0, 5000), max_size=6))
 def test_figures_do_not_depend_on_the_job(steps: list[tuple[str, int]], looks: list[int]) -> None:
     """TZ-4, BA-9, BA-10: random changes and facts; prompt, at some times or never but at last."""

@@ -333,7 +333,7 @@ def steps(seed: int, count: int) -> Iterator[tuple[str, int, random.Random]]:
         yield chance.choice(KINDS), now, chance
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(5, 40), st.sampled_from(["new_lot", "forfeit"]))
 def test_whatever_people_do_the_sums_agree(seed: int, count: int, policy: Any) -> None:
     """BA-9, BA-10: lines add up to lots, figures to what remains; nothing but debts is negative."""

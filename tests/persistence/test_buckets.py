@@ -199,7 +199,7 @@ STEPS = st.lists(
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(steps=STEPS, of=st.sampled_from([1, 3]))
 async def test_a_bucket_never_says_it_has_what_it_has_not(

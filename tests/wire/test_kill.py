@@ -40,7 +40,7 @@ FACTS_OF_A_TENANT = 200
 FACTS = FACTS_OF_A_TENANT * len(TENANTS)
 BATCH = 25
 #: How much was answered when the process is killed, in percent.
-KILLED_AT = (5, 35)
+KILLED_AT = (20,)
 KILLED_UNDER_REPLAY = 70
 TOP_UP = {"balance": "whatsapp", "amount": "50000", "startsAt": "2026-10-01T00:00:00Z"}
 
