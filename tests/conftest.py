@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,42 @@ START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 #: Nothing here outlives the machine, and this third of the suite's writes is not what it tests.
 OPTIONS = {"fsync": "off", "full_page_writes": "off", "checkpoint_timeout": "1h"}
+#: As many as the smallest machine has cores.
+WORKERS = 2
+SCRATCH = pytest.StashKey[Path]()
 
 numbers = itertools.count(1)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--worlds", type=int, default=50, help="seeded worlds: seeds 1 to this")
+    parser.addoption("--world", type=int, help="the seed of one world that is run alone")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "slow: takes seconds; runs after everything else")
+    if of_a_worker := getattr(config, "workerinput", None):
+        config.stash[SCRATCH] = Path(of_a_worker["scratch"]) / of_a_worker["workerid"]
+        return
+    # Removed by the process that outlives the workers: a Ctrl-C kills those.
+    folder = config.stash[SCRATCH] = Path(tempfile.mkdtemp(prefix="kuota-tests-"))
+    config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+    folder.chmod(0o755)
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+        # Each process we start would compile all it imports, which takes longer than most work.
+        os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
+
+
+def pytest_configure_node(node: Any) -> None:
+    """Tell a worker, before it begins, where its files go."""
+    node.workerinput["scratch"] = str(node.config.stash[SCRATCH])
+
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Two processes with servers of their own for all tests, none for what somebody picks."""
+    picked = any(config.getoption(name, None) for name in ("keyword", "markexpr", "lf"))
+    everywhere = {Path(arg).resolve() for arg in config.args} == {ROOT / "tests"}
+    return WORKERS if everywhere and not picked else 0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -53,12 +84,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def scratch() -> Iterator[Path]:
+def scratch(pytestconfig: pytest.Config) -> Path:
     """A folder every account can walk through, unlike pytest's own; gone at the end."""
-    folder = Path(tempfile.mkdtemp(prefix="kuota-tests-"))
+    folder = pytestconfig.stash[SCRATCH]
+    folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    return folder
 
 
 @pytest.fixture

@@ -278,8 +278,7 @@ async def test_only_a_digest_is_kept(
     finally:
         await conn.close()
     assert row["digest"] == digest_of(secret.encode())
-    random = secret.rpartition("_")[2]
-    assert random not in repr(dict(row))
+    assert secret[-32:] not in repr(dict(row))
     assert OPERATOR_KEY not in repr(dict(row))
 
 

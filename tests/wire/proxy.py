@@ -25,6 +25,7 @@ class Wire:
     near: asyncio.StreamWriter
     far: asyncio.StreamWriter
     task: asyncio.Task[object]
+    ways: list[asyncio.Task[None]]
 
 
 @dataclass(eq=False)
@@ -63,6 +64,9 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, ABRUPTLY)
                 writer.transport.abort()
+            # No end of a connection wakes those that wait for the flow.
+            for way in wire.ways:
+                way.cancel()
         await asyncio.gather(*(wire.task for wire in wires), return_exceptions=True)
 
     async def restore(self) -> None:
@@ -86,12 +90,12 @@ class Proxy:
             return
         task = asyncio.current_task()
         assert task is not None
-        wire = Wire(near, far, task)
-        self._wires.add(wire)
         ways = [
             asyncio.create_task(self._forward(reader, far)),
             asyncio.create_task(self._forward(back, near)),
         ]
+        wire = Wire(near, far, task, ways)
+        self._wires.add(wire)
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
