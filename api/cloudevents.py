@@ -93,7 +93,7 @@ def _number(text: str) -> int | Decimal:
 _decode_envelope = msgspec.json.Decoder(Envelope).decode
 _decode_envelopes = msgspec.json.Decoder(list[Envelope]).decode
 _decode_raws = msgspec.json.Decoder(list[msgspec.Raw]).decode
-_decode_data = msgspec.json.Decoder(float_hook=_number).decode
+decode_data = msgspec.json.Decoder(float_hook=_number).decode
 _encode_data = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 _encode_object = msgspec.json.Encoder(decimal_format="number").encode
 _FRACTION = re.compile(r"(\.\d{6})\d+")
@@ -233,7 +233,7 @@ def _check(envelope: Envelope) -> Item:
             "too_large", f"data has {len(raw)} bytes; at most {EVENT_BYTES_MAX} are taken", "data"
         )
     try:
-        data = _decode_data(raw)
+        data = decode_data(raw)
         if not isinstance(data, dict):
             raise Refused("invalid_field", "data is an object", "data")
         if (
@@ -381,7 +381,7 @@ def _unreadable(what: str, error: Exception) -> tuple[str, str]:
 def _explain(raw: bytes, error: Exception) -> Refusal:
     """Say precisely what keeps an item from being an event."""
     try:
-        event = _decode_data(raw)
+        event = decode_data(raw)
     except (*_UNREADABLE, ArithmeticError) as unreadable:
         return Refusal(*_unreadable("the event", unreadable), "")
     if not isinstance(event, dict):

@@ -21,6 +21,7 @@ from api.cloudevents import (
     Refused,
     check_text,
     content_of,
+    decode_data,
     is_plain,
     key_of,
 )
@@ -34,6 +35,7 @@ from domain.facts import CHANNELS, GROUP_MARK, TYPES, Channel, Direction, Fact, 
 from domain.money import MICRO
 from domain.segments import segments
 from domain.terms import NumberTerms, Terms
+from persistence.log import KeptFact
 
 AHEAD_MAX = EVENT_AHEAD_SECONDS_MAX * 1_000_000
 SECONDS_MAX = 31_536_000  # a year: no call and no session lasts longer
@@ -63,6 +65,7 @@ _TEXTS = {
     "meter": DIMENSION_LENGTH_MAX,
     "hold": EVENT_ID_LENGTH_MAX,
 }
+_NAMES = {kind: name for name, kind in TYPES.items()}
 _QUANTITY = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
 _SIGNED = re.compile(r"-?\d+(?:\.\d+)?", re.ASCII)
 
@@ -93,11 +96,32 @@ def _fact(item: Item, terms: Terms, now: int) -> Fact:
             check_text(value, f"data.{name}", limit)
     number = _number(data, terms)
     fact = Fact()
-    fact.tenant_id = terms.tenant_id
     fact.type, fact.at, fact.arrived_at = kind, at, now
     fact.source, fact.id, fact.key = item.source, item.id, key_of(item.source, item.id)
     fact.content = content_of(item.type, at, terms.key, item.canonical)
     fact.data = item.canonical.decode()
+    return _described(fact, data, number, terms)
+
+
+def kept(row: KeptFact, terms: Terms) -> Fact:
+    """The fact of a kept row, as it was when it came: its number and its party are known."""
+    fact = Fact()
+    fact.type, fact.at, fact.arrived_at = Type(row.type), row.at, row.arrived_at
+    fact.source, fact.id, fact.key = row.source, row.id, row.key
+    fact.content = content_of(_NAMES[fact.type], row.at, terms.key, row.data.encode())
+    fact.data = row.data
+    _described(fact, decode_data(row.data), terms.numbers[row.number_id], terms)
+    # By the spelling of its time, whatever ours is today.
+    fact.party, fact.country, fact.category = row.party, row.country, row.category
+    if fact.group is None:
+        fact.address = row.party
+    return fact
+
+
+def _described(fact: Fact, data: dict[str, Any], number: NumberTerms, terms: Terms) -> Fact:
+    """The fact with all that its data says; its type is known."""
+    kind = fact.type
+    fact.tenant_id = terms.tenant_id
     fact.number_id, fact.channel = number.number_id, number.channel
     fact.agent = data.get("user") or ""
     fact.broadcast = data.get("broadcast") or ""

@@ -1,8 +1,9 @@
-"""Jobs: what time alone changes, and months of partitions, beside the way in.
+"""Jobs: what time alone changes, rates that came later, and months of partitions.
 
-Owns when due heads are taken and how fast. Figures go by the instant that is asked for, so nobody
-sees a job that is late: it rests at least as long as it worked, and a hundred thousand tenants that
-are due at one local midnight are spread over minutes instead of standing in the way of facts.
+Owns when due heads are taken, and how fast any job goes; who is rated later is `rating`'s. Figures
+go by the instant that is asked for, so nobody sees a job that is late: it rests at least as long as
+it worked, and a hundred thousand tenants that are due at one local midnight are spread over minutes
+instead of standing in the way of facts.
 Several processes may run it; a head another one holds is passed over. What is booked is the
 fold's to say (`advance`).
 """
@@ -20,6 +21,7 @@ import structlog
 from api.lanes import of_the_data
 from api.logs import Seldom
 from api.metrics import Metrics
+from api.rating import Rating
 from domain.fold import advance
 from domain.periods import MINUTE
 from domain.state import Changes
@@ -75,7 +77,7 @@ class Jobs:
         self._passed_over: set[int] = set()
         self._aside: dict[int, int] = {}  #: tenants that failed, and when they are tried again
         self._waiting = 0
-        self._seldom = Seldom()
+        self.rating = Rating(door, catalogue, now, show, metrics)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         metrics.watch(
@@ -85,8 +87,9 @@ class Jobs:
         )
 
     async def start(self) -> None:
-        """Begin to look, at heads and, with an owner's URL, at partitions."""
-        self._tasks.append(asyncio.create_task(self._keep_advancing(), name="due heads"))
+        """Begin to look: at heads, at unrated facts and, with an owner's URL, at partitions."""
+        for name, step in (("due heads", self.advance_due), ("unrated facts", self.rating.step)):
+            self._tasks.append(asyncio.create_task(self._keep(step, name), name=name))
         if self._owner_url is not None:
             months = self._keep_making_months(self._owner_url)
             self._tasks.append(asyncio.create_task(months, name="partitions"))
@@ -104,19 +107,20 @@ class Jobs:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _keep_advancing(self) -> None:
-        clock = asyncio.get_running_loop().time
+    async def _keep(self, step: Callable[[], Awaitable[bool]], what: str) -> None:
+        """Take step after step; one gives whether there is more to do at this moment."""
+        clock, seldom = asyncio.get_running_loop().time, Seldom()
         while not self._stopping.is_set():
             began, more = clock(), False
             try:
-                more = await self.advance_due()
+                more = await step()
             except CONNECTION_LOST as error:
-                if self._seldom.due():
-                    log.warning("database lost, due tenants wait", why=repr(error))
+                if seldom.due():
+                    log.warning("database lost, a job waits", job=what, why=repr(error))
             except Exception as error:
-                if self._seldom.due():
+                if seldom.due():
                     expected = isinstance(error, asyncpg.PostgresError)
-                    log.error("due tenants wait", why=str(error), exc_info=not expected)
+                    log.error("a job waits", job=what, why=str(error), exc_info=not expected)
             took = clock() - began
             await self._rest(took if more else max(took, LOOK_SECONDS))
 

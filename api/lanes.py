@@ -293,8 +293,10 @@ class Lane:
             states[tenant] = state
         if not states:
             return []
-        months = {own[fact.tenant_id].numbers[fact.number_id].zone.month(fact.at) for fact in fresh}
-        await load.lots(connection, states, own, min(fact.at for fact in fresh), now)
+        months = {
+            own[fact.tenant_id].numbers[fact.number_id].zone.month(fact.began) for fact in fresh
+        }
+        await load.lots(connection, states, own, min(fact.began for fact in fresh), now)
         await load.counters(connection, states, months)
         await load.contacts(connection, states, fresh)
         changed: list[Changes] = []

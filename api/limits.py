@@ -81,6 +81,10 @@ DIMENSION_LENGTH_MAX = 100
 #: Seconds a fact's time may be ahead of the clock (EV-3).
 EVENT_AHEAD_SECONDS_MAX = 300
 
+#: Seconds before a month's start in which its zone no longer changes: facts may be ahead of the
+#: clock (EV-3), which is another one at each process, and a change may have waited for its tenant.
+ZONE_CHANGE_AHEAD_SECONDS = EVENT_AHEAD_SECONDS_MAX + 60
+
 #: Members a group may have in a fact: what happened is charged, whatever `authorize` would allow.
 GROUP_MEMBERS_MAX = 1_024
 

@@ -47,6 +47,11 @@ class Metrics:
             "Tenants brought to the present because something was due.",
             registry=self.registry,
         )
+        self.facts_rated = Counter(
+            "kuota_facts_rated_later",
+            "Facts that were kept unrated, and rated when their rate had come.",
+            registry=self.registry,
+        )
         self.failures = Counter(
             "kuota_failures", "Exceptions nobody expected.", ["where"], registry=self.registry
         )

@@ -47,6 +47,15 @@ def open_category(contact: Contact, fact: Fact, length: int) -> None:
     windows += [own, at, at + length]
 
 
+def forget_category(contact: Contact, fact: Fact) -> None:
+    """Undo what a message opened, so that it can open it: it does not cover itself."""
+    own, windows = _name(fact.category), contact.category_windows
+    for place in range(0, len(windows), WIDTH):
+        if windows[place] == own and windows[place + 1] == fact.at:
+            del windows[place : place + WIDTH]
+            return
+
+
 def close_categories(contact: Contact) -> None:
     """Close every category: a free-entry window has opened."""
     contact.category_windows.clear()

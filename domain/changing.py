@@ -1,4 +1,5 @@
-"""Changing what a tenant agreed to: another plan, an allowance of its own, the end of it (BA-12).
+"""Changing what a tenant agreed to: another plan, an allowance of its own, the end of it (BA-12),
+and another zone, of the tenant or of a number (TZ-3).
 
 Owns when a change takes effect and what an upgrade adds at once. Nothing that was granted is taken
 back. What is agreed at an instant is `standing`'s to say; storage is its caller's.
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from domain.fold import ACTION
 from domain.ledger import ALLOWANCE_PRIORITY, GRANT, Ledger
 from domain.lots import LotSource
-from domain.periods import Period, period
+from domain.periods import Period, Zone, period, zones
 from domain.plans import Plan
 from domain.problems import Problem
 from domain.standing import Holding, Own, Standing
@@ -60,18 +61,31 @@ def set_allowance(
     """
     span = _span(standing, now)
     first = _span(standing, since)
-    starts_at = since if first.start == since else first.end
+    month = first.label if first.start == since else first.label + 1
     begun = standing.since is None or standing.since <= now
     if begun:
-        starts_at = max(starts_at, span.end)
-    changed = standing.allow(key, Own(starts_at, amount))
+        month = max(month, span.label + 1)
+    starts_at, _ = standing.zone.month_bounds(month)
+    changed = standing.allow(key, Own(month, amount))
     if not begun or now < since:
         return Decided(changed, starts_at, {})
     holding = standing.holding(now)
     present = standing.under(holding, key, span)
-    own = changed.allow(key, Own(span.start, amount))
+    own = changed.allow(key, Own(span.label, amount))
     target = own.under(holding, key, span)
     return Decided(changed, starts_at, {key: target} if target > present else {})
+
+
+def change_zone(present: Zone, to: str, after: int) -> Zone:
+    """Exchange a zone for another at its first month start after an instant (TZ-3).
+
+    Nothing changes of a month that has begun by `after`, be it that facts came from ahead of the
+    clock. What was to come at that start or later no longer does, so that the zone that holds until
+    then may be kept. ValueError for a name that is no zone.
+    """
+    starts_at = present.next_month(after)
+    kept = tuple(each for each in present.changes if each[0] is None or each[0] < starts_at)
+    return zones(kept if kept[-1][1] == to else (*kept, (starts_at, to)))
 
 
 def book(terms: Terms, after: Terms, state: State, targets: dict[str, int], now: int) -> Changes:

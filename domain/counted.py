@@ -52,10 +52,10 @@ def rate_counted(
         if not holds_units:
             paid = _money(terms_of, payers[place - 1 :], day.month, at, left, purse)
         else:
-            lots = purse.lots(balance_id, at)
-            taken = left if place == len(payers) else min(whole_units(lots, at), left)
+            lots, paid_at = purse.lots(balance_id, at), purse.paid_at(at)
+            taken = left if place == len(payers) else min(whole_units(lots, paid_at), left)
             if not taken:
-                crossed |= was_crossed(lots, at)
+                crossed |= was_crossed(lots, paid_at)
                 continue
             paid = pay(purse, (balance_id,), rule_id, at, taken, taken)
             left -= taken

@@ -95,6 +95,7 @@ class Flag:
     OVER_HOLD = 1024
     UNKNOWN_HOLD = 2048
     CATEGORY_OPENED = 4096  #: opened a conversation of its category (CO-3)
+    COVERED = 8192  #: a paid conversation paid for it (PR-9, CO-3)
 
 
 class Fact:
@@ -135,3 +136,8 @@ class Fact:
     quantity: int  #: micros
     hold: str | None
     data: str  #: canonical JSON of what came, unknown fields kept
+
+    @property
+    def began(self) -> int:
+        """The instant that row, lots and period go by: a call's start (VO-1)."""
+        return self.at - self.seconds * 1_000_000 if self.type is Type.CALL_ENDED else self.at

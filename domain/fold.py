@@ -4,50 +4,38 @@ Owns the order of work on a fact, lateness and rollups; the ledger of the commit
 not own storage, the clock or the lock: it is called under it, with the instant.
 
 Facts are taken in the order given, which is arrival; what is defined in fact order is marked LATE
-where arrival may differ from it, and settled later (EV-9).
+where arrival may differ from it, and settled later (EV-9). A fact that no rate covers is metered
+and counted all the same; when its rate has come, it is rated and no more (EV-7).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from domain import draw, meter
+from domain import meter
 from domain.books import Basis
+from domain.categories import forget_category
+from domain.closed import NOT_OPENED, Adjusting, adjusted_at
 from domain.contacts import Contact
 from domain.counted import rate_counted
 from domain.facts import REACHED, Direction, Fact, Flag, Status, Type
 from domain.ledger import Ledger
-from domain.periods import SECOND
-from domain.purse import Rated
+from domain.purse import UNRATED, Purse, Rated
 from domain.rate import is_charged_when_sent, rate_message, rate_visit
-from domain.state import (
-    CONVERSATIONS,
-    COST,
-    EMAILS,
-    MESSAGES_FREE,
-    MESSAGES_IN,
-    MESSAGES_OUT,
-    SECONDS,
-    SEGMENTS,
-    SESSIONS,
-    UNITS,
-    USAGE,
-    VISITORS,
-    Changes,
-    Dimensions,
-    Outcome,
-    Part,
-    State,
-)
+from domain.rollup import bucket, usage_of
+from domain.state import Changes, Outcome, Part, Revision, State
 from domain.terms import NumberTerms, Terms
 
 #: Stored causes of commits; a number never changes meaning.
-FACTS, ACTION, TIME = 1, 2, 3
+FACTS, ACTION, TIME, RATED, SETTLED, CLOSED = 1, 2, 3, 4, 5, 6
 
 RECEIVED = Type.MESSAGE_RECEIVED
 
 #: What an inbound call may be priced by; a visitor is no call.
 OF_CALLS = tuple(basis for basis in Basis if basis is not Basis.PER_VISITOR)
+
+#: Messages that may be charged.
+MESSAGES = REACHED | {Type.MESSAGE_SENT}
 
 #: What is charged by the units it counts.
 COUNTED = frozenset({Type.SESSION_ENDED, Type.EMAIL_SENT, Type.USAGE_RECORDED})
@@ -66,12 +54,28 @@ def fold(
 
     `repeated` has the keys of facts whose message another fact has charged, and when (EV-5).
     """
-    work = Fold(terms, state, now)
+    work = Fold(terms, state, FACTS, now)
     work.ledger.advance()
     for fact in facts:
-        began = fact.at - fact.seconds * SECOND if fact.type is Type.CALL_ENDED else fact.at
-        work.terms = terms.at(began)  # the plan and the book of its own time
+        work.terms = terms.at(fact.began)  # the plan and the book of its own time
         work.fact(fact, repeated.get(fact.key))
+    work.ledger.close()
+    return work.changes
+
+
+def rate_kept(
+    terms: Terms, state: State, kept: Iterable[tuple[Fact, int, int]], now: int
+) -> Changes:
+    """Rate facts that were kept without a rate, given in fact order (EV-7).
+
+    Each comes with the flags and the number of its latest revision. Nothing it did when it came is
+    done again; what still has no rate is left as it is.
+    """
+    work = Fold(terms, state, RATED, now)
+    work.ledger.advance()
+    for fact, flags, revision in kept:
+        work.terms = terms.at(fact.began)
+        work.kept(fact, flags, revision)
     work.ledger.close()
     return work.changes
 
@@ -88,10 +92,10 @@ def advance(terms: Terms, state: State, now: int) -> Changes:
 class Fold:
     """One tenant's commit in the making."""
 
-    def __init__(self, terms: Terms, state: State, now: int) -> None:
+    def __init__(self, terms: Terms, state: State, cause: int, now: int) -> None:
         self.terms = terms
         self.state = state
-        self.changes = Changes(terms, state, FACTS)
+        self.changes = Changes(terms, state, cause)
         self.ledger = Ledger(terms, state, self.changes, now)
 
     def fact(self, fact: Fact, charged_at: int | None) -> None:
@@ -102,8 +106,12 @@ class Fold:
         number = self.terms.numbers[fact.number_id]
         kind = fact.type
         status, market, parts = Status.ACCEPTED, "", NOTHING
+        closed_until, at = self.state.closed_until, None
         if charged_at is not None:
             flags = Flag.REPEATED | (Flag.LATE if fact.at < charged_at else Flag.NONE)
+        elif closed_until is not None and fact.began < closed_until:
+            at = adjusted_at(fact, closed_until)
+            status, flags, market, parts = self._adjusted(fact, number, at)
         elif kind is RECEIVED:
             flags, parts = self._received(fact, number)
             if flags & Flag.VISITOR and not parts:
@@ -127,9 +135,48 @@ class Fold:
         if parts and (len(parts) > 1 or len(parts[0].legs) > 1):
             flags |= Flag.FURTHER
         if flags & Flag.LATE:
-            before = self.state.unsettled_from
-            self.state.unsettled_from = fact.at if before is None else min(before, fact.at)
+            self._unsettle(fact.at)
+        self._roll_up(fact, at, usage_of(fact, status, flags, parts, self.ledger.is_money))
         self.changes.outcomes.append(Outcome(fact, status, flags, market, parts))
+
+    def kept(self, fact: Fact, flags: int, revision: int) -> None:
+        """Rate a fact that was taken before: draw and roll up what being rated adds to it.
+
+        It is late where a later fact of its contact was rated by the windows as they were without
+        it, or had used up what it draws from.
+        """
+        number, at = self.terms.numbers[fact.number_id], fact.began
+        contact = None
+        if fact.type is RECEIVED:
+            rated = self._rate_visit(fact, number)
+        elif fact.type in MESSAGES:
+            contact = self.state.contact(fact.channel, fact.party, fact.number_id)
+            rated = self._rate_again(fact, number, contact, flags)
+        else:
+            rated = self._rate_units(fact, number, self._market(fact, number, at))
+        if not rated.parts:
+            return
+        added = self._book(at, rated) | Flag.FURTHER
+        if contact is not None:
+            self._touched(contact)
+            self._reckon(fact, contact, rated)
+            added |= Flag.LATE if fact.at < contact.last_at else Flag.NONE
+        if added & Flag.LATE:
+            self._unsettle(fact.at)
+        revised = Revision(fact, revision + 1, Status.ACCEPTED, flags | added, rated.parts)
+        is_money = self.ledger.is_money
+        self._roll_up(
+            fact,
+            None,
+            usage_of(fact, revised.status, revised.flags, rated.parts, is_money),
+            usage_of(fact, Status.UNRATED, flags, NOTHING, is_money),
+        )
+        self.changes.revisions.append(revised)
+
+    def _unsettle(self, at: int) -> None:
+        """Note that figures from an instant on may differ once they are settled (EV-9)."""
+        before = self.state.unsettled_from
+        self.state.unsettled_from = at if before is None else min(before, at)
 
     def _received(self, fact: Fact, number: NumberTerms) -> tuple[int, tuple[Part, ...]]:
         """An inbound message: it moves the service window, and may be a visit."""
@@ -140,20 +187,66 @@ class Fold:
         if rule is not None:
             flags = meter.receive(contact, at, rule, entry=fact.entry)
         flags |= self._late(at, contact)
-        usage = self._usage(fact)
-        usage[MESSAGES_IN] += 1
-        usage[SEGMENTS] += fact.segments
-        chain = terms.plan.visitors
-        if chain is None:
+        if terms.plan.visitors is None:
             return flags, NOTHING
         row = contact if fact.address == fact.party else self._touch(fact, fact.address)
         month = terms.zone.day(at).month
-        if not meter.visit(self.state.contacts[(fact.channel, fact.address)], row, month):
+        rows = self.state.contacts[(fact.channel, fact.address)]
+        if not meter.visit(rows, row, month):
+            if any(at <= each.last_at for each in rows if each is not row):
+                self._unsettle(at)  # it may have come first, to another number
             return flags, NOTHING
-        usage[VISITORS] += 1
-        date = number.zone.day(at).date
-        rated = rate_visit(terms, chain, number.channel_name, at, date, self.ledger)
-        return flags | Flag.VISITOR | self._book(at, rated, usage), rated.parts
+        rated = self._rate_visit(fact, number)
+        return flags | Flag.VISITOR | self._book(at, rated), rated.parts
+
+    def _adjusted(
+        self, fact: Fact, number: NumberTerms, at: int
+    ) -> tuple[Status, int, str, tuple[Part, ...]]:
+        """A fact of a closed period: rated by its own time, paid at `at`; nothing else changes."""
+        began, kind = fact.began, fact.type
+        purse = Adjusting(self.ledger, at)
+        contact = self.state.closing.get(fact.key)
+        if contact is None:
+            contact = Contact(fact.channel, fact.party, fact.number_id)
+        market, flags, rated = "", Flag.NONE, UNRATED
+        chargeable = True
+        if kind is RECEIVED:
+            month = self.terms.zone.day(began).month
+            chargeable = self.terms.plan.visitors is not None and month not in contact.visited
+            if chargeable:
+                flags = Flag.VISITOR
+                # Another of the contact's is no visitor then (VI-1).
+                self._touch(fact, fact.address).visited.append(month)
+                rated = self._rate_visit(fact, number, purse)
+        elif kind in REACHED or (
+            kind is Type.MESSAGE_SENT and is_charged_when_sent(self.terms, fact)
+        ):
+            market = self._market(fact, number, began)
+            rule = self.terms.book.windows.get(number.channel_name)
+            opened = Flag.NONE
+            if rule is not None and fact.group is None and kind in REACHED:
+                opened = meter.reach(contact, began, rule)
+            rated = rate_message(self.terms, number, fact, contact, opened, market, purse)
+        elif kind is Type.CALL_ENDED or kind in COUNTED:
+            market = self._market(fact, number, began)
+            rated = self._rate_units(fact, number, market, purse)
+            chargeable = kind is not Type.CALL_ENDED or (
+                fact.answered and (fact.direction is not Direction.IN or self._prices_calls(number))
+            )
+            rated = rated if chargeable else UNRATED
+        else:
+            chargeable = False
+        status = Status.ADJUSTED if rated.parts or not chargeable else Status.UNRATED
+        flags |= self._book(at, rated._replace(at_boundary=False)) & ~NOT_OPENED
+        return status, flags, market, rated.parts
+
+    def _rate_visit(self, fact: Fact, number: NumberTerms, purse: Purse | None = None) -> Rated:
+        chain = self.terms.plan.visitors
+        if chain is None:
+            return UNRATED
+        date = number.zone.day(fact.at).date
+        purse = purse or self.ledger
+        return rate_visit(self.terms, chain, number.channel_name, fact.at, date, purse)
 
     def _reached(
         self, fact: Fact, number: NumberTerms, market: str
@@ -165,17 +258,24 @@ class Fold:
         flags = Flag.NONE
         if rule is not None and fact.group is None and fact.type in REACHED:
             flags = meter.reach(contact, at, rule)
-        usage = self._usage(fact)
-        usage[MESSAGES_OUT] += 1
-        usage[SEGMENTS] += fact.segments
-        if flags & Flag.CONVERSATION_OPENED:
-            usage[CONVERSATIONS] += 1
         rated = rate_message(terms, number, fact, contact, flags, market, self.ledger)
-        if rated.flags & Flag.CONVERSATION_PAID and contact.conversation_opened_at == at:
+        self._reckon(fact, contact, rated)
+        return flags | self._late(at, contact) | self._book(at, rated), rated.parts
+
+    def _reckon(self, fact: Fact, contact: Contact, rated: Rated) -> None:
+        """Note the conversation that a rated message opened and paid: it covers others."""
+        if rated.flags & Flag.CONVERSATION_PAID and contact.conversation_opened_at == fact.at:
             contact.conversation_paid = True
-        elif rated.parts and not rated.parts[0].amount and not rated.covered:
-            usage[MESSAGES_FREE] += 1
-        return flags | self._late(at, contact) | self._book(at, rated, usage), rated.parts
+
+    def _rate_again(self, fact: Fact, number: NumberTerms, contact: Contact, flags: int) -> Rated:
+        """Rate a kept message by what it opened and by its contact's windows as they now stand."""
+        opened = flags & (Flag.CONVERSATION_OPENED | Flag.ENTRY_OPENED)
+        if fact.at < contact.last_at:
+            opened &= ~Flag.ENTRY_OPENED  # it would close what was opened after it
+        if flags & Flag.CATEGORY_OPENED:
+            forget_category(contact, fact)
+        market = self._market(fact, number, fact.at)
+        return rate_message(self.terms, number, fact, contact, opened, market, self.ledger)
 
     def _called(self, fact: Fact, number: NumberTerms) -> tuple[Status, int, str, tuple[Part, ...]]:
         """A call: its start decides on row, lots and period (VO-1), and moves the window (WI-1).
@@ -183,25 +283,21 @@ class Fold:
         An inbound one moves the service window, answered or not; one that was not answered costs
         nothing, and an inbound one only where the book has a row for it (EV-7).
         """
-        at = fact.at - fact.seconds * SECOND
+        at = fact.began
         flags = Flag.NONE
         rule = self.terms.book.windows.get(number.channel_name)
         if rule is not None and fact.direction is Direction.IN:
             contact = self._touch(fact, fact.party)
             flags = meter.receive(contact, at, rule, entry=False) | self._late(fact.at, contact)
-        usage = self._usage(fact, at)
         if not fact.answered:
             return Status.ACCEPTED, flags, "", NOTHING
-        direction = "in" if fact.direction is Direction.IN else "out"
         market = self._market(fact, number, at)
-        rated = rate_counted(
-            self.terms, number, fact, fact.category, direction, market, at, self.ledger
-        )
-        usage[SECONDS] += (rated.parts and self._seconds(rated)) or fact.seconds
-        if not rated.parts and direction == "in" and not self._prices_calls(number):
+        rated = self._rate_units(fact, number, market)
+        inbound = fact.direction is Direction.IN
+        if not rated.parts and inbound and not self._prices_calls(number):
             return Status.ACCEPTED, flags, market, NOTHING
         status = Status.ACCEPTED if rated.parts else Status.UNRATED
-        return status, flags | self._book(at, rated, usage), market, rated.parts
+        return status, flags | self._book(at, rated), market, rated.parts
 
     def _prices_calls(self, number: NumberTerms) -> bool:
         """Whether the book speaks of inbound calls on a number's channel."""
@@ -212,29 +308,29 @@ class Fold:
         self, fact: Fact, number: NumberTerms, market: str
     ) -> tuple[int, tuple[Part, ...]]:
         """A session, a mail or recorded usage: so many units of its row (MT-1)."""
-        kind, usage = fact.type, self._usage(fact)
-        category = fact.meter if kind is Type.USAGE_RECORDED else fact.category
-        rated = rate_counted(
-            self.terms, number, fact, category, "out", market, fact.at, self.ledger
-        )
-        if kind is Type.SESSION_ENDED:
-            usage[SESSIONS] += 1
-            usage[SECONDS] += fact.seconds
-        elif kind is Type.EMAIL_SENT:
-            usage[EMAILS] += fact.quantity // draw.UNIT
-        return self._book(fact.at, rated, usage), rated.parts
+        rated = self._rate_units(fact, number, market)
+        return self._book(fact.at, rated), rated.parts
+
+    def _rate_units(
+        self, fact: Fact, number: NumberTerms, market: str, purse: Purse | None = None
+    ) -> Rated:
+        category = fact.meter if fact.type is Type.USAGE_RECORDED else fact.category
+        call = fact.type is Type.CALL_ENDED
+        direction = "in" if call and fact.direction is Direction.IN else "out"
+        return rate_counted(
+            self.terms, number, fact, category, direction, market, fact.began,
+            purse or self.ledger,
+        )  # fmt: skip
 
     def _market(self, fact: Fact, number: NumberTerms, at: int) -> str:
         """The market of a fact's contact on the local day of an instant (PR-6)."""
         date = number.zone.day(at).date
         return self.terms.book.market(number.channel_name, fact.address, date)
 
-    def _seconds(self, rated: Rated) -> int:
-        """The seconds that were billed."""
-        return sum(part.units for part in rated.parts) // draw.UNIT
-
     def _touch(self, fact: Fact, party: str) -> Contact:
-        contact = self.state.contact(fact.channel, party, fact.number_id)
+        return self._touched(self.state.contact(fact.channel, party, fact.number_id))
+
+    def _touched(self, contact: Contact) -> Contact:
         if not contact.dirty:
             contact.dirty = True
             self.changes.contacts.append(contact)
@@ -242,32 +338,44 @@ class Fold:
 
     def _late(self, at: int, contact: Contact) -> int:
         """LATE where a later fact already moved what this one shares (EV-9)."""
-        if at < contact.last_at:
-            return Flag.LATE
+        if at <= contact.last_at:
+            if at < contact.last_at:
+                return Flag.LATE
+            self._unsettle(at)  # of one instant rank and name decide, and nobody remembers those
         contact.last_at = at
         return Flag.NONE
 
-    def _book(self, at: int, rated: Rated, usage: list[int]) -> int:
-        """Note what lots paid, and roll it up; gives the flags that adds."""
+    def _book(self, at: int, rated: Rated) -> int:
+        """Note what lots paid; gives the flags that adds."""
         for part in rated.parts:
             if part.legs:
-                usage[UNITS] += part.units
-                if self.ledger.is_money(part.balance_id):
-                    usage[COST] += part.amount
                 self.ledger.use(part.legs, at)
+        if rated.parts and at < self.ledger.turned_at:
+            self._unsettle(at)
         if rated.flags & Flag.OVERDRAWN:
             # At once, or what the next fact finds would depend on how facts are split into commits.
             self.ledger.pay_off(rated.parts[-1].balance_id)
-        return rated.flags | Flag.LATE if rated.at_boundary else rated.flags
+        flags = rated.flags | Flag.LATE if rated.at_boundary else rated.flags
+        return flags | Flag.COVERED if rated.covered else flags
 
-    def _usage(self, fact: Fact, at: int | None = None) -> list[int]:
-        """The rollup a fact adds to: the local hour of its instant, or of `at`, and dimensions."""
-        dimensions: Dimensions = (
-            fact.number_id, fact.direction, fact.country, fact.category, fact.agent,
-            fact.broadcast,
-        )  # fmt: skip
-        key = (self.terms.zone.hour_start(fact.at if at is None else at), dimensions)
-        known = self.changes.usage.get(key)
+    def _roll_up(
+        self,
+        fact: Fact,
+        at: int | None,
+        after: list[int] | None,
+        before: list[int] | None = None,
+    ) -> None:
+        """Add what a fact counts for, less what it counted for before.
+
+        It counts in the hour it began in, or in that of `at`.
+        """
+        if after is None:
+            return
+        if before is not None:
+            after = [a - b for a, b in zip(after, before, strict=True)]
+        usage, place = self.changes.usage, bucket(self.terms, fact, at)
+        known = usage.get(place)
         if known is None:
-            known = self.changes.usage[key] = [0] * len(USAGE)
-        return known
+            usage[place] = after
+        else:
+            usage[place] = [a + b for a, b in zip(known, after, strict=True)]

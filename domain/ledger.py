@@ -12,7 +12,7 @@ from typing import NamedTuple
 from domain import draw
 from domain.draw import Leg
 from domain.lots import Lot, LotSource
-from domain.periods import Period, period
+from domain.periods import Period, month_name, period
 from domain.state import Changes, Counter, State, Transfer
 from domain.terms import Terms
 
@@ -51,10 +51,25 @@ class Ledger:
         if state.period is None:
             state.period = self.span
         self._used: dict[int, int] = {}
+        #: The latest start or end of a lot: what is older may have come too late for it (EV-9).
+        self.turned_at = max(
+            (
+                edge
+                for lots in state.lots.values()
+                for lot in lots
+                for edge in (lot.starts_at, lot.ends_at)
+                if edge is not None and edge <= now
+            ),
+            default=0,
+        )
 
     def is_money(self, balance_id: int) -> bool:
         """Whether a balance holds money rather than product units."""
         return self.terms.balances[balance_id].kind == "money"
+
+    def paid_at(self, at: int) -> int:
+        """The instant whose lots pay for what happened at `at`: its own (TZ-4)."""
+        return at
 
     def use(self, legs: tuple[Leg, ...], at: int) -> None:
         """Note what lots paid for something that happened at `at`."""
@@ -92,7 +107,8 @@ class Ledger:
         starts_at = max(span.start, self.terms.since or span.start)
         lot = self.new_lot(
             balance_id, LotSource.ALLOWANCE, allowance, starts_at, span.end,
-            month=span.label, priority=ALLOWANCE_PRIORITY,
+            origin=f"allowance/{month_name(span.label)}", month=span.label,
+            priority=ALLOWANCE_PRIORITY,
         )  # fmt: skip
         self.move(balance_id, "allowance", lot.lot_id, allowance, GRANT)
         return self.state.lots[balance_id]
@@ -109,6 +125,7 @@ class Ledger:
         return self.new_lot(
             balance_id, LotSource.OVERDRAFT, 0, 0 if lasting else span.start,
             None if lasting else span.end, month=month, priority=OVERDRAFT_PRIORITY,
+            origin="overdraft" if lasting else f"overdraft/{month_name(month)}",
         )  # fmt: skip
 
     def counter(self, name: str, number_id: int, month: int) -> Counter:
@@ -130,11 +147,20 @@ class Ledger:
         *,
         month: int | None,
         priority: int,
+        origin: str | None = None,
     ) -> Lot:
-        """Open a lot; the caller books where its amount came from."""
-        self.state.last_lot += 1
+        """Open a lot; the caller books where its amount came from.
+
+        `origin` names it within its balance, None: the action under way. Folded again, it is the
+        lot it was.
+        """
+        if origin is None:
+            origin = f"action/{self.state.action}"
+        lot_id = self.state.lot_ids.get((balance_id, origin))
+        if lot_id is None:
+            lot_id = self.state.last_lot = self.state.last_lot + 1
         lot = Lot(
-            lot_id=self.state.last_lot,
+            lot_id=lot_id,
             balance_id=balance_id,
             source=source,
             priority=priority,
@@ -143,6 +169,7 @@ class Ledger:
             starts_at=starts_at,
             ends_at=ends_at,
             created_at=self.now,
+            origin=origin,
         )
         lots = self.state.lots.setdefault(balance_id, [])
         lots.append(lot)

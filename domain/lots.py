@@ -34,6 +34,7 @@ class Lot:
         "moved",
         "moved_before",
         "moved_within",
+        "origin",
         "priority",
         "source",
         "starts_at",
@@ -57,6 +58,7 @@ class Lot:
         starts_at: int,
         ends_at: int | None,
         created_at: int,
+        origin: str = "",
         drawn_at: int | None = None,
         used_before: int = 0,
         used_within: int = 0,
@@ -75,6 +77,7 @@ class Lot:
         self.starts_at = starts_at
         self.ends_at = ends_at
         self.created_at = created_at
+        self.origin = origin  #: its name within its balance, whoever made it and in which order
         self.drawn_at = drawn_at  #: the latest fact that had a share
         self.used_before = used_before  #: of `used`, by facts from before the present period
         self.used_within = used_within  #: of `used`, by facts of the present period

@@ -1,18 +1,20 @@
 """Instants, local dates, and the hours, days, weeks and months of a time zone.
 
 Owns: how an instant is written, what hour, day or month it falls in somewhere, and the two
-instants that bound each of them. Does not own: the clock, which zone a tenant or a number keeps
-(TZ-3), and what happens when a period starts.
+instants that bound each of them, also where the zone itself is exchanged for another (TZ-3). Does
+not own: the clock, when a tenant or a number changes its zone, and what happens when a period
+starts.
 
 Instants are int microseconds since 1970 UTC, local dates int days since 1970-01-01, a month label
 is year*12 + (month-1). Intervals are half-open. Years 1 to 9999.
 
 Local dates never go back. Where a clock is set back across midnight (St John's at 00:01, until
 2011) the repeated end of the old day belongs to the new one, so that a day, and with it a month, is
-one unbroken interval.
+one unbroken interval. So it is where a zone is exchanged: Bogota after Jakarta shows 31 October for
+twelve more hours, which belong to 1 November; the other way round a day is short, or skipped.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -95,14 +97,14 @@ def _first_of(label: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Stretch:
-    """A time without a change of offset."""
+    """A time without a change of offset or zone."""
 
     start: int
     end: int
-    since: int  #: the last change of offset, or too long ago to matter to an hour or a day
+    since: int  #: the last change, or too long ago to matter to an hour or a day
     until: int  #: the next one, or too far ahead to matter
     offset: int
-    reached: int  #: the last local date before `since`
+    reached: int  #: the local date that was reached before `since`, or at a change of zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,17 +117,25 @@ class Day:
     month: int  #: label of its month
 
 
+#: The names of a zone, each from an instant on; the first from ever.
+ZoneChanges = tuple[tuple[int | None, str], ...]
+
+
 class Zone:
     """A time zone: what its clocks and calendars show, and when its hours, days and months start.
 
-    Compared by identity: `zone` gives one Zone a name.
+    It may be several IANA zones, one after the other. Compared by identity: `zones` gives one Zone
+    the same names.
     """
 
-    __slots__ = ("_days", "_first", "_info", "_last", "_last_day", "_stretches", "name")
+    __slots__ = (
+        "_cuts", "_days", "_first", "_infos", "_last", "_last_day", "_stretches", "changes",
+    )  # fmt: skip
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._info = ZoneInfo(name)
+    def __init__(self, changes: ZoneChanges) -> None:
+        self.changes = changes
+        self._cuts = [since for since, _ in changes if since is not None]
+        self._infos = [ZoneInfo(name) for _, name in changes]
         self._stretches = lru_cache(maxsize=256)(self._find_stretches)
         self._first = lru_cache(maxsize=4096)(self._find_first)
         self._days = lru_cache(maxsize=1024)(self._find_day)
@@ -133,7 +143,11 @@ class Zone:
         self._last_day = self._days(0)
 
     def __repr__(self) -> str:
-        return f"Zone({self.name!r})"
+        return f"Zone({self.changes!r})"
+
+    def name_at(self, us: int) -> str:
+        """The IANA name in force."""
+        return self.changes[bisect_right(self._cuts, us)][1]
 
     def offset(self, us: int) -> int:
         """Local time minus UTC, in microseconds."""
@@ -203,31 +217,44 @@ class Zone:
         return found
 
     def _find_stretches(self, chunk: int) -> tuple[_Stretch, ...]:
-        """Cut a chunk of time where the offset changes; no two changes are ever a day apart."""
+        """Cut a chunk of time where the offset or the zone changes.
+
+        No two changes of one zone's offset are ever a day apart.
+        """
         start, end = chunk * _CHUNK, (chunk + 1) * _CHUNK
         days = range(start - 2 * DAY, end + 3 * DAY, DAY)
-        cuts = [days[0], *(self._change(*day) for day in pairwise(days)), days[-1]]
-        edges = [cut for cut in cuts if cut is not None]
-        return tuple(
-            _Stretch(
-                start=max(since, start),
-                end=min(until, end),
-                since=since,
-                until=until,
-                offset=self._look_up(since),
-                reached=(since - 1 + self._look_up(since - 1)) // DAY,
-            )
-            for since, until in pairwise(edges)
-            if since < end and until > start
-        )
+        exchanged = [cut for cut in self._cuts if days[0] < cut < days[-1]]
+        edges = [days[0]]
+        for begins, ends in pairwise(sorted({*days, *exchanged})):
+            found = self._change(begins, ends)
+            edges += [] if found is None else [found]
+            edges += [ends] if ends in exchanged and ends != found else []
+        stretches = []
+        reached = (days[0] - 1 + self._look_up(days[0] - 1)) // DAY
+        for since, until in pairwise([*edges, days[-1]]):
+            # At a change of zone the date is the one the old zone begins there.
+            last = since if since in exchanged else since - 1
+            reached = max(reached, (last + self._look_up(last, since - 1)) // DAY)
+            if since < end and until > start:
+                stretches.append(
+                    _Stretch(
+                        start=max(since, start),
+                        end=min(until, end),
+                        since=since,
+                        until=until,
+                        offset=self._look_up(since),
+                        reached=reached,
+                    )
+                )
+        return tuple(stretches)
 
     def _change(self, start: int, end: int) -> int | None:
-        """The instant in (start, end] from which the offset is no longer that of the start."""
+        """The instant in (start, end] from which the zone of the start has another offset."""
         before = self._look_up(start)
-        if self._look_up(end) == before:
+        if self._look_up(end, start) == before:
             return None
         span = range(start, end + 1)
-        return span[bisect_left(span, True, key=lambda us: self._look_up(us) != before)]
+        return span[bisect_left(span, True, key=lambda us: self._look_up(us, start) != before)]
 
     def _find_day(self, date: int) -> Day:
         return Day(self._first(date), self._first(date + 1), date, _month_of(date))
@@ -237,8 +264,10 @@ class Zone:
         span = range((date - 2) * DAY, (date + 2) * DAY)
         return span[bisect_left(span, date, key=self.date)]
 
-    def _look_up(self, us: int) -> int:
-        at = moment(min(max(us, _EARLIEST), _LATEST)).astimezone(self._info)
+    def _look_up(self, us: int, of: int | None = None) -> int:
+        """The offset at an instant, by the zone in force then or at the instant `of`."""
+        info = self._infos[bisect_right(self._cuts, us if of is None else of)]
+        at = moment(min(max(us, _EARLIEST), _LATEST)).astimezone(info)
         return (at.utcoffset() or timedelta()) // _MICROSECOND
 
 
@@ -256,17 +285,29 @@ def _names() -> frozenset[str]:
     return frozenset(available_timezones()) - _NO_PLACE
 
 
-@lru_cache(maxsize=1024)
 def zone(name: str) -> Zone:
     """The IANA zone of that name; ValueError, with names like it, if there is none."""
-    if name not in _names():
-        wrong = name[:64]
-        near = ", ".join(get_close_matches(wrong, sorted(_names())))
-        raise ValueError(
-            f"{wrong!r} is not a time zone: "
-            + (f"did you mean {near}?" if near else "write an IANA name, such as Asia/Jakarta")
-        )
-    return Zone(name)
+    return zones(((None, name),))
+
+
+@lru_cache(maxsize=1024)
+def zones(changes: ZoneChanges) -> Zone:
+    """Several IANA zones as one, each from an instant on, the first from ever.
+
+    ValueError for a name that is none, and for instants that do not ascend.
+    """
+    for _, name in changes:
+        if name not in _names():
+            wrong = name[:64]
+            near = ", ".join(get_close_matches(wrong, sorted(_names())))
+            raise ValueError(
+                f"{wrong!r} is not a time zone: "
+                + (f"did you mean {near}?" if near else "write an IANA name, such as Asia/Jakarta")
+            )
+    first, *cuts = (since for since, _ in changes)
+    if first is not None or cuts != sorted({cut for cut in cuts if cut is not None}):
+        raise ValueError(f"a zone begins without an instant, the next ones later: {changes!r}")
+    return Zone(changes)
 
 
 @lru_cache(maxsize=4096)

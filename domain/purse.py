@@ -20,6 +20,7 @@ from domain.units import TierPrice
 class Purse(Protocol):
     """What rating asks of the figures: lots that may pay, the pot for the rest, counts."""
 
+    def paid_at(self, at: int) -> int: ...
     def lots(self, balance_id: int, at: int) -> list[Lot]: ...
     def overdraft(self, balance_id: int, at: int) -> Lot: ...
     def counter(self, name: str, number_id: int, month: int) -> Counter: ...
@@ -48,14 +49,15 @@ def pay(
     """Take `amount` from the balances in turn; the last one takes what none held (BA-11)."""
     parts: list[Part] = []
     left, crossed, flags = amount, False, Flag.NONE
+    paid_at = purse.paid_at(at)
     for balance_id in balances:
         lots = purse.lots(balance_id, at)
-        legs = take(lots, at, left)
+        legs = take(lots, paid_at, left)
         for leg in legs:
             left -= leg.taken
-        crossed |= was_crossed(lots, at)
+        crossed |= was_crossed(lots, paid_at)
         if left and balance_id == balances[-1]:
-            legs.append(overdraw(purse.overdraft(balance_id, at), at, left))
+            legs.append(overdraw(purse.overdraft(balance_id, at), paid_at, left))
             flags, left = Flag.OVERDRAWN, 0
         if legs:
             parts.append(Part(balance_id, rule_id, units, _sum(legs), tuple(legs)))

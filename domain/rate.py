@@ -190,8 +190,8 @@ def _pay_conversation(terms_of: Tariff, at: int, purse: Purse) -> Rated:
         if holds_units:
             last = terms_of.by_conversation_only and place == len(terms_of.conversation_payers)
             lots = purse.lots(balance_id, at)
-            if not last and whole_units(lots, at) < UNIT:
-                crossed |= was_crossed(lots, at)
+            if not last and whole_units(lots, purse.paid_at(at)) < UNIT:
+                crossed |= was_crossed(lots, purse.paid_at(at))
                 continue
             amount = UNIT
         elif price.amount is None:

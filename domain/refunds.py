@@ -44,17 +44,19 @@ def refund_charge(
     amount: int | None,
     paid_off: PaidOff,
     now: int,
+    again: bool = False,
 ) -> Refunded:
     """Give `amount` of a charge back to the lots that paid, the last leg first.
 
     `legs` are (lot, taken) as they were drawn, `before` is what was refunded of them already;
-    without an amount all that is left comes back.
+    without an amount all that is left comes back. Folded `again`, a refund stands whatever the
+    charge is by now: what it exceeds it by goes where a lapsed lot's share goes.
     """
     left = sum(taken for _, taken in legs) - before
     amount = left if amount is None else amount
-    if left <= 0:
+    if not again and left <= 0:
         raise Problem("NOTHING_LEFT", "all of this charge was refunded before", "charge")
-    if amount > left:
+    if not again and amount > left:
         raise _too_much(left)
     changes = Changes(terms, state, ACTION)
     ledger = Ledger(terms, state, changes, now)
@@ -67,25 +69,42 @@ def refund_charge(
         share = min(rest, taken - passed)
         rest -= share
         back.give(lot_id, share)
+    back.lapse(rest)
     forfeited = back.renew()
     ledger.close()
     return Refunded(amount=amount, forfeited=forfeited, moves=tuple(back.moves), changes=changes)
 
 
-def refund_top_up(terms: Terms, state: State, lot: Lot, amount: int | None, now: int) -> Refunded:
-    """Give back what a top-up brought, at most what is left of its lot."""
+def refund_top_up(
+    terms: Terms,
+    state: State,
+    lot: Lot,
+    amount: int | None,
+    now: int,
+    *,
+    again: bool = False,
+) -> Refunded:
+    """Give back what a top-up brought, at most what is left of its lot.
+
+    Folded `again`, the money is gone whatever the lot holds by now: the rest of it is owed.
+    """
     changes = Changes(terms, state, ACTION)
     ledger = Ledger(terms, state, changes, now)
     ledger.advance()
     left = max(lot.remaining, 0)
     amount = left if amount is None else amount
-    if not left:
+    if not again and not left:
         raise Problem("NOTHING_LEFT", "nothing is left of this top-up", "topUp")
-    if amount > left:
+    if not again and amount > left:
         raise _too_much(left)
-    ledger.shift(lot.balance_id, lot, TOP_UPS, amount, REFUND)
+    moves = [Moved(lot, -min(amount, left))]
+    ledger.shift(lot.balance_id, lot, TOP_UPS, min(amount, left), REFUND)
+    if amount > left:
+        overdraft = ledger.overdraft(lot.balance_id, now)
+        ledger.shift(lot.balance_id, overdraft, TOP_UPS, amount - left, REFUND)
+        moves.append(Moved(overdraft, left - amount))
     ledger.close()
-    return Refunded(amount=amount, forfeited=0, moves=(Moved(lot, -amount),), changes=changes)
+    return Refunded(amount=amount, forfeited=0, moves=tuple(moves), changes=changes)
 
 
 def take_back(terms: Terms, state: State, lot: Lot, refunded: int, now: int) -> Refunded:
@@ -136,6 +155,10 @@ class _Back:
             self._give_payers(lot, amount - owed)
         else:
             self._live(lot, amount)
+
+    def lapse(self, amount: int) -> None:
+        """Note what no lot of the charge can receive."""
+        self._lapsed += amount
 
     def _give_payers(self, overdraft: Lot, amount: int) -> None:
         """What an overdraft no longer owes goes to the lots that paid it off, through it."""

@@ -1,8 +1,9 @@
 """Standing: the plan a tenant is on at each instant, and what each of its periods is allowed.
 
 Owns dated plans and a tenant's own allowances (BA-12). Does not own lots: what was granted stays
-granted, whatever is decided later. A plan holds from an instant; an allowance is that of its
-period's first instant, and what an upgrade adds within a period is a lot of its own (`changing`).
+granted, whatever is decided later. A plan holds from an instant, an allowance of the tenant's own
+from a month on, for another zone moves where that begins (TZ-3). An allowance is that of its
+period's first instant; what an upgrade adds within a period is a lot of its own (`changing`).
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ class Holding(NamedTuple):
 
 
 class Own(NamedTuple):
-    """A tenant's own allowance for the periods that begin at an instant or later."""
+    """A tenant's own allowance from a period on."""
 
-    since: int
+    month: int  #: label of the first one
     amount: int | None  #: micros a period; None: the plan's again
 
 
@@ -62,8 +63,8 @@ class Standing:
         amount: int | None = None
         latest = BEGINNING
         for own in self.own.get(key, ()):
-            if latest <= own.since <= period.start:
-                amount, latest = own.amount, own.since
+            if latest <= own.month <= period.label:
+                amount, latest = own.amount, own.month
         return self.first(holding, balance.allowance if amount is None else amount, period)
 
     def first(self, holding: Holding, amount: int, period: Period) -> int:
@@ -77,7 +78,7 @@ class Standing:
             return 0
         if holding.plan.first_period == "full":
             return amount
-        end = self.zone.date(period.end)
+        end = self.zone.date(period.end - 1) + 1
         left, days = end - self.zone.date(self.since), end - self.zone.date(period.start)
         return -(-amount * left // (days * UNIT)) * UNIT
 
@@ -102,7 +103,7 @@ class Standing:
         return replace(self, holdings=(*kept, holding))
 
     def allow(self, key: str, own: Own) -> Standing:
-        """With another allowance of a balance; of two from one instant the later decided holds."""
+        """With another allowance of a balance; of two from one period the later decided holds."""
         return replace(self, own={**self.own, key: (*self.own.get(key, ()), own)})
 
 

@@ -15,6 +15,7 @@ from domain.draw import Leg
 from domain.facts import Fact, Status
 from domain.lots import Lot
 from domain.periods import Period
+from domain.rollup import Dimensions
 from domain.terms import Terms
 
 
@@ -35,8 +36,9 @@ class State:
     """One tenant's figures, as far as they were loaded."""
 
     __slots__ = (
-        "contacts", "counters", "digest", "last_lot", "lots", "lots_from", "months", "next_due",
-        "period", "periods", "unsettled_from", "version",
+        "action", "closed_until", "closing", "contacts", "counters", "digest", "last_lot",
+        "lot_ids", "lots", "lots_from", "months", "next_due", "period", "periods",
+        "unsettled_from", "version",
     )  # fmt: skip
 
     def __init__(
@@ -54,7 +56,11 @@ class State:
         self.next_due = next_due
         self.unsettled_from = unsettled_from
         self.lots: dict[int, list[Lot]] = {}  #: by balance, in drawing order
+        self.lot_ids: dict[tuple[int, str], int] = {}  #: of lots that are made again, by origin
+        self.action = ""  #: the idempotency key of what is done to the balances just now
         self.lots_from: int | None = None  #: lots that ended before it are not here
+        self.closed_until: int | None = None  #: facts before it are adjusted (EV-3)
+        self.closing: dict[bytes, Contact] = {}  #: by adjusted fact: its windows as they were
         self.period: Period | None = None  #: the one that lots tell their use within
         self.counters: dict[tuple[str, int, int], Counter] = {}
         self.months: set[int] = set()  #: months whose counters are here
@@ -94,6 +100,27 @@ class Outcome(NamedTuple):
     parts: tuple[Part, ...]
 
 
+class Charged(NamedTuple):
+    """One charge as it stands in the books."""
+
+    balance_id: int
+    rule_id: int
+    units: int
+    amount: int
+    legs: tuple[tuple[int, int], ...]  #: (lot, taken)
+
+
+class Revision(NamedTuple):
+    """What became of a kept fact when it was rated anew; its charges are those of its number."""
+
+    fact: Fact
+    revision: int  #: 1 for the first after the fact's own row
+    status: Status
+    flags: int
+    parts: tuple[Part, ...]
+    reversed: tuple[Charged, ...] = ()  #: what the revision before had charged
+
+
 class Transfer(NamedTuple):
     """A movement between two accounts of one balance: `amount` leaves `debit` for `credit`."""
 
@@ -103,18 +130,6 @@ class Transfer(NamedTuple):
     credit: str
     amount: int
     cause: int
-
-
-#: Columns of a usage row, in order.
-USAGE = (
-    "conversations", "visitors", "messages_in", "messages_out", "messages_free", "segments",
-    "seconds", "emails", "sessions", "units", "cost",
-)  # fmt: skip
-CONVERSATIONS, VISITORS, MESSAGES_IN, MESSAGES_OUT, MESSAGES_FREE = range(5)
-SEGMENTS, SECONDS, EMAILS, SESSIONS, UNITS, COST = range(5, 11)
-
-#: (number, direction, country, category, agent, broadcast)
-Dimensions = tuple[int, int, str, str, str, str]
 
 
 @dataclass(slots=True)
@@ -132,8 +147,9 @@ class Changes:
     periods: dict[int, Period] = field(default_factory=dict)
     transfers: list[Transfer] = field(default_factory=list)
     usage: dict[tuple[int, Dimensions], list[int]] = field(default_factory=dict)  #: by local hour
+    revisions: list[Revision] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Whether no figure changed, where no fact came: there is nothing to commit then."""
-        return not (self.lots or self.transfers or self.periods)
+        return not (self.lots or self.transfers or self.periods or self.revisions)

@@ -16,7 +16,7 @@ from domain.state import Part
 from domain.terms import Terms
 from domain.units import TARIFFS_MAX, TierPrice, count_name, schedule_of
 
-PER = Basis.PER_MESSAGE
+PER, BY_CONVERSATION = Basis.PER_MESSAGE, Basis.PER_CONVERSATION
 
 #: What is added to a category where its messages to other countries have rows of their own (PR-5).
 INTERNATIONAL = "_international"
@@ -85,12 +85,21 @@ def _rows(
     schedule = terms.book.schedule
     if group and (found := schedule(PER, channel, category, "out", market, date, group=True)):
         return found
-    since = terms.international.get(market)
-    if abroad and since is not None and since <= date:
-        own = schedule(PER, channel, category + INTERNATIONAL, "out", market, date)
-        if own and own[0].category == category + INTERNATIONAL:
-            return own
+    if abroad and (found := _abroad(terms, PER, channel, category, market, date)):
+        return found
     return schedule(PER, channel, category, "out", market, date)
+
+
+def _abroad(
+    terms: Terms, basis: Basis, channel: str, category: str, market: str, date: int
+) -> tuple[Row, ...]:
+    """The international rows, where the tenant's day for the market has come; else none (PR-5)."""
+    since = terms.international.get(market)
+    if since is None or date < since:
+        return ()
+    kind = category + INTERNATIONAL
+    found = terms.book.schedule(basis, channel, kind, "out", market, date)
+    return found if found and found[0].category == kind else ()
 
 
 def _find(
@@ -100,18 +109,20 @@ def _find(
     chain = terms.plan.chain(channel, category, "out")
     if chain is None:
         return None
-    own = book.row(Basis.PER_CONVERSATION, channel, category, "out", market, date)
+    own = book.row(BY_CONVERSATION, channel, category, "out", market, date)
     if own is not None and own.category != category:
         own = None  # it prices conversations of any category
-    if own is None and not book.prices(Basis.PER_MESSAGE, channel, category, "out"):
+    if abroad and (rows := _abroad(terms, BY_CONVERSATION, channel, category, market, date)):
+        own = rows[0]
+    if own is None and not book.prices(PER, channel, category, "out"):
         return None  # no category, or one that no book knows (PR-10)
     rows = _rows(terms, channel, category, market, date, abroad, group)
     row = rows[0] if rows else None
     last = terms.balance_ids[chain.steps[-1].balance]
     conversation = covered = None
-    payers = _payers(terms, chain, Basis.PER_CONVERSATION)
+    payers = _payers(terms, chain, BY_CONVERSATION)
     if payers:
-        opening = book.row(Basis.PER_CONVERSATION, channel, "*", "out", market, date)
+        opening = book.row(BY_CONVERSATION, channel, "*", "out", market, date)
         conversation = _price(terms, opening)
         covered = _free(conversation, payers[0])
     message = _price(terms, row)
@@ -125,7 +136,7 @@ def _find(
         free_in_entry=row is not None and FREE_ENTRY in row.free_in,
         free_count=None if row is None else row.free_count,
         free=_free(message, last),
-        payers=_payers(terms, chain, Basis.PER_MESSAGE),
+        payers=_payers(terms, chain, PER),
         conversation=conversation,
         conversation_payers=tuple(
             (balance, terms.balances[balance].kind == "unit") for balance in payers

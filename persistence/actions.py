@@ -28,6 +28,9 @@ class ActionKind(IntEnum):
     REFUND = 3
     PLAN_CHANGE = 4
     ALLOWANCE_SET = 5
+    INTERNATIONAL_RATE_SET = 6
+    TIMEZONE_CHANGE = 7
+    NUMBER_TIMEZONE_CHANGE = 8
 
 
 class Action(NamedTuple):
@@ -46,7 +49,12 @@ where tenant_id = $1 and idempotency_key = $2"""
 
 def content_of(kind: ActionKind, request: dict[str, Any]) -> bytes:
     """A digest of what was asked: a retry asks the same, a reused key something else."""
-    spelt = msgspec.json.encode([kind.name, request], order="sorted")
+    # A lone half of a character is no text that bytes can have: what names nothing is told later.
+    spoken = {
+        name: value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+        for name, value in request.items()
+    }
+    spelt = msgspec.json.encode([kind.name, spoken], order="sorted")
     return hashlib.blake2b(spelt, digest_size=16).digest()
 
 

@@ -2,7 +2,8 @@
 
 Owns the reading of lots, their days and the open holds. What the sums mean for a period is
 `domain.figures`' to say. Whole local days come from `lot_days`; of the day an instant falls in,
-what was taken before it is summed from the facts of that day alone.
+what was taken before it is summed from the facts of that day alone. A call is known when it ended
+and counts on the day it began (VO-1).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from domain.facts import Type
 from domain.figures import LotUse
 from domain.ledger import ADJUST, PAY_OFF, REFUND, TAKE_BACK
 from domain.lots import LotSource
@@ -32,6 +34,10 @@ class Asked:
 
 #: Causes of transfers that move what a lot holds without using it, as the index of them has them.
 MOVES = ", ".join(str(cause) for cause in (PAY_OFF, REFUND, ADJUST, TAKE_BACK))
+
+#: Whether a fact `f` is a call that began before the day: that day's sum has it already.
+BEGAN_BEFORE = f"""f.type = {Type.CALL_ENDED.value} and a.day > f.at
+                - 1000000 * ceil(coalesce((f.data::json ->> 'seconds')::numeric, 0))::bigint"""
 
 # A lot's use before the period is what it ever used less what its days from the period's start on
 # say: the days of one period are read, not the lot's whole life.
@@ -55,16 +61,22 @@ legs as materialized (
     from (
         select a.n, f.lot_id, f.amount as taken
         from asked a, lateral (
-            select lot_id, amount from facts
+            select lot_id, amount from facts f
             where tenant_id = a.tenant_id and at >= a.day and at < a.until and lot_id is not null
+                and not ({BEGAN_BEFORE})
             offset 0
         ) f
         where not a.everything
         union all
         select a.n, leg.lot_id, case when c.reversal then -leg.taken else leg.taken end
         from asked a, lateral (
-            select lots, taken, reversal from charges
+            select lots, taken, reversal from charges c
             where tenant_id = a.tenant_id and at >= a.day and at < a.until
+                and not exists (
+                    select from facts f
+                    where f.tenant_id = c.tenant_id and f.at = c.at and f.key = c.key
+                        and {BEGAN_BEFORE}
+                )
             offset 0
         ) c, unnest(c.lots, c.taken) leg (lot_id, taken)
         where not a.everything

@@ -8,7 +8,7 @@ some, and never sees an older one after a newer. Where states come from is the h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, replace
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
@@ -167,6 +167,14 @@ class Board(Generic[S]):
                 # Their read failed, and no commit begins for them.
                 or not all(watcher.begun for watcher in watched.watchers)
             ):
+                self.want(tenant_id)
+
+    def rezone(self, zones: Mapping[int, Zone]) -> None:
+        """Read tenants in the zones they have by now."""
+        for tenant_id, zone in zones.items():
+            watched = self._watched.get(tenant_id)
+            if watched is not None and watched.zone is not zone:
+                watched.zone = zone
                 self.want(tenant_id)
 
     def heads(self, versions: dict[int, int], *, patient: bool) -> None:

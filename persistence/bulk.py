@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from persistence.connection import Connection
+
 Row = tuple[Any, ...]
 
 #: Between texts, and for a text that is empty: no checked text has control characters, and
@@ -49,6 +51,45 @@ class Columns:
 def insert(table: str, columns: Columns, conflict: str = "", *, alias: str = "") -> str:
     """The statement that inserts `columns`' rows."""
     return f"insert into {table} {alias} ({columns.names}) {columns.source} {conflict}".strip()
+
+
+class Table:
+    """A table that is written: how its rows travel, and what a conflict does."""
+
+    def __init__(self, name: str, written: str, conflict: str = "", *, alias: str = "") -> None:
+        self.name = name
+        self.written = written
+        self.conflict = conflict
+        self.alias = alias
+
+
+class Write:
+    """One statement that writes many rows of some tables; a table without rows costs little."""
+
+    def __init__(self, *tables: Table, last: str = "", last_columns: str = "") -> None:
+        self._columns: list[Columns] = []
+        parts: list[str] = []
+        first = 1
+        for table in tables:
+            columns = Columns(table.written, first=first)
+            first += columns.count
+            self._columns.append(columns)
+            parts.append(insert(table.name, columns, table.conflict, alias=table.alias))
+        if last:
+            self._columns.append(Columns(last_columns, first=first))
+            parts.append(last.format(rows=self._columns[-1].source))
+        *before, final = parts
+        with_ = ", ".join(f"w{n} as ({part})" for n, part in enumerate(before))
+        self.statement = f"with {with_} {final}" if with_ else final
+
+    async def __call__(self, connection: Connection, *rows: Sequence[Row]) -> None:
+        if any(rows):
+            parameters = [
+                parameter
+                for columns, own in zip(self._columns, rows, strict=True)
+                for parameter in columns.parameters(own)
+            ]
+            await connection.execute(self.statement, *parameters)
 
 
 def literal(values: Iterable[int]) -> str:

@@ -59,7 +59,7 @@ class ChargeRecord:
     units: int  #: micros
     amount: int  #: micros of the balance's unit
     flags: int
-    status: int
+    status: int  #: of its fact's latest revision
     legs: tuple[ChargeLeg, ...]
     refunded: int = 0  #: of its amount, by all refunds so far
 
@@ -71,7 +71,8 @@ PAGES = """
 select
     a.n, p.at, p.key, p.part, p.revision, p.reversal, p.booked_at, p.units, p.amount, p.flags,
     p.lots, p.taken, l.sources, l.months,
-    f.id as fact_id, f.source, f.type, f.party, f.category, f.market, f.country, f.status,
+    f.id as fact_id, f.source, f.type, f.party, f.category, f.market, f.country,
+    coalesce(v.status, f.status) as status,
     n.channel, n.address as number, b.key as balance, b.currency, r.rule, back.refunded
 from unnest(
         $1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bytea[], $6::smallint[],
@@ -115,6 +116,12 @@ left join lateral (
     where tenant_id = a.tenant_id and at = p.at and key = p.key
     offset 0
 ) f on true
+left join lateral (
+    select status from revisions
+    where tenant_id = a.tenant_id and at = p.at and key = p.key
+    order by revision desc
+    limit 1
+) v on true
 left join numbers n on n.tenant_id = a.tenant_id and n.number_id = f.number_id
 left join balances b on b.tenant_id = a.tenant_id and b.balance_id = p.balance_id
 left join rules r on r.rule_id = p.rule_id

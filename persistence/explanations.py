@@ -16,7 +16,9 @@ import msgspec
 from domain.explain import OPENED_BY, Window
 from domain.facts import Flag, Type
 from domain.lots import LotSource
+from domain.periods import Zone
 from persistence.door import Door
+from persistence.zones import read_zone
 
 #: Facts of a tenant that are looked through, backwards, for what opened one window: a busy
 #: tenant's half hour, and some 20 ms.
@@ -36,7 +38,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactRecord:
-    """A fact as it was kept, and its number."""
+    """A fact as it was kept, what became of it last, and its number."""
 
     place: Place
     version: int  #: of the commit that kept it
@@ -53,15 +55,30 @@ class FactRecord:
     number_id: int
     channel: int | None  #: None, as the next two, only where the number is gone
     number: str | None
-    timezone: str | None
+    zones: str | None
     address: str  #: the other end as it was written: a group's member where there is one
     hold: str | None  #: the hold it named
 
+    @property
+    def zone(self) -> Zone | None:
+        """The zone of its number."""
+        return None if self.zones is None else read_zone(self.zones)
+
 
 _FACT = """
-    f.tenant_id, f.at, f.key, f.version, f.arrived_at, f.type, f.status, f.flags, f.source, f.id,
+    f.tenant_id, f.at, f.key, f.version, f.arrived_at, f.type, f.source, f.id,
+    coalesce(v.status, f.status) as status, coalesce(v.flags, f.flags) as flags,
     f.party, f.category, f.market, f.country, f.number_id, f.data, n.channel, n.address as number,
-    n.timezone"""
+    n.zones::text as zones"""
+
+_BESIDE = """
+left join lateral (
+    select status, flags from revisions
+    where tenant_id = f.tenant_id and at = f.at and key = f.key
+    order by revision desc
+    limit 1
+) v on true
+left join numbers n on n.tenant_id = f.tenant_id and n.number_id = f.number_id"""
 
 FACTS = f"""
 select {_FACT}
@@ -71,7 +88,7 @@ from unnest($1::bigint[], $2::bigint[], $3::bytea[]) asked (tenant_id, at, key),
         where f.tenant_id = asked.tenant_id and f.at = asked.at and f.key = asked.key
         offset 0
     ) f
-left join numbers n on n.tenant_id = f.tenant_id and n.number_id = f.number_id"""
+{_BESIDE}"""
 
 
 async def facts(door: Door, asked: Collection[Place]) -> dict[Place, FactRecord]:
@@ -95,7 +112,7 @@ from unnest($1::bigint[], $2::bytea[]) asked (tenant_id, key),
         where f.tenant_id = asked.tenant_id and f.at = k.at and f.key = asked.key
         offset 0
     ) f
-left join numbers n on n.tenant_id = f.tenant_id and n.number_id = f.number_id"""
+{_BESIDE}"""
 
 
 async def facts_by_key(

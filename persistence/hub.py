@@ -26,6 +26,7 @@ from persistence.door import CONNECTION_LOST, Door
 from persistence.live import Asked as CountsAsked
 from persistence.live import Counts, Live
 from persistence.valkey import ANSWER_SECONDS, AWAY
+from persistence.zones import read_zone
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,10 @@ LOOK_SECONDS = 1.0
 SILENCE_SECONDS = 4.0
 RETRY_SECONDS = 0.3
 
-HEADS = "select tenant_id, version from tenant_head where tenant_id = any ($1::bigint[])"
+# Zones come with them: one that was exchanged is known long before it holds (TZ-3).
+HEADS = """
+select tenant_id, version, zones::text as zones
+from tenant_head join tenants using (tenant_id) where tenant_id = any ($1::bigint[])"""
 
 
 class Hub:
@@ -154,8 +158,10 @@ class Hub:
             except (*CONNECTION_LOST, asyncpg.PostgresError):
                 continue  # the heads are looked at again in a moment
             versions = {row["tenant_id"]: row["version"] for row in rows}
-            self.balances.heads(versions, patient=patient)
-            self.usage.heads(versions, patient=patient)
+            zones = {row["tenant_id"]: read_zone(row["zones"]) for row in rows}
+            for board in (self.balances, self.usage):
+                board.rezone(zones)
+                board.heads(versions, patient=patient)
 
     async def _readings(self, wanted: Sequence[Wanted]) -> Sequence[Reading | None]:
         now = self._now()

@@ -126,7 +126,7 @@ CONTACTS = f"""
 select c.*
 from ({_PARTIES.source}) asked,
     lateral (
-        select * from contacts c
+        select * from {{table}} c
         where c.tenant_id = asked.tenant_id and c.channel = asked.channel
             and c.party = asked.party
         offset 0
@@ -140,7 +140,11 @@ _COLUMNS = (
 
 
 async def contacts(
-    connection: Connection, states: Mapping[int, State], facts: Iterable[Fact]
+    connection: Connection,
+    states: Mapping[int, State],
+    facts: Iterable[Fact],
+    *,
+    table: str = "contacts",
 ) -> None:
     """Load the contacts and groups that `facts` speak of and no state has yet."""
     asked: dict[tuple[int, int, str], None] = {}
@@ -154,7 +158,7 @@ async def contacts(
         return
     for tenant_id, channel, party in asked:
         states[tenant_id].contacts[(channel, party)] = []
-    rows = await connection.fetch(CONTACTS, *_PARTIES.parameters(list(asked)))
+    rows = await connection.fetch(CONTACTS.format(table=table), *_PARTIES.parameters(list(asked)))
     for row in rows:
         contact = Contact(row["channel"], row["party"], row["number_id"])
         for name in _COLUMNS:
@@ -166,7 +170,7 @@ async def contacts(
 # A lot's use before the period is its whole use less that of its days from the period's start on.
 LOTS = """
 select l.tenant_id, l.lot_id, l.balance_id, l.source, l.priority, l.month, l.amount, l.used,
-    l.moved, l.lapsed, l.starts_at, l.ends_at, l.created_at, l.drawn_at,
+    l.moved, l.lapsed, l.starts_at, l.ends_at, l.created_at, l.drawn_at, l.origin,
     (l.used - days.used_since)::bigint as used_before, days.used::bigint as used_within,
     (l.moved - days.moved_since)::bigint as moved_before, days.moved::bigint as moved_within
 from unnest($1::bigint[], $2::bigint[], $3::bigint[]) asked (tenant_id, starts_at, ends_at),

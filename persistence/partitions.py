@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from domain.periods import instant, moment, month_label, month_name
 from persistence.connection import Connection
 
-PARTITIONED = ("facts", "charges")
+PARTITIONED = ("facts", "charges", "revisions")
 
 #: Months made ahead: three month ends may pass before somebody must look.
 MONTHS_AHEAD = 3

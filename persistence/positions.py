@@ -1,17 +1,20 @@
 """Where facts stand in free counts and tiers: counted when asked, in fact order (EV-9, PR-4, PR-7).
 
-Owns one statement, for many facts of many counts; stores no position. The running totals that rate
-facts as they arrive are in `counters`.
+Owns one statement, for many facts of many counts, and the one before it that says when their months
+begin at each number; stores no position. The running totals that rate facts as they arrive are in
+`counters`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from domain.facts import Flag
+from persistence.connection import Connection
 from persistence.door import Door
 from persistence.explanations import Place
+from persistence.zones import read_zone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,29 +24,36 @@ class Count:
     tenant_id: int
     number_id: int  #: 0: all numbers of the tenant
     rules: tuple[int, ...]  #: that share it
-    month: str  #: 2026-11, in the zone of each fact's number
-    start: int  #: an instant not after the month's start at any of its numbers
+    month: int  #: label, in the zone of each fact's number
     charged: bool | None  #: what was charged counts; False: what was free; None: both
     kind: tuple[int, str | None, str | None] | None  #: only of this channel, market and category
     opening: int  #: only facts with this flag count; 0: all
     entry: int  #: how long a free-entry window lasts: what it frees does not count (PR-4)
 
 
-# Facts of a month in fact order, up to the last one asked for. What a free-entry window let pass
-# has the same row and amount as what the count let pass, so it is told by the window. Tiers count
-# what money paid: units that a balance of units paid are in none.
+NUMBERS = """
+select tenant_id, number_id, zones::text as zones from numbers
+where tenant_id = any ($1::bigint[]) order by tenant_id, number_id"""
+
+# Facts of a month in fact order, up to the last one asked for; a number's month is told by its two
+# instants, for its zone may have been exchanged (TZ-3). What a free-entry window let pass has the
+# same row and amount as what the count let pass, so it is told by the window. Tiers count what
+# money paid: units that a balance of units paid are in none.
 POSITIONS = f"""
 with counts as materialized (
     select c.*, (
-        select array_agg(r.rule_id) from unnest($12::integer[], $13::integer[]) r (n, rule_id)
+        select array_agg(r.rule_id) from unnest($10::integer[], $11::integer[]) r (n, rule_id)
         where r.n = c.n
     ) as rules
     from unnest(
-            $1::bigint[], $2::bigint[], $3::text[], $4::bigint[], $5::bigint[], $6::boolean[],
-            $7::smallint[], $8::text[], $9::text[], $10::integer[], $11::bigint[])
+            $1::bigint[], $2::bigint[], $3::bigint[], $4::boolean[],
+            $5::smallint[], $6::text[], $7::text[], $8::integer[], $9::bigint[])
         with ordinality
-        c (tenant_id, number_id, month, start, until, charged, channel, market, category, opening,
-            entry, n)
+        c (tenant_id, start, until, charged, channel, market, category, opening, entry, n)
+),
+months as materialized (
+    select * from unnest($15::integer[], $16::bigint[], $17::bigint[], $18::bigint[])
+        m (n, number_id, starts_at, ends_at)
 ),
 entries as materialized (
     select c.n, o.number_id, o.party, o.at, o.key
@@ -73,7 +83,7 @@ placed as materialized (
                 )
             union all
             select h.at, h.key, h.rule_id, h.balance_id, h.units, h.amount, f.number_id, f.party,
-                f.market, f.category, f.flags
+                f.market, f.category, h.flags
             from charges h join facts f using (tenant_id, at, key)
             where h.tenant_id = c.tenant_id and h.at >= c.start and h.at <= c.until
                 and h.rule_id = any (c.rules) and not h.reversal
@@ -84,8 +94,8 @@ placed as materialized (
                 )
         ) x
         join numbers n on n.tenant_id = c.tenant_id and n.number_id = x.number_id
-        where (c.number_id = 0 or x.number_id = c.number_id)
-            and to_char(moment(x.at) at time zone n.timezone, 'YYYY-MM') = c.month
+        join months m on m.n = c.n and m.number_id = x.number_id
+        where x.at >= m.starts_at and x.at < m.ends_at
             and (c.charged is null or (x.amount > 0) = c.charged)
             and (c.opening = 0 or x.flags & c.opening <> 0)
             and (c.channel is null or n.channel = c.channel
@@ -105,7 +115,7 @@ placed as materialized (
     ) p
 )
 select asked.n, asked.at, asked.key, p.units, p.position
-from unnest($14::integer[], $15::bigint[], $16::bytea[]) asked (n, at, key)
+from unnest($12::integer[], $13::bigint[], $14::bytea[]) asked (n, at, key)
 join placed p using (n, at, key)"""
 
 
@@ -118,18 +128,20 @@ async def positions(
     """
     counts = list(dict.fromkeys(count for count, _ in asked))
     numbers = {count: n for n, count in enumerate(counts, 1)}
-    until = {count: count.start for count in counts}
+    until: dict[Count, int] = {}
     for count, place in asked:
-        until[count] = max(until[count], place.at)
+        until[count] = max(until.get(count, place.at), place.at)
     rules = [(numbers[count], rule) for count in counts for rule in count.rules]
     places = [(numbers[count], place.at, place.key) for count, place in asked]
     async with door.tenant_tx(*{count.tenant_id for count in counts}) as connection:
+        months = await _months(connection, counts)
+        starts = {n: until[counts[n - 1]] for n in numbers.values()}
+        for n, _, starts_at, _ in months:
+            starts[n] = min(starts[n], starts_at)
         rows = await connection.fetch(
             POSITIONS,
             [count.tenant_id for count in counts],
-            [count.number_id for count in counts],
-            [count.month for count in counts],
-            [count.start for count in counts],
+            list(starts.values()),
             [until[count] for count in counts],
             [count.charged for count in counts],
             *([count.kind and count.kind[i] for count in counts] for i in range(3)),
@@ -137,6 +149,7 @@ async def positions(
             [count.entry for count in counts],
             *([rule[i] for rule in rules] for i in range(2)),
             *([place[i] for place in places] for i in range(3)),
+            *([month[i] for month in months] for i in range(4)),
         )
     found = {}
     for row in rows:
@@ -144,3 +157,16 @@ async def positions(
         place = Place(count.tenant_id, row["at"], row["key"])
         found[count, place] = (int(row["units"]), int(row["position"]))
     return found
+
+
+async def _months(
+    connection: Connection, counts: Sequence[Count]
+) -> list[tuple[int, int, int, int]]:
+    """The place of each count, with each of its numbers and the two instants of the month there."""
+    rows = await connection.fetch(NUMBERS, list({count.tenant_id for count in counts}))
+    return [
+        (n, row["number_id"], *read_zone(row["zones"]).month_bounds(count.month))
+        for n, count in enumerate(counts, 1)
+        for row in rows
+        if row["tenant_id"] == count.tenant_id and count.number_id in (0, row["number_id"])
+    ]

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from domain.books import Book
+from domain.periods import Zone
 from persistence.catalogue import (
     BOOKS_SQL,
     MARKETS_SQL,
@@ -19,6 +20,7 @@ from persistence.catalogue import (
     put_version,
 )
 from persistence.connection import Connection
+from persistence.zones import read_zone
 
 # One publisher at a time; the owner's, who takes the whole table, waits for the others.
 ALONE = """
@@ -29,7 +31,7 @@ lock table books, rules in row exclusive mode"""
 USED_SQL = "select distinct body ->> 'book' as book from plans"
 
 # Numbers have zones of their own, and visitors are charged in their tenant's.
-ZONES_SQL = "select timezone from numbers union select timezone from tenants"
+ZONES_SQL = "select zones::text from numbers union select zones::text from tenants"
 
 # Who began on one of the plans or changed to it, in the order in which everybody locks heads.
 HEADS_SQL = """
@@ -55,7 +57,7 @@ class Shelf:
     books: dict[str, list[tuple[int, Document]]]  #: every version, in order
     plans: dict[str, Document]  #: each one's latest version
     used: frozenset[str]  #: keys of books that some version of some plan names
-    zones: tuple[str, ...]  #: of numbers and tenants
+    zones: tuple[Zone, ...]  #: of numbers and tenants
 
     @classmethod
     async def read(cls, conn: Connection) -> Shelf:
@@ -69,7 +71,7 @@ class Shelf:
             books=dict(books),
             plans={row["plan"]: json.loads(row["body"]) for row in await conn.fetch(PLANS_SQL)},
             used=frozenset(row["book"] for row in await conn.fetch(USED_SQL)),
-            zones=tuple(sorted(row["timezone"] for row in await conn.fetch(ZONES_SQL))),
+            zones=tuple(read_zone(row["zones"]) for row in await conn.fetch(ZONES_SQL)),
         )
 
     def plans_on(self, book: str) -> list[str]:

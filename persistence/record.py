@@ -14,10 +14,12 @@ from typing import Any
 
 import msgspec
 
-from domain.facts import Fact, Flag
-from domain.state import USAGE, Changes, Outcome
+from domain.contacts import Contact
+from domain.facts import Fact, Flag, Status
+from domain.rollup import USAGE
+from domain.state import Changes, Outcome, Revision
 from persistence.actions import Action, ActionKind
-from persistence.bulk import Columns, Row, insert, literal
+from persistence.bulk import Row, Table, Write, literal
 from persistence.connection import Connection
 
 _pack = msgspec.msgpack.Encoder().encode
@@ -26,45 +28,6 @@ DIGEST_BYTES = 16
 
 _USAGE_COLUMNS = ", ".join(f"{name} bigint" for name in USAGE)
 _USAGE_ADDED = ", ".join(f"{name} = usage.{name} + excluded.{name}" for name in USAGE)
-
-
-class Table:
-    """A table that record writes: how its rows travel, and what a conflict does."""
-
-    def __init__(self, name: str, written: str, conflict: str = "", *, alias: str = "") -> None:
-        self.name = name
-        self.written = written
-        self.conflict = conflict
-        self.alias = alias
-
-
-class Write:
-    """One statement that writes many rows of some tables; a table without rows costs little."""
-
-    def __init__(self, *tables: Table, last: str = "", last_columns: str = "") -> None:
-        self._columns: list[Columns] = []
-        parts: list[str] = []
-        first = 1
-        for table in tables:
-            columns = Columns(table.written, first=first)
-            first += columns.count
-            self._columns.append(columns)
-            parts.append(insert(table.name, columns, table.conflict, alias=table.alias))
-        if last:
-            self._columns.append(Columns(last_columns, first=first))
-            parts.append(last.format(rows=self._columns[-1].source))
-        *before, final = parts
-        with_ = ", ".join(f"w{n} as ({part})" for n, part in enumerate(before))
-        self.statement = f"with {with_} {final}" if with_ else final
-
-    async def __call__(self, connection: Connection, *rows: Sequence[Row]) -> None:
-        if any(rows):
-            parameters = [
-                parameter
-                for columns, own in zip(self._columns, rows, strict=True)
-                for parameter in columns.parameters(own)
-            ]
-            await connection.execute(self.statement, *parameters)
 
 
 FACTS = Table(
@@ -82,7 +45,21 @@ CHARGES = Table(
     " amount bigint, flags integer, lots integer[], taken bigint[]",
 )
 
-_CONTACT = (
+REVISIONS = Table(
+    "revisions",
+    "tenant_id bigint, at bigint, key bytea, revision integer, version bigint, status smallint,"
+    " flags integer",
+)
+
+# Whose facts wait for a rate, for the job that looks for them.
+UNRATED = Table(
+    "unrated",
+    "tenant_id bigint, since bigint",
+    "on conflict (tenant_id) do update set since = least(unrated.since, excluded.since)",
+)
+
+#: What is remembered of a contact, beside its name.
+CONTACT_COLUMNS = (
     "last_at", "service_opened_at", "service_ends_at", "conversation_opened_at",
     "conversation_ends_at", "conversation_paid", "entry_at", "entry_opened_at", "entry_ends_at",
     "category_windows", "visited",
@@ -96,14 +73,14 @@ CONTACTS = Table(
     " entry_opened_at bigint, entry_ends_at bigint, category_windows bigint[],"
     " visited integer[]",
     "on conflict (tenant_id, channel, party, number_id) do update set "
-    + ", ".join(f"{name} = excluded.{name}" for name in _CONTACT),
+    + ", ".join(f"{name} = excluded.{name}" for name in CONTACT_COLUMNS),
 )
 
 LOTS = Table(
     "lots",
     "tenant_id bigint, lot_id integer, balance_id smallint, source smallint, priority smallint,"
     " month integer, amount bigint, used bigint, moved bigint, lapsed bigint, starts_at bigint,"
-    " ends_at bigint, created_at bigint, drawn_at bigint",
+    " ends_at bigint, created_at bigint, drawn_at bigint, origin text",
     "on conflict (tenant_id, lot_id) do update set amount = excluded.amount, used = excluded.used,"
     " moved = excluded.moved, lapsed = excluded.lapsed, ends_at = excluded.ends_at,"
     " drawn_at = excluded.drawn_at",
@@ -179,6 +156,8 @@ write_commit = Write(
     last=HEADS, last_columns=HEADS_COLUMNS,
 )  # fmt: skip
 write_charges = Write(CHARGES)
+write_revisions = Write(REVISIONS)
+write_unrated = Write(UNRATED)
 write_counters = Write(COUNTERS)
 write_periods = Write(PERIODS)
 write_conflicts = Write(CONFLICTS)
@@ -191,6 +170,8 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
     """
     facts: list[Row] = []
     further: list[Row] = []
+    revisions: list[Row] = []
+    unrated: list[Row] = []
     transfers: list[Row] = []
     heads: list[Row] = []
     for changes in batch:
@@ -201,15 +182,25 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
             row
             for outcome in changes.outcomes
             if outcome.flags & Flag.FURTHER
-            for row in _charges(tenant, version, now, outcome)
+            for row in _charges(tenant, version, now, outcome, 0)
         ]
+        own_revisions = [_revision(tenant, version, each) for each in changes.revisions]
+        for each in changes.revisions:
+            own_further += _reversals(tenant, version, now, each)
+            own_further += _charges(tenant, version, now, each, each.revision)
         own_transfers: list[Row] = [
             (tenant, version, line, *transfer) for line, transfer in enumerate(changes.transfers)
         ]
         state.version = version
-        state.digest = _digest(state.digest, own_facts, own_further, own_transfers)
+        # What is seldom there is in the digest only where it is.
+        seldom = [own_revisions] if own_revisions else []
+        state.digest = _digest(state.digest, own_facts, own_further, own_transfers, *seldom)
         facts += own_facts
         further += own_further
+        revisions += own_revisions
+        waiting = [each.fact.at for each in changes.outcomes if each.status is Status.UNRATED]
+        if waiting:
+            unrated.append((tenant, min(waiting)))
         transfers += own_transfers
         heads.append((
             tenant, version, state.digest, now, changes.cause, len(changes.outcomes),
@@ -238,6 +229,8 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
     await write_periods(connection, periods)
     await write_counters(connection, counters)
     await write_charges(connection, further)
+    await write_revisions(connection, revisions)
+    await write_unrated(connection, unrated)
     await write_commit(
         connection, facts, _contacts(batch), _lots(batch), lot_days, transfers, hours,
         _days(batch), heads,
@@ -294,29 +287,59 @@ def _fact(tenant: int, version: int, outcome: Outcome) -> Row:
     )  # fmt: skip
 
 
-def _charges(tenant: int, version: int, now: int, outcome: Outcome) -> list[Row]:
+def _charges(
+    tenant: int, version: int, now: int, outcome: Outcome | Revision, revision: int
+) -> list[Row]:
     fact = outcome.fact
     return [
         (
-            tenant, fact.at, fact.key, place, 0, False, version, now, part.balance_id, part.rule_id,
-            part.units, part.amount, outcome.flags, literal(leg.lot.lot_id for leg in part.legs),
-            literal(leg.taken for leg in part.legs),
+            tenant, fact.at, fact.key, place, revision, False, version, now, part.balance_id,
+            part.rule_id, part.units, part.amount, outcome.flags,
+            literal(leg.lot.lot_id for leg in part.legs), literal(leg.taken for leg in part.legs),
         )
         for place, part in enumerate(outcome.parts)
     ]  # fmt: skip
 
 
+def _reversals(tenant: int, version: int, now: int, revision: Revision) -> list[Row]:
+    """What takes back the charges of the revision before."""
+    fact = revision.fact
+    return [
+        (
+            tenant, fact.at, fact.key, place, revision.revision - 1, True, version, now,
+            part.balance_id, part.rule_id, part.units, part.amount, revision.flags,
+            literal(lot_id for lot_id, _ in part.legs), literal(taken for _, taken in part.legs),
+        )
+        for place, part in enumerate(revision.reversed)
+    ]  # fmt: skip
+
+
+def _revision(tenant: int, version: int, revision: Revision) -> Row:
+    fact = revision.fact
+    return (
+        tenant, fact.at, fact.key, revision.revision, version, revision.status, revision.flags
+    )  # fmt: skip
+
+
 def _contacts(batch: Sequence[Changes]) -> list[Row]:
+    return [
+        row
+        for tenant, changes in _by_tenant(batch)
+        for row in contact_rows(tenant, changes.contacts)
+    ]
+
+
+def contact_rows(tenant: int, contacts: Iterable[Contact]) -> list[Row]:
+    """Contacts as rows of their table; from here on they are as it has them."""
     rows: list[Row] = []
-    for tenant, changes in _by_tenant(batch):
-        for c in changes.contacts:
-            c.dirty = False
-            rows.append((
-                tenant, c.channel, c.party, c.number_id, c.last_at, c.service_opened_at,
-                c.service_ends_at, c.conversation_opened_at, c.conversation_ends_at,
-                c.conversation_paid, c.entry_at, c.entry_opened_at, c.entry_ends_at,
-                literal(c.category_windows), literal(c.visited),
-            ))  # fmt: skip
+    for c in contacts:
+        c.dirty = False
+        rows.append((
+            tenant, c.channel, c.party, c.number_id, c.last_at, c.service_opened_at,
+            c.service_ends_at, c.conversation_opened_at, c.conversation_ends_at,
+            c.conversation_paid, c.entry_at, c.entry_opened_at, c.entry_ends_at,
+            literal(c.category_windows), literal(c.visited),
+        ))  # fmt: skip
     return rows
 
 
@@ -325,7 +348,7 @@ def _lots(batch: Sequence[Changes]) -> list[Row]:
         (
             tenant, lot.lot_id, lot.balance_id, lot.source, lot.priority, lot.month, lot.amount,
             lot.used, lot.moved, lot.lapsed, lot.starts_at, lot.ends_at, lot.created_at,
-            lot.drawn_at,
+            lot.drawn_at, lot.origin,
         )
         for tenant, changes in _by_tenant(batch)
         for lot in changes.lots.values()

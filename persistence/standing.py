@@ -1,7 +1,7 @@
-"""What was agreed with tenants since they began: plans and allowances, each from an instant on.
+"""What was agreed with tenants since they began: plans, allowances, international rates, dated.
 
 Owns how that stands in `tenants.changes`, in the order it was decided, and the rows of balances
-that a plan brings. What it means is `domain.standing`'s to say.
+that a plan brings. What it means is `domain.standing`'s to say, of rates `domain.eligibility`'s.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from domain.periods import Zone, zone
+from domain.periods import Zone
 from domain.plans import BalancePlan, Plan
 from domain.standing import BEGINNING, Holding, Own, Standing
 from persistence.catalogue import Catalogue
@@ -31,18 +31,28 @@ def read_standing(
             if "plan" in change:
                 holding = Holding(change["since"], plans[change["plan"]], change["grants"])
                 standing = standing.change(holding)
-            else:
-                own = Own(change["since"], change["amount"])
+            elif "balance" in change:
+                own = Own(change["month"], change["amount"])
                 standing = standing.allow(change["balance"], own)
     return standing
+
+
+def international_of(changes: str) -> dict[str, int]:
+    """By market, the local day from which its international rate is paid; the last said holds."""
+    days: dict[str, int] = {}
+    if changes != UNCHANGED:
+        for change in msgspec.json.decode(changes):
+            if "international" in change:
+                days.pop(change["international"], None)
+                if change["from"] is not None:
+                    days[change["international"]] = change["from"]
+    return days
 
 
 def standing_of(catalogue: Catalogue, record: TenantRecord) -> Standing:
     """The standing of a tenant as its row says."""
     first = catalogue.plans[record.plan]
-    return read_standing(
-        record.changes, zone(record.timezone), record.since, first, catalogue.plans
-    )
+    return read_standing(record.changes, record.zone, record.since, first, catalogue.plans)
 
 
 def plan_from(since: int, key: str, *, grants: bool) -> dict[str, Any]:
@@ -50,9 +60,14 @@ def plan_from(since: int, key: str, *, grants: bool) -> dict[str, Any]:
     return {"since": since, "plan": key, "grants": grants}
 
 
-def allowance_from(since: int, balance: str, amount: int | None) -> dict[str, Any]:
-    """An allowance of the tenant's own; None: the plan's."""
-    return {"since": since, "balance": balance, "amount": amount}
+def allowance_from(month: int, balance: str, amount: int | None) -> dict[str, Any]:
+    """An allowance of the tenant's own, from the period of a label on; None: the plan's."""
+    return {"month": month, "balance": balance, "amount": amount}
+
+
+def international_from(market: str, day: int | None) -> dict[str, Any]:
+    """The local day from which a market's international rate is paid; None: no longer any."""
+    return {"international": market, "from": day}
 
 
 # Lanes that know the tenant's terms read them again: `settings` says that they changed.
@@ -64,6 +79,14 @@ update tenants set changes = changes || jsonb_build_array($2::text::jsonb) where
 async def agree(connection: Connection, tenant_id: int, change: dict[str, Any]) -> None:
     """Add a change to a locked tenant."""
     await connection.execute(AGREE, tenant_id, msgspec.json.encode(change).decode())
+
+
+ANY_FACT = "select at from facts where tenant_id = $1 and at >= $2 and at < $3 limit 1"
+
+
+async def has_facts(connection: Connection, tenant_id: int, start: int, end: int) -> bool:
+    """Whether a fact of `[start, end)` was taken in: what it was charged is not agreed anew."""
+    return await connection.fetchval(ANY_FACT, tenant_id, start, end) is not None
 
 
 NEW_BALANCES = """

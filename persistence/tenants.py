@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from domain.periods import Zone, zone
 from domain.plans import BalancePlan
 from domain.problems import Problem
 from persistence.door import Door
+from persistence.zones import read_zone, write_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,7 @@ class TenantRecord:
     tenant_id: int
     key: str
     name: str
-    timezone: str
+    zones: str  #: each from an instant on; `persistence.zones` reads it
     currency: str
     country: str
     locale: str
@@ -31,6 +33,11 @@ class TenantRecord:
     created_at: int
     changes: str = "[]"  #: what was agreed since, as JSON; `persistence.standing` reads it
 
+    @property
+    def zone(self) -> Zone:
+        """The zone of its periods and reports."""
+        return read_zone(self.zones)
+
 
 @dataclass(frozen=True, slots=True)
 class NumberRecord:
@@ -38,16 +45,22 @@ class NumberRecord:
     tenant_id: int
     channel: int  #: a `domain.facts.Channel`
     address: str  #: normalised; phones are digits with country code, without plus
-    timezone: str
+    zones: str  #: as a tenant's
+
+    @property
+    def zone(self) -> Zone:
+        """The zone in whose days and months its prices and free counts change."""
+        return read_zone(self.zones)
 
 
-TENANT_COLUMNS = """tenant_id, key, name, timezone, currency, country, locale, plan, status, since,
-    created_at, changes::text as changes"""
+TENANT_COLUMNS = """tenant_id, key, name, zones::text as zones, currency, country, locale, plan,
+    status, since, created_at, changes::text as changes"""
+NUMBER_COLUMNS = "number_id, tenant_id, channel, address, zones::text as zones"
 
 NEW_TENANT_SQL = """
-insert into tenants (tenant_id, key, name, timezone, currency, country, locale, plan, since,
+insert into tenants (tenant_id, key, name, zones, currency, country, locale, plan, since,
     created_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+values ($1, $2, $3, $4::text::jsonb, $5, $6, $7, $8, $9, $10)
 """
 
 NEW_HEAD_SQL = "insert into tenant_head (tenant_id, next_due) values ($1, $2)"
@@ -73,6 +86,7 @@ async def create_tenant(
     now: int,
 ) -> TenantRecord:
     """Create a tenant with the pots of its plan; a key that is taken raises `KEY_TAKEN`."""
+    zones = write_zone(zone(timezone))
     # The row is only visible to a transaction that names its id, so the id comes first.
     async with door.tenant_tx() as conn:
         tenant_id: int = await conn.fetchval("select nextval('tenants_tenant_id_seq')")
@@ -83,7 +97,7 @@ async def create_tenant(
                 tenant_id,
                 key,
                 name,
-                timezone,
+                zones,
                 currency,
                 country,
                 locale,
@@ -107,13 +121,13 @@ async def create_tenant(
             raise
         raise Problem("KEY_TAKEN", f"a tenant with the key {key!r} exists already", "key") from None
     return TenantRecord(
-        tenant_id, key, name, timezone, currency, country, locale, plan, "active", since, now
+        tenant_id, key, name, zones, currency, country, locale, plan, "active", since, now
     )
 
 
 NEW_NUMBER_SQL = """
-insert into numbers (tenant_id, channel, address, timezone, created_at)
-values ($1, $2, $3, $4, $5)
+insert into numbers (tenant_id, channel, address, zones, created_at)
+values ($1, $2, $3, $4::text::jsonb, $5)
 on conflict (tenant_id, channel, address) do nothing
 returning number_id
 """
@@ -123,8 +137,9 @@ async def create_number(
     door: Door, tenant_id: int, *, channel: int, address: str, timezone: str, now: int
 ) -> NumberRecord:
     """Register a number; one that stands on the channel already raises `NUMBER_TAKEN`."""
+    zones = write_zone(zone(timezone))
     async with door.tenant_tx(tenant_id) as conn:
-        number_id = await conn.fetchval(NEW_NUMBER_SQL, tenant_id, channel, address, timezone, now)
+        number_id = await conn.fetchval(NEW_NUMBER_SQL, tenant_id, channel, address, zones, now)
         if number_id is not None:
             # Every lane that knows the tenant's terms reads them again.
             await conn.execute(
@@ -136,7 +151,7 @@ async def create_number(
             f"the tenant has {address!r} on this channel already",
             "address",
         )
-    return NumberRecord(number_id, tenant_id, channel, address, timezone)
+    return NumberRecord(number_id, tenant_id, channel, address, zones)
 
 
 async def find_by_keys(door: Door, keys: Iterable[str]) -> dict[str, TenantRecord]:
@@ -180,8 +195,8 @@ async def page(
     return [TenantRecord(**row) for row in rows]
 
 
-NUMBERS_SQL = """
-select number_id, tenant_id, channel, address, timezone from numbers
+NUMBERS_SQL = f"""
+select {NUMBER_COLUMNS} from numbers
 where tenant_id = any ($1::bigint[]) order by tenant_id, channel, address
 """
 
@@ -201,15 +216,12 @@ async def find_number(door: Door, number_id: int, tenant_id: int | None) -> Numb
     if tenant_id is None:
         async with door.system_tx("an operator's number by its id") as conn:
             row = await conn.fetchrow(
-                "select number_id, tenant_id, channel, address, timezone from numbers "
-                "where number_id = $1",
-                number_id,
+                f"select {NUMBER_COLUMNS} from numbers where number_id = $1", number_id
             )
     else:
         async with door.tenant_tx(tenant_id) as conn:
             row = await conn.fetchrow(
-                "select number_id, tenant_id, channel, address, timezone from numbers "
-                "where tenant_id = $1 and number_id = $2",
+                f"select {NUMBER_COLUMNS} from numbers where tenant_id = $1 and number_id = $2",
                 tenant_id,
                 number_id,
             )

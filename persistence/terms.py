@@ -11,12 +11,12 @@ from typing import Any
 import msgspec
 
 from domain.facts import Channel
-from domain.periods import zone
 from domain.terms import NumberTerms, Terms
 from persistence.catalogue import STAMP, Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
-from persistence.standing import read_standing
+from persistence.standing import international_of, read_standing
+from persistence.zones import read_zone
 
 IDS = "select tenant_id from tenants where key = any ($1::text[])"
 
@@ -24,9 +24,9 @@ IDS = "select tenant_id from tenants where key = any ($1::text[])"
 TERMS = (
     f"select {STAMP} as catalogue,"
     + """
-    t.tenant_id, t.key, t.status, t.timezone, t.currency, t.since, t.plan, h.settings,
-    t.changes::text as changes,
-    (select coalesce(json_agg(json_build_array(n.number_id, n.channel, n.address, n.timezone)),
+    t.tenant_id, t.key, t.status, t.zones::text as zones, t.currency, t.country, t.since, t.plan,
+    h.settings, t.changes::text as changes,
+    (select coalesce(json_agg(json_build_array(n.number_id, n.channel, n.address, n.zones::text)),
         '[]')::text from numbers n where n.tenant_id = t.tenant_id) as numbers,
     (select coalesce(json_object_agg(b.key, b.balance_id), '{}')::text
         from balances b where b.tenant_id = t.tenant_id) as balances
@@ -64,7 +64,7 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
             tenant_id=row["tenant_id"],
             key=row["key"],
             suspended=row["status"] == "suspended",
-            zone=zone(row["timezone"]),
+            zone=read_zone(row["zones"]),
             currency=row["currency"],
             since=row["since"],
             plan=plan,
@@ -75,6 +75,8 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
             balance_ids=ids_of,
             balances={ids_of[b.key]: b for b in plan.balances if b.key in ids_of},
             rule_ids=catalogue.rule_ids,
+            country=row["country"],
+            international=international_of(row["changes"]),
         )
         standing = read_standing(row["changes"], undated.zone, undated.since, plan, catalogue.plans)
         found.append(undated.dated(standing, catalogue.books))
@@ -82,11 +84,11 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
 
 
 def _number(values: list[Any]) -> NumberTerms:
-    number_id, channel, address, timezone = values
+    number_id, channel, address, zones = values
     return NumberTerms(
         number_id=number_id,
         channel=Channel(channel),
         channel_name=Channel(channel).name.lower(),
         address=address,
-        zone=zone(timezone),
+        zone=read_zone(zones),
     )

@@ -29,7 +29,10 @@ from tests.conftest import ROOT, Database, named, on, run_served
 STRONG_KEY = "c2f9a4be71d08356e9b7431ac05d"
 #: Nothing the session's servers write outlives the machine, which `doctor` does not like.
 SESSION = {"durability"}
-TABLES = ("row-level security", "partitions", "due tenants", "default partitions", "transactions")
+TABLES = (
+    "row-level security", "partitions", "due tenants", "unrated facts", "default partitions",
+    "transactions",
+)  # fmt: skip
 
 
 class Findings(dict[str, dict[str, str]]):
@@ -215,6 +218,17 @@ def test_tenants_that_nobody_advances_are_noticed(examine: Examine, database: Da
     assert found.keys() == {"due tenants"}
     assert "1 tenants are overdue" in found["due tenants"]["found"]
     assert found["due tenants"]["remedy"] == "start one: python -m api serve"
+
+
+def test_facts_without_a_rate_are_noticed(examine: Examine, database: Database) -> None:
+    """EV-7: kept and never free by omission, so somebody must hear of it."""
+    before = examine()
+    sql(database.owner_url, f"insert into unrated (tenant_id, since) values (1, {NOW})")
+    found = changed(before, examine())
+    sql(database.owner_url, "delete from unrated")
+    assert found.keys() == {"unrated facts"}
+    assert "1 tenants have facts that no rate covers" in found["unrated facts"]["found"]
+    assert "python -m api book publish" in found["unrated facts"]["remedy"]
 
 
 def test_a_transaction_that_was_left_open_is_noticed_by_its_process(

@@ -205,11 +205,13 @@ def test_the_fold_alone_meters_and_rates() -> None:
     """The fold, its rates and its ledger draw; others know a leg's form and the order of lots."""
     assert set(users("domain.meter")) == {"domain.fold"}
     assert users("domain.rate")["api.lanes"] == {"claims_message"}
-    assert set(users("domain.rate")) == {"domain.fold", "api.lanes"}
+    assert users("domain.rate")["api.again"] == {"claims_message"}
+    assert set(users("domain.rate")) == {"domain.fold", "api.again", "api.lanes"}
     drawing = users("domain.draw")
     deciding = {"domain.counted", "domain.fold", "domain.ledger", "domain.purse", "domain.rate"}
-    assert set(drawing) - deciding == {"domain.state", "persistence.load"}
+    assert set(drawing) - deciding == {"domain.deeds", "domain.state", "persistence.load"}
     assert drawing["domain.state"] == {"Leg"}
+    assert drawing["domain.deeds"] == {"order"}
     assert drawing["persistence.load"] == {"order"}
 
 
@@ -217,12 +219,18 @@ def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> N
     assert users("domain.fold") == {
         "api.jobs": {"advance"},
         "api.lanes": {"fold"},
+        "api.rating": {"rate_kept"},
+        "api.settling": {"advance"},
         "domain.quotes": {"advance", "fold"},
+        "domain.refold": {"advance", "fold"},
     }
     assert set(users("domain.ledger")) == {
-        "domain.adjustments", "domain.changing", "domain.fold", "domain.refunds", "domain.top_ups",
+        "domain.adjustments", "domain.changing", "domain.closed", "domain.deeds", "domain.fold",
+        "domain.refunds", "domain.top_ups",
     }  # fmt: skip
-    assert set(users("domain.top_ups")) == {"api.operations.top_up_create", "domain.adjustments"}
+    assert set(users("domain.top_ups")) == {
+        "api.operations.top_up_create", "domain.adjustments", "domain.deeds",
+    }  # fmt: skip
 
 
 ENGINES = ("Hub", "Intake", "Jobs", "Lanes", "Rebuild", "Reload", "Show", "Sweep")

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from persistence.migrate import MigrationError, alone, apply, migrate, parse, pending, read
+from persistence.migrate import (
+    MIGRATIONS,
+    MigrationError,
+    alone,
+    apply,
+    migrate,
+    parse,
+    pending,
+    read,
+)
 from tests.conftest import Database
 
 GOOD = {
@@ -125,3 +135,47 @@ def test_two_files_of_one_version_are_refused(tmp_path: Path) -> None:
     written(tmp_path, {"0001_a.sql": "-- migrate:up\n", "001_b.sql": "-- migrate:up\n"})
     with pytest.raises(MigrationError, match="0001_a and 001_b have the same version"):
         read(tmp_path)
+
+
+OWN_ALLOWANCE = [
+    {"since": 1793466000000000, "plan": "college-small", "grants": True},
+    {"since": 1793466000000000, "balance": "visitors", "amount": 5},
+]  # 2026-11-01 in Jakarta
+
+
+async def test_a_zone_becomes_one_that_may_be_exchanged_and_back(
+    empty_database: Database, tmp_path: Path
+) -> None:
+    """TZ-3: by an owner that is subject to policies; own allowances hold from a month on."""
+    files = {path.name: path.read_text("utf-8") for path in MIGRATIONS.glob("*.sql")}
+    zones = files["0007_zones.sql"]
+    folder = written(tmp_path, {name: text for name, text in files.items() if name < "0007"})
+    conn = await asyncpg.connect(empty_database.owner_url)
+    try:
+        await apply(conn, folder)
+        for table, names in (("tenants", OLD_TENANT), ("numbers", OLD_NUMBER)):
+            await conn.execute(f"insert into {table} {names}")
+        await conn.execute("update tenants set changes = $1", json.dumps(OWN_ALLOWANCE))
+        before = await conn.fetch("select * from tenants")
+
+        await apply(conn, written(folder, {"0007_zones.sql": zones}))
+
+        row = await conn.fetchrow("select zones::text, changes::text from tenants")
+        number = await conn.fetchval("select zones::text from numbers")
+        assert row is not None
+        assert (row["zones"], number) == ('[[null, "Asia/Jakarta"]]', '[[null, "UTC"]]')
+        plan, own = json.loads(row["changes"])
+        assert plan == OWN_ALLOWANCE[0]
+        assert own == {"month": 2026 * 12 + 10, "balance": "visitors", "amount": 5}
+        await conn.execute(zones.partition("-- migrate:down")[2])
+        assert [dict(row) for row in await conn.fetch("select * from tenants")] == list(
+            map(dict, before)
+        )
+        assert await conn.fetchval("select timezone from numbers") == "UTC"
+    finally:
+        await conn.close()
+
+
+OLD_TENANT = """(tenant_id, key, name, timezone, currency, country, locale, plan, created_at)
+    values (1, 'one', 'One', 'Asia/Jakarta', 'IDR', 'ID', 'id', 'college-small', 0)"""
+OLD_NUMBER = """(tenant_id, channel, address, timezone, created_at) values (1, 1, 'x', 'UTC', 0)"""

@@ -33,7 +33,7 @@ ELSEWHERE = {
 
 #: Ids of which a part belongs elsewhere and is not proven: what is missing.
 PARTLY = {
-    "TZ-3": "a zone that changes",
+    "TZ-3": "zone changes of the past (settling)",
     "EV-3": "closed periods (settling)",
     "EV-4": "the same figures in any order (settling)",
     "EV-5": "shares of holds (before a send)",

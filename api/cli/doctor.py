@@ -203,6 +203,7 @@ async def _of_tables(door: Door | None, owner: Connection | None, now: int) -> l
         "row-level security": roles.secured,
         "partitions": lambda conn: tables.partitions(conn, real),
         "due tenants": lambda conn: tables.heads(conn, now),
+        "unrated facts": tables.unrated,
     }
     of_owner: dict[str, Question] = {
         "default partitions": lambda conn: tables.strays(conn, real),

@@ -30,15 +30,17 @@ def create(
     given = settings()
     request = NumberCreate(tenant=tenant, channel=channel, address=address, timezone=timezone)
 
+    now = Clock.starting(given.clock).now()
+
     async def act(door: Door) -> NumberRecord:
-        return await run(door, OPERATOR, request, now=Clock.starting(given.clock).now())
+        return await run(door, OPERATOR, request, now=now)
 
     number = operate(given, data, act)
     shown = {
         "tenant": tenant,
         "channel": CHANNEL_NAMES[number.channel],
         "address": number.address,
-        "timezone": number.timezone,
+        "timezone": number.zone.name_at(now),
     }
-    text = f"number {number.address}: {shown['channel']} of {tenant}, {number.timezone}"
+    text = f"number {number.address}: {shown['channel']} of {tenant}, {shown['timezone']}"
     result(text, shown, as_json=as_json)

@@ -65,7 +65,7 @@ def create(
         return await run(door, catalogue, request, now=Clock.starting(given.clock).now())
 
     tenant = operate(given, data, act)
-    text = f"tenant {tenant.key}: {tenant.timezone}, {tenant.currency}, plan {tenant.plan}"
+    text = f"tenant {tenant.key}: {timezone_of(tenant)}, {tenant.currency}, plan {tenant.plan}"
     result(text, shown(tenant), as_json=as_json)
 
 
@@ -86,12 +86,17 @@ def since_of(text: str | None, timezone: str) -> int | None:
         raise Failure(f"timezone: {fault}") from fault
 
 
+def timezone_of(tenant: TenantRecord) -> str:
+    """The zone a tenant began with."""
+    return tenant.zone.name_at(tenant.created_at)
+
+
 def shown(tenant: TenantRecord) -> dict[str, object]:
     """A tenant for programs."""
     return {
         "key": tenant.key,
         "name": tenant.name,
-        "timezone": tenant.timezone,
+        "timezone": timezone_of(tenant),
         "currency": tenant.currency,
         "country": tenant.country,
         "locale": tenant.locale,

@@ -98,6 +98,7 @@ async def once(
             return _again(before, content)
         (own,) = await terms.by_ids(connection, catalogue, [tenant.tenant_id])
         state = load.state_of(heads[tenant.tenant_id])
+        state.action = request.idempotency_key
         done = await act(Scene(connection=connection, terms=own.at(now), state=state, now=now))
         await record.record(connection, [done.changes], now)
         body = {"tenant_id": own.tenant_id, "version": state.version, **done.body}

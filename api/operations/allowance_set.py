@@ -47,9 +47,13 @@ async def _set(scene: Scene, catalogue: Catalogue, request: AllowanceSet) -> Don
     balance = own.balances[scene.balance(request.balance)]
     since, _ = own.zone.day_bounds(request.since)
     decided = set_allowance(own.standing, request.balance, request.amount, since, scene.now)
-    change = stored.allowance_from(decided.since, request.balance, request.amount)
+    month = own.zone.month(decided.since)
+    change = stored.allowance_from(month, request.balance, request.amount)
     await stored.agree(scene.connection, own.tenant_id, change)
     (after,) = await terms.by_ids(scene.connection, catalogue, [own.tenant_id])
     await scene.lots(scene.now)
     changes = book(own, after, scene.state, decided.targets, scene.now)
-    return Done(changes=changes, body={**change, "currency": balance.currency})
+    body = {
+        **change, "since": decided.since, "currency": balance.currency, "targets": decided.targets
+    }  # fmt: skip
+    return Done(changes=changes, body=body)

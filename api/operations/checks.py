@@ -28,9 +28,10 @@ def checked_text(text: str, field: str, most: int) -> str:
 def checked_zone(name: str) -> str:
     """The name of a time zone that exists."""
     try:
-        return zone(name).name
+        zone(name)
     except ValueError as error:
         raise Problem("UNKNOWN_TIMEZONE", str(error), "timezone") from None
+    return name
 
 
 def checked_plan(catalogue: Catalogue, key: str) -> Plan:

@@ -21,7 +21,7 @@ class NumberCreate:
     tenant: str  #: its key
     channel: str
     address: str
-    timezone: str | None  #: None takes the tenant's
+    timezone: str | None  #: None takes the tenant's, as it is
 
 
 async def run(door: Door, principal: Principal, request: NumberCreate, *, now: int) -> NumberRecord:
@@ -37,7 +37,7 @@ async def run(door: Door, principal: Principal, request: NumberCreate, *, now: i
         tenant.tenant_id,
         channel=channel,
         address=address,
-        timezone=checked_zone(request.timezone or tenant.timezone),
+        timezone=checked_zone(request.timezone or tenant.zone.name_at(now)),
         now=now,
     )
 

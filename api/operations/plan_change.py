@@ -54,4 +54,5 @@ async def _change(scene: Scene, catalogue: Catalogue, request: PlanChange) -> Do
     await scene.lots(scene.now)
     before = replace(own, balance_ids=after.balance_ids)
     changes = book(before, after, scene.state, decided.targets, scene.now)
-    return Done(changes=changes, body={**change, "currency": own.currency})
+    body = {**change, "currency": own.currency, "targets": decided.targets}
+    return Done(changes=changes, body=body)

@@ -26,7 +26,6 @@ from domain.books import Book
 from domain.derive import derived, is_derived, own_paths, read_formula
 from domain.documents import Fault
 from domain.facts import CHANNEL_NAMES, Channel
-from domain.periods import zone
 from domain.price_lists import continued, line_of, lists_for, read_price_lists
 from persistence.catalogue import Catalogue, Document, written
 from persistence.door import Door
@@ -228,7 +227,7 @@ def _dated_back(shelf: Shelf, draft: Draft, rerate: bool, now: int) -> list[Faul
     earlier = earlier_of(shelf, draft.rows.key)
     if earlier is None or draft.rows.key not in shelf.used or not shelf.zones:
         return []
-    today = max(zone(name).date(now) for name in shelf.zones)
+    today = max(zone.date(now) for zone in shelf.zones)
     found = rated_before(earlier, draft.whole, paths_of(draft.rows), today)
     if not rerate:
         return found

@@ -19,7 +19,7 @@ from api.schema.scalars import BigInt, DateTime, Decimal
 from domain.books import Book
 from domain.figures import Figures, Part, figures, rates
 from domain.money import text
-from domain.periods import period, zone
+from domain.periods import period
 from domain.plans import BalancePlan, Plan
 from domain.reading import Pot, Reading
 from persistence.balances import Asked, readings
@@ -182,7 +182,7 @@ class Balance:
             str | None, strawberry.argument(description="Only rows of this category.")
         ] = None,
     ) -> list[Rate]:
-        today = zone(self.record.timezone).date(self.at)
+        today = self.record.zone.date(self.at)
         return [
             Rate.from_domain(row, self.book)
             for row in rates(self.plan, self.book, self.balance.key, today)
@@ -243,7 +243,7 @@ async def _reading(context: Context, record: TenantRecord, at: int | None) -> Re
     """What was recorded of the tenant, in one statement for all tenants of the operation."""
     context.require(SCOPE)
     moment = context.now if at is None else check_instant(at)
-    where = zone(record.timezone)
+    where = record.zone
     asked = Asked(
         tenant_id=record.tenant_id,
         at=moment,

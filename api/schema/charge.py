@@ -22,7 +22,6 @@ from api.schema.range import RangeInput, interval
 from api.schema.scalars import DateTime, Decimal
 from domain.facts import CHANNEL_NAMES, GROUP_MARK, TYPES, Flag
 from domain.money import text
-from domain.periods import zone
 from persistence import charges
 from persistence.charges import ChargeRecord, Cursor
 
@@ -181,7 +180,7 @@ class Charge:
     def reversal(self) -> bool:
         return self.record.cursor.reversal
 
-    @computed("0 for the first charge, one more each time it was settled anew.")
+    @computed("0 for a charge made as its fact came, one more each time it was rated or settled.")
     def revision(self) -> int:
         return self.record.cursor.revision
 
@@ -244,7 +243,7 @@ class TenantCharges(Owner):
         size = page_size(first)
         start, end = charges.EARLIEST, charges.LATEST
         if range is not None:
-            start, end = interval(range, zone(self.record.timezone), context.now)
+            start, end = interval(range, self.record.zone, context.now)
 
         async def load(keys: list[charges.Asked]) -> list[list[ChargeRecord]]:
             return await charges.pages(context.door, keys, limit=size + 1)

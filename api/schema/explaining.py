@@ -15,7 +15,7 @@ from domain import explain
 from domain.books import CUSTOMER_SERVICE, Book, Row, WindowRule
 from domain.explain import Why, Window, opening_flag
 from domain.facts import CHANNEL_NAMES, GROUP_MARK, Flag
-from domain.periods import DAY, Zone, month_name, zone
+from domain.periods import Zone, month_name
 from persistence import explanations, positions
 from persistence.charges import ChargeRecord
 from persistence.explanations import (
@@ -30,10 +30,6 @@ from persistence.positions import Count
 
 #: Later than every commit: a charge that was settled knows all there is.
 EVERY_VERSION = (1 << 63) - 1
-
-#: Zones lie at most this far from each other: a month begins nowhere earlier than that before it
-#: begins at the number asked about.
-ZONES_APART = 2 * DAY
 
 
 class Asked(NamedTuple):
@@ -119,7 +115,7 @@ async def _gather(context: Context, asked: Sequence[Asked]) -> list[Explained]:
     answers = []
     for one, (book, row), why, count in zip(asked, rows, reasons, counts, strict=True):
         fact = facts.get(one.place)
-        zone_of = None if fact is None or fact.timezone is None else zone(fact.timezone)
+        zone_of = None if fact is None else fact.zone
         position = None if count is None else found.get((count, one.place))
         answers.append(
             Explained(
@@ -203,11 +199,9 @@ def _count(
     why: Why,
 ) -> Count | None:
     """The count a charge has a place in, if it has one that can be told from what is stored."""
-    if fact is None or fact.timezone is None or book is None or row is None:
+    if fact is None or fact.zone is None or book is None or row is None:
         return None
-    rule_ids, local = context.catalogue.rule_ids, zone(fact.timezone)
-    label = local.month(one.record.cursor.at)
-    start = local.month_bounds(label)[0]
+    rule_ids, month = context.catalogue.rule_ids, fact.zone.month(one.record.cursor.at)
     rule = _rule(fact, book)
     entry = 0 if rule is None else rule.free_entry
     if why is Why.FREE_COUNT and row.free_count is not None:
@@ -219,8 +213,7 @@ def _count(
             tenant_id=one.tenant_id,
             number_id=fact.number_id if of_number else 0,
             rules=tuple(sorted(rule_ids[name] for name in names if name in rule_ids)),
-            month=month_name(label),
-            start=start if of_number else start - ZONES_APART,
+            month=month,
             charged=False,
             kind=None,
             opening=opening_flag(row),
@@ -232,8 +225,7 @@ def _count(
             tenant_id=one.tenant_id,
             number_id=0,
             rules=tuple(sorted(rule_ids[name] for name in names if name in rule_ids)),
-            month=month_name(label),
-            start=start - ZONES_APART,
+            month=month,
             charged=None if explain.tier_counts_free(row) else True,
             kind=(fact.channel, fact.market, fact.category),
             opening=Flag.NONE,

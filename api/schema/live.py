@@ -9,7 +9,7 @@ from api.context import Context
 from api.schema.fields import computed
 from api.schema.owner import Owner
 from api.schema.scalars import BigInt, DateTime
-from domain.periods import period, zone
+from domain.periods import period
 from persistence.live import Asked, Counts
 from persistence.standing import standing_of
 
@@ -54,7 +54,7 @@ class TenantLive(Owner):
         asked = Asked(
             tenant_id=self.record.tenant_id,
             at=context.now,
-            period=period(zone(self.record.timezone), context.now),
+            period=period(self.record.zone, context.now),
         )
         counts = await context.loader("live", context.live.counts).load(asked)
         plan = standing_of(context.catalogue, self.record).holding(context.now).plan

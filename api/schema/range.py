@@ -97,7 +97,7 @@ def _interval_of_dates(dates: DateRangeInput, zone: Zone) -> Interval:
         raise Fault("BAD_USER_INPUT", "`until` is before `from`: it is the last day of the range")
     start, end = zone.day_bounds(dates.from_)[0], zone.day_bounds(dates.until)[1]
     if start == end:
-        raise Fault("BAD_USER_INPUT", f"{zone.name} skipped that day: there is no time in it")
+        raise Fault("BAD_USER_INPUT", f"{zone.name_at(start)} skipped that day: it has no time")
     return start, end
 
 

@@ -24,8 +24,8 @@ from api.schema.live import LiveUsage
 from api.schema.position import StreamPosition, position_of
 from api.schema.query import tenant_of
 from domain.figures import Figures
-from domain.fold import ACTION, FACTS
-from domain.periods import period, zone
+from domain.fold import ACTION, FACTS, RATED
+from domain.periods import period
 from domain.reading import Reading
 from persistence.board import Seen
 from persistence.standing import standing_of
@@ -46,9 +46,12 @@ class ChangeCause(Enum):
     FACTS = strawberry.enum_value("facts", description="Facts came in.")
     ACTION = strawberry.enum_value("action", description="Somebody did something: a top-up.")
     TIME = strawberry.enum_value("time", description="A lot began or ended, or a period.")
+    RATED = strawberry.enum_value(
+        "rated", description="Facts were rated that had come before their rate."
+    )
 
 
-CAUSES = {FACTS: ChangeCause.FACTS, ACTION: ChangeCause.ACTION}
+CAUSES = {FACTS: ChangeCause.FACTS, ACTION: ChangeCause.ACTION, RATED: ChangeCause.RATED}
 
 
 @strawberry.type(description="Balances of a tenant after a change, whole: apply the newest.")
@@ -95,14 +98,17 @@ class Subscription:
         check_keys(context, record, keys)
         before: Seen[Reading] | None = None
         shown: list[Figures] = []
-        with context.hub.balances.watch(record.tenant_id, zone(record.timezone)) as watcher:
+        with context.hub.balances.watch(record.tenant_id, record.zone) as watcher:
             while True:
                 seen = await watcher.news()
                 reading = seen.state
-                if before is not None and reading.cause == ACTION:
-                    record = await watched(context, tenant)  # another plan may have been agreed
+                if before is not None and (
+                    reading.cause == ACTION or reading.period != before.state.period
+                ):
+                    # Another plan or zone may have been agreed, or be in force from this period on.
+                    record = await watched(context, tenant)
                 # Of all who watch the tenant, those that know the same of it share what is made.
-                agreed = intern(record.changes)
+                agreed = intern(record.zones + record.changes)
                 everything = seen.shared(agreed, partial(balances_of, context, record, reading))
                 balances = [each for each in everything if keys is None or each.balance.key in keys]
                 figures = [balance.figures for balance in balances]
@@ -134,7 +140,7 @@ class Subscription:
         record = await watched(context, tenant)
         standing = standing_of(context.catalogue, record)
         shown: tuple[int, ...] | None = None
-        with context.hub.usage.watch(record.tenant_id, zone(record.timezone)) as watcher:
+        with context.hub.usage.watch(record.tenant_id, record.zone) as watcher:
             while True:
                 seen = await watcher.news()
                 counts = seen.state
@@ -161,7 +167,7 @@ def check_keys(context: Context, record: TenantRecord, keys: list[str] | None) -
     """Refuse keys of balances the tenant does not have."""
     if keys is None:
         return
-    span = period(zone(record.timezone), context.now)
+    span = period(record.zone, context.now)
     known = [
         each.key for each in standing_of(context.catalogue, record).balances(span, context.now)
     ]

@@ -16,14 +16,16 @@ from api.schema.charge import TenantCharges
 from api.schema.conflict import TenantConflicts
 from api.schema.fact import TenantFacts
 from api.schema.fields import computed
+from api.schema.international import TenantInternational
 from api.schema.live import TenantLive
 from api.schema.node import Node
 from api.schema.number import TenantNumbers
 from api.schema.paging import PageInfo, cursor
 from api.schema.range import check_instant
 from api.schema.scalars import DateTime
+from api.schema.timezone import TimezoneChange
 from api.schema.usage import TenantUsage
-from domain.periods import month_name, period, zone
+from domain.periods import month_name, period
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
@@ -46,11 +48,10 @@ class Period:
 @strawberry.type(description="A business that is billed.")
 class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
-    TenantActions, TenantFacts,
+    TenantActions, TenantFacts, TenantInternational,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")
-    timezone: str = strawberry.field(description="IANA zone of its periods and reports.")
     currency: str = strawberry.field(description="ISO 4217 code.")
     country: str = strawberry.field(description="ISO 3166 code, two letters.")
     locale: str = strawberry.field(description="Language tag in which amounts are written.")
@@ -65,6 +66,14 @@ class Tenant(
         standing = standing_of(info.context.catalogue, self.record)
         return standing.holding(info.context.now).plan.key
 
+    @computed("IANA zone of its periods and reports, as it is in force.")
+    def timezone(self, info: Info[Context, None]) -> str:
+        return self.record.zone.name_at(info.context.now)
+
+    @computed("The zone that was agreed for later; null: it keeps the one it has.")
+    def timezone_change(self, info: Info[Context, None]) -> TimezoneChange | None:
+        return TimezoneChange.of(self.record.zone, info.context.now)
+
     @computed("The period an instant falls in; default: now.")
     def period(
         self,
@@ -72,7 +81,7 @@ class Tenant(
         at: Annotated[DateTime | None, strawberry.argument(description="Default: now.")] = None,
     ) -> Period:
         moment = info.context.now if at is None else check_instant(at, "at")
-        found = period(zone(self.record.timezone), moment)
+        found = period(self.record.zone, moment)
         return Period(
             label=month_name(found.label), start=DateTime(found.start), end=DateTime(found.end)
         )
@@ -84,7 +93,6 @@ class Tenant(
             id=strawberry.ID(ids.encode("tnt", record.tenant_id)),
             key=record.key,
             name=record.name,
-            timezone=record.timezone,
             currency=record.currency,
             country=record.country,
             locale=record.locale,

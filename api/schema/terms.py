@@ -118,8 +118,8 @@ class TermsMutations:
         self, info: Info[Context, None], input: Annotated[PlanChangeInput, Input]
     ) -> PlanChangePayload:
         context = info.context
-        _require_operator(context)
-        _require_said(input.plan, "plan")
+        require_operator(context)
+        require_said(input.plan, "plan")
         request = PlanChange(
             tenant=input.tenant, plan=input.plan, idempotency_key=input.idempotency_key
         )
@@ -137,8 +137,8 @@ class TermsMutations:
         self, info: Info[Context, None], input: Annotated[AllowanceSetInput, Input]
     ) -> AllowanceSetPayload:
         context = info.context
-        _require_operator(context)
-        _require_said(input.amount, "amount")
+        require_operator(context)
+        require_said(input.amount, "amount")
         request = AllowanceSet(
             tenant=input.tenant,
             balance=input.balance,
@@ -158,13 +158,13 @@ class TermsMutations:
         return AllowanceSetPayload(allowance=found, user_errors=errors)
 
 
-def _require_said(value: object, field: str) -> None:
+def require_said(value: object, field: str) -> None:
     """Null has a meaning of its own here: leaving the field out has none."""
     if value is strawberry.UNSET:
         raise Fault("BAD_USER_INPUT", f"`{field}` is missing: write null if you mean it")
 
 
-def _require_operator(context: Context) -> None:
+def require_operator(context: Context) -> None:
     caller = context.caller()
     caller.require_operator()
     caller.require("billing:write")

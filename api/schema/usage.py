@@ -24,7 +24,7 @@ from api.schema.range import RangeInput, interval
 from api.schema.scalars import DateTime, Decimal
 from domain.facts import CHANNELS
 from domain.money import MICRO, text
-from domain.periods import Interval, Unit, Zone, buckets, iso, zone
+from domain.periods import Interval, Unit, Zone, buckets, iso
 from persistence import usage
 from persistence.usage import Asked, Measure, Selection, Sum
 
@@ -134,7 +134,7 @@ class TenantUsage(Owner):
         wanted = list(dict.fromkeys(metrics))
         split = list(dict.fromkeys(group_by or ()))
         selection = _selection(wanted, split, filter)
-        where = zone(self.record.timezone)
+        where = self.record.zone
         start, end = interval(range, where, context.now)
         _check_range(where, start, end)
         frame = Frame(buckets(where, cast(Unit, bucket.value), start, end), context.now)
@@ -228,7 +228,7 @@ def _check_range(where: Zone, start: int, end: int) -> None:
     if (floor, ceiling) != (start, end):
         raise Fault(
             "BAD_USER_INPUT",
-            f"the range cuts an hour of {where.name}, usage is kept by whole ones: "
+            f"the range cuts an hour of {where.name_at(end)}, usage is kept by whole ones: "
             f"write {iso(floor)} to {iso(ceiling)}",
         )
 

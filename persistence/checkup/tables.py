@@ -166,6 +166,22 @@ async def heads(conn: Connection, now: int) -> Finding:
     return judged("due tenants", "none overdue", troubles)
 
 
+async def unrated(conn: Connection) -> Finding:
+    """No tenant has facts that no rate covers: they are kept, and cost nothing as yet (EV-7)."""
+    row = await conn.fetchrow("select count(*) as tenants, min(since) as since from unrated")
+    assert row is not None
+    troubles = []
+    if row["tenants"]:
+        troubles.append(
+            warned(
+                f"{row['tenants']} tenants have facts that no rate covers, the first since"
+                f" {iso(row['since'])}: they are kept, and charged as soon as one does",
+                "publish the missing rows: python -m api book publish FILE",
+            )
+        )
+    return judged("unrated facts", "none", troubles)
+
+
 async def owning(owner: Connection) -> Finding:
     """The owner's URL is of somebody who may change the tables."""
     row = await owner.fetchrow(

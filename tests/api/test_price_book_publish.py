@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -13,9 +15,18 @@ import httpx2
 from domain.money import picos
 from persistence.catalogue import Catalogue
 from tests.api.conftest import Ask
+from tests.api.sockets import greet, hear, opened, say, subscribe
 from tests.commands import CLOCK
-from tests.conftest import ServedFactory
-from tests.wire.client import LOOK_SECONDS, PATIENCE_SECONDS, connected, open_tenant, operate, post
+from tests.conftest import OPERATOR_KEY, ServedFactory
+from tests.wire.client import (
+    LOOK_SECONDS,
+    PATIENCE_SECONDS,
+    connected,
+    open_tenant,
+    operate,
+    post,
+    until,
+)
 from tests.wire.client import ask as asked
 
 PUBLISH = """
@@ -245,6 +256,54 @@ async def test_a_version_waits_for_who_is_charging_by_the_one_before(
         await other.close()
 
 
+async def spent(client: httpx2.AsyncClient) -> Decimal:
+    """What the tenant has used of its money."""
+    query = """{ tenant(key: "acme") {
+        balances(at: "2026-10-20T00:01:00Z") { key used { value } } } }"""
+    balances = (await asked(client, query))["tenant"]["balances"]
+    (used,) = (Decimal(each["used"]["value"]) for each in balances if each["key"] == "whatsapp")
+    return used
+
+
+async def test_who_watches_is_told_of_what_is_rated_later(served: ServedFactory) -> None:
+    """EV-7: the balance moves by itself once the rate is there, and says why."""
+    server = await served(**CLOCK, KUOTA_OPERATOR_KEY=OPERATOR_KEY)
+    watching = """subscription { change: balanceChanged(tenant: "acme", keys: ["whatsapp"]) {
+        cause balances { used { value } } } }"""
+    async with connected(server) as client, opened(server.url) as socket:
+        await open_tenant(client, "acme", [("whatsapp", "+628001234567")])
+        (result,) = await post(client, json.dumps([marketing(1)]).encode())
+        assert result["status"] == "unrated"
+        await greet(socket)
+        await say(socket, subscribe("1", watching))
+        before = await hear(socket)
+
+        prices = HEADER + "omnichannel-idr,2026-10-01,IDR,IN,marketing,150.5\n"
+        await operate(client, "priceBookPublish", "priceBook { version }",
+                      document=prices, format="CSV")  # fmt: skip
+
+        after = await hear(socket)
+        changes = [each["payload"]["data"]["change"] for each in (before, after)]
+        assert [change["cause"] for change in changes] == ["SNAPSHOT", "RATED"]
+        assert [change["balances"][0]["used"]["value"] for change in changes] == ["0", "150.5"]
+        told = """{ tenant(key: "acme") {
+            fact(source: "test", id: "m-1") { status why sentence flags }
+            charges { nodes { revision status rule amount { value } explanation { why sentence } }
+            } } }"""
+        tenant = (await asked(client, told))["tenant"]
+        (charge,) = tenant["charges"]["nodes"]
+        explanation = charge.pop("explanation")
+        assert charge == {
+            "revision": 1, "status": "ACCEPTED", "rule": "omnichannel-idr@2026-10-01/marketing-in",
+            "amount": {"value": "150.5"},
+        }  # fmt: skip
+        assert explanation["why"] == "CHARGED"
+        assert tenant["fact"] == {
+            "status": "ACCEPTED", "why": None, "sentence": explanation["sentence"],
+            "flags": ["CONVERSATION_OPENED", "OVERDRAWN"],
+        }  # fmt: skip
+
+
 def marketing(number: int) -> dict[str, Any]:
     """A delivered template to India, for which the sample has no rate."""
     return {
@@ -266,7 +325,8 @@ def marketing(number: int) -> dict[str, Any]:
 async def test_facts_go_by_a_version_from_the_moment_it_is_published(
     served: ServedFactory,
 ) -> None:
-    """PR-2, EV-7: in every process at once, while facts flow; what was rated stays as it was."""
+    """PR-2, EV-7: in every process at once, while facts flow; what was rated stays as it was, and
+    what was kept unrated is charged by the version too, once, whichever process has kept it."""
     servers = [await served(**CLOCK, KUOTA_OPERATOR_KEY="of-the-operators") for _ in "ab"]
     async with connected(servers[0]) as one, connected(servers[1]) as two:
         await open_tenant(one, "acme", [("whatsapp", "+628001234567")])
@@ -302,13 +362,18 @@ async def test_facts_go_by_a_version_from_the_moment_it_is_published(
             (charge,) = result["charges"]
             assert (charge["rule"], charge["amount"]) == (rule, "150.5")
         done.set()
+        sent = 2
         for told in await asyncio.gather(*flows):
+            sent += len(told)
             assert told[0] == "unrated"
             changed = told.index("accepted") if "accepted" in told else len(told)
             assert set(told[changed:]) <= {"accepted"}
         # A fact that came before is no new one: it is not rated by being sent again.
         (again,) = await send(one, 500_000)
         assert (again["status"], again["charges"]) == ("duplicate", [])
+        everything = Decimal("150.5") * sent
+        for client in (one, two):
+            assert await until(partial(spent, client), everything.__le__) == everything
         query = "{ priceBooks { nodes { key version } } }"
         async with asyncio.timeout(PATIENCE_SECONDS):
             newest = {"key": "omnichannel-idr", "version": 2}

@@ -79,6 +79,9 @@ MUTATIONS = {
     "planChange": '{tenant: "one", plan: null, idempotencyKey: "x"}',
     "allowanceSet": '{tenant: "one", balance: "sms", amount: null, since: "2026-11-01", '
     'idempotencyKey: "x"}',
+    "timezoneChange": '{tenant: "one", timezone: "UTC", idempotencyKey: "x"}',
+    "numberTimezoneChange": '{number: "num_n0zmmz5qsvdw9", timezone: "UTC", idempotencyKey: "x"}',
+    "internationalRateSet": '{tenant: "one", market: "ID", from: null, idempotencyKey: "x"}',
     "apiKeyCreate": '{tenant: "one", name: "x", scopes: ["usage:read"]}',
     "apiKeyRevoke": '{id: "key_n0zmmz5qsvdw9"}',
     "usageRecord": '{events: [{id: "1"}]}',

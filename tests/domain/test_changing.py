@@ -434,10 +434,10 @@ def check_sums(tenant: Tenant) -> None:
 
 
 def test_decisions_are_read_in_their_order() -> None:
-    """BA-12: of two allowances from one instant the later decided holds, and dates stand alone."""
+    """BA-12: of two allowances from one period the later decided holds, and dates stand alone."""
     standing = tenant_on().terms.standing
-    for since, amount in ((NEXT_END, 7), (MONTH_END, 5), (MONTH_END, 6)):
-        standing = standing.allow("visitors", Own(since, amount * UNIT))
+    for month, amount in ((NOVEMBER + 1, 7), (NOVEMBER, 5), (NOVEMBER, 6)):
+        standing = standing.allow("visitors", Own(month, amount * UNIT))
 
     spans = [period(standing.zone, each) for each in (TEN, MONTH_END, NEXT_END)]
     found = [standing.allowance("visitors", span) // UNIT for span in spans]

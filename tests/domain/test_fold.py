@@ -10,7 +10,7 @@ from domain.facts import Direction, Flag, Status, Type
 from domain.fold import fold
 from domain.money import micros
 from domain.periods import DAY, HOUR, MINUTE, month_label
-from domain.state import CONVERSATIONS, COST, MESSAGES_FREE, MESSAGES_IN, MESSAGES_OUT, VISITORS
+from domain.rollup import CONVERSATIONS, COST, MESSAGES_FREE, MESSAGES_IN, MESSAGES_OUT, VISITORS
 from tests.domain.spine import ANA, BEN, UNIT, Tenant, at, fact, received
 
 TEN = at("2026-10-05 10:00")

@@ -110,7 +110,7 @@ def test_an_unknown_zone_is_refused_with_names_like_it(wrong: str, hint: str) ->
 
 def test_a_zone_is_made_once() -> None:
     assert zone("Asia/Jakarta") is zone("Asia/Jakarta")
-    assert zone("Asia/Jakarta").name == "Asia/Jakarta"
+    assert zone("Asia/Jakarta").name_at(0) == "Asia/Jakarta"
 
 
 def test_a_period_is_two_instants() -> None:
@@ -262,7 +262,7 @@ def test_an_instant_at_the_edge_of_the_calendar_has_an_hour_and_a_date(name: str
 @given(zones, instants)
 def test_the_offset_is_that_of_the_zone(place: Zone, us: int) -> None:
     """The oracle is zoneinfo itself, asked about this one instant."""
-    offset = moment(us).astimezone(ZoneInfo(place.name)).utcoffset()
+    offset = moment(us).astimezone(ZoneInfo(place.name_at(us))).utcoffset()
     assert offset == timedelta(microseconds=place.offset(us))
 
 

@@ -38,7 +38,7 @@ class Rows:
         """A tenant with three balances and a number."""
         await self.add(
             "tenants", tenant_id=tenant_id, key=f"tenant-{tenant_id}", name="Tenant",
-            timezone=timezone, currency="IDR", country="ID", locale="id",
+            zones=f'[[null, "{timezone}"]]', currency="IDR", country="ID", locale="id",
             plan="omnichannel-idr", created_at=0,
         )  # fmt: skip
         await self.add("tenant_head", tenant_id=tenant_id, version=12)
@@ -63,7 +63,7 @@ class Rows:
     ) -> None:
         await self.add(
             "numbers", tenant_id=tenant_id, number_id=number_id, channel=channel, address=address,
-            timezone="Asia/Jakarta", created_at=0,
+            zones='[[null, "Asia/Jakarta"]]', created_at=0,
         )  # fmt: skip
 
     async def lot(
@@ -84,6 +84,7 @@ class Rows:
         await self.add(
             "lots", tenant_id=tenant_id, lot_id=lot_id, balance_id=balance_id, source=source,
             priority=10 if source is LotSource.ALLOWANCE else 20, month=month,
+            origin=f"lot/{lot_id}",
             amount=amount * UNIT, used=used * UNIT, moved=moved * UNIT, lapsed=0,
             starts_at=starts_at, ends_at=ends_at, created_at=starts_at,
         )  # fmt: skip

@@ -71,7 +71,7 @@ async def act(world: World, turn: int) -> Action:
     """Change what is agreed, in a way that differs by the turn."""
     key = f"act {turn}"
     kind = ("money", "own", "plan", "end", "again", "less")[turn % 6]
-    today = zone(world.tenants[TENANT].timezone).date(world.clock.now())
+    today = world.tenants[TENANT].zone.date(world.clock.now())
     if kind == "plan":
         return await world.change_plan(TENANT, "omnichannel-mcc-idr", key=key)
     if kind == "end":

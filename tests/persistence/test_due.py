@@ -77,14 +77,14 @@ async def crowd(database: Database, count: int, *, due_at: int = MONTH_END) -> r
     many = f"from generate_series({first}, {last}) n"
     await on(
         database.owner_url,
-        "insert into tenants (tenant_id, key, name, timezone, currency, country, locale, plan,"
-        " created_at) select n, 'crowd-' || n, 'Crowd', 'Asia/Jakarta', 'IDR', 'ID', 'id',"
-        f" 'omnichannel-idr', 0 {many}",
+        "insert into tenants (tenant_id, key, name, zones, currency, country, locale, plan,"
+        " created_at) select n, 'crowd-' || n, 'Crowd', '[[null, \"Asia/Jakarta\"]]', 'IDR', 'ID',"
+        f" 'id', 'omnichannel-idr', 0 {many}",
         "insert into balances (tenant_id, balance_id, key, unit) select n, b.id, b.key, b.unit"
         f" {many}, (values (1, 'conversations', 'conversation'), (2, 'visitors', 'visitor'),"
         " (3, 'whatsapp', 'IDR')) b (id, key, unit)",
-        "insert into numbers (tenant_id, channel, address, timezone, created_at)"
-        f" select n, 1, '62800000' || n, 'Asia/Jakarta', 0 {many}",
+        "insert into numbers (tenant_id, channel, address, zones, created_at)"
+        f" select n, 1, '62800000' || n, '[[null, \"Asia/Jakarta\"]]', 0 {many}",
         f"insert into tenant_head (tenant_id, next_due) select n, {due_at} {many}",
     )
     return range(first, last + 1)
@@ -489,7 +489,7 @@ async def test_a_look_reads_the_heads_it_takes(world: World, database: Database)
 NOVEMBER_2031 = instant(datetime(2031, 11, 21, tzinfo=UTC))
 MADE = [
     f"{table}_{month}"
-    for table in ("facts", "charges")
+    for table in ("facts", "charges", "revisions")
     for month in ("2031_11", "2031_12", "2032_01", "2032_02")
 ]
 

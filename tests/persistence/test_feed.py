@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from domain.figures import figures
 from domain.fold import ACTION, FACTS
-from domain.periods import DAY, HOUR, MINUTE, iso, period, zone
+from domain.periods import DAY, HOUR, MINUTE, iso, period
 from domain.reading import Pot, Reading
 from persistence import feed, keys, rebuild
 from persistence.balances import Asked, readings
@@ -48,7 +48,7 @@ class Feed:
 
     async def reading(self, tenant: str, at: int) -> Reading:
         """What the database says."""
-        where = zone(self.world.tenants[tenant].timezone)
+        where = self.world.tenants[tenant].zone
         asked = Asked(tenant_id=self.id(tenant), at=at, period=period(where, at), day=None)
         (found,) = await readings(self.world.door, [asked])
         assert found is not None
@@ -56,7 +56,7 @@ class Feed:
 
     def asked(self, tenant: str, at: int | None = None) -> CountsAsked:
         at = self.world.clock.now() if at is None else at
-        where = zone(self.world.tenants[tenant].timezone)
+        where = self.world.tenants[tenant].zone
         return CountsAsked(tenant_id=self.id(tenant), at=at, period=period(where, at))
 
     async def counts(self, tenant: str) -> Counts:
@@ -288,7 +288,7 @@ async def seen(watcher: Watcher[Reading]) -> Reading:
 
 async def test_a_watcher_hears_of_facts_and_of_what_people_do(fed: Feed) -> None:
     tenant = TENANTS[1]
-    where = zone(fed.world.tenants[tenant].timezone)
+    where = fed.world.tenants[tenant].zone
     with fed.hub.balances.watch(fed.id(tenant), where) as watcher:
         first = await seen(watcher)
         await fed.world.send([event(tenant, "1", "message.received")])
@@ -303,7 +303,7 @@ async def test_a_watcher_hears_of_facts_and_of_what_people_do(fed: Feed) -> None
 async def test_a_window_that_ends_by_itself_is_told(fed: Feed) -> None:
     """FI-6: without a fact, once its end has come."""
     tenant = TENANTS[1]
-    where = zone(fed.world.tenants[tenant].timezone)
+    where = fed.world.tenants[tenant].zone
     await fed.world.send([event(tenant, "1", "message.received")])
     with fed.hub.usage.watch(fed.id(tenant), where) as watcher:
         before = (await asyncio.wait_for(watcher.news(), 10)).state
@@ -320,7 +320,7 @@ async def test_a_window_that_ends_by_itself_is_told(fed: Feed) -> None:
 async def test_the_month_turns_without_a_fact(fed: Feed) -> None:
     """BA-3: what a watcher sees is the new period, whether a job has run or not."""
     tenant = TENANTS[1]
-    where = zone(fed.world.tenants[tenant].timezone)
+    where = fed.world.tenants[tenant].zone
     await fed.world.send([event(tenant, "1", "message.received")])
     with (
         fed.hub.balances.watch(fed.id(tenant), where) as balances,
@@ -336,10 +336,41 @@ async def test_the_month_turns_without_a_fact(fed: Feed) -> None:
     assert (visitors, counts.visitors) == (1, 0)
 
 
+async def test_a_watcher_sees_the_month_of_another_zone(fed: Feed) -> None:
+    """TZ-3: who watches since before the change was agreed is given the tenant's new months."""
+    tenant = TENANTS[1]
+    where = fed.world.tenants[tenant].zone
+    await fed.world.send([event(tenant, "1", "message.received")])
+    with (
+        fed.hub.balances.watch(fed.id(tenant), where) as balances,
+        fed.hub.usage.watch(fed.id(tenant), where) as usage,
+    ):
+        before = await seen(balances)
+        assert (await asyncio.wait_for(usage.news(), 10)).state.visitors == 1
+        await fed.world.change_zone(tenant, "Asia/Jakarta", key="z")
+        after = fed.world.tenants[tenant].zone
+        of_balances = fed.hub.balances._watched[fed.id(tenant)]
+        of_usage = fed.hub.usage._watched[fed.id(tenant)]
+        await until(lambda: _true(of_balances.zone is of_usage.zone is after))
+        for _ in range(2):
+            fed.world.clock.at = before.period.end
+            turned = await seen(balances)
+            while turned.at < fed.world.clock.at:
+                turned = await seen(balances)
+            assert turned.period == period(after, before.period.end)
+            before = turned
+        counts = (await asyncio.wait_for(usage.news(), 10)).state
+        while counts.at < fed.world.clock.at:
+            counts = (await asyncio.wait_for(usage.news(), 10)).state
+
+    assert turned.period.start < where.next_month(where.next_month(NOW))
+    assert (counts.visitors, counts.valid_until) == (0, turned.period.end)
+
+
 async def test_without_valkey_a_watcher_hears_through_the_heads(app_url: str, fed: Feed) -> None:
     """Valkey only makes the feed fast."""
     tenant = TENANTS[2]
-    where = zone(fed.world.tenants[tenant].timezone)
+    where = fed.world.tenants[tenant].zone
     nowhere = "redis://127.0.0.1:1"
     async with client(nowhere) as away:
         live = Live(away, fed.world.door, fed.world.rebuild)

@@ -124,8 +124,8 @@ async def test_a_transaction_writes_no_other_tenants_rows(owner: Connection, app
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             async with door.tenant_tx(7) as conn:
                 await conn.execute(
-                    "insert into numbers (tenant_id, channel, address, timezone, created_at) "
-                    "values (8, 1, 'y', 'UTC', 1)"
+                    "insert into numbers (tenant_id, channel, address, zones, created_at) "
+                    "values (8, 1, 'y', '[[null, \"UTC\"]]', 1)"
                 )
 
 
@@ -210,6 +210,7 @@ async def test_the_roles_can_do_no_more(owner: Connection) -> None:
     )
     assert {row["table_name"] for row in granted} == {
         "api_keys", "books", "markets", "numbers", "plans", "rules", "tenant_head", "tenants",
+        "unrated",
     }  # fmt: skip
 
 
@@ -253,4 +254,5 @@ def test_who_works_without_a_tenant() -> None:
         "persistence.tenants.find_number",  # an operator's number by its id
         "persistence.tenants.page",  # an operator's list
         "persistence.terms.by_keys",  # tenant keys of events
+        "persistence.unrated.look",  # whose facts wait for a rate
     }

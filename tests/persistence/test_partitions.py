@@ -19,7 +19,7 @@ async def test_months_are_made_ahead_once(database: Database) -> None:
     made = await partitions.ensure(conn, NOVEMBER)
     assert made == [
         f"{table}_{month}"
-        for table in ("facts", "charges")
+        for table in ("facts", "charges", "revisions")
         for month in ("2031_11", "2031_12", "2032_01", "2032_02")
     ]
     assert await partitions.ensure(conn, NOVEMBER) == []

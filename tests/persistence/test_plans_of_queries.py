@@ -44,7 +44,7 @@ FILLING = (
     " select t, n, decode(md5(t || ' ' || n), 'hex'), 0, 0, false, n, n, 1, 1, '{1}', '{1}', 0",
     "insert into commits select t, n, n, 1, 1, '\\x00'",
     "insert into transfers select t, n, 0, n, 1, 'a', 'b', 1, 2",
-    "insert into lots select t, n, 1, 2, 20, null, 5, 0, 0, 5, 0, n, 0, null",
+    "insert into lots select t, n, 1, 2, 20, null, 5, 0, 0, 5, 0, n, 0, null, 'lot/' || n",
     "insert into lot_days select t, n, 0, 1, 0",
     "insert into counters select t, 'service', n, 24000, 1, null",
     "insert into usage_hour select t, n, 1, 2, 'ID', '', '', '', 1,1,1,1,1,1,1,1,1,1,1",

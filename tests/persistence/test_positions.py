@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from domain.facts import Channel, Flag
-from domain.periods import DAY, month_label, month_name, zone
+from domain.periods import DAY, HOUR, month_label, zone
 from persistence.door import Door
 from persistence.explanations import Place
 from persistence.positions import Count, positions
@@ -20,11 +21,11 @@ START, END = JAKARTA.month_bounds(NOVEMBER)
 FIRST, SECOND, OTHER = 1, 2, 3  # rules
 
 FREE = Count(
-    tenant_id=TENANT, number_id=NUMBER, rules=(FIRST, SECOND), month=month_name(NOVEMBER),
-    start=START, charged=False, kind=None, opening=False, entry=3 * DAY,
+    tenant_id=TENANT, number_id=NUMBER, rules=(FIRST, SECOND), month=NOVEMBER,
+    charged=False, kind=None, opening=False, entry=3 * DAY,
 )  # fmt: skip
 TIERS = replace(
-    FREE, number_id=0, start=START - 2 * DAY, charged=True,
+    FREE, number_id=0, charged=True,
     kind=(Channel.WHATSAPP, "ID", "marketing"),
 )  # fmt: skip
 
@@ -61,7 +62,7 @@ async def test_a_free_count_is_counted_in_fact_order(rows: Rows, door: Door) -> 
     ):
         await rows.fact(key, at, amount=0, rule_id=rule)
     await rows.fact(b"g", START + 1, amount=5, lot_id=1, rule_id=FIRST)
-    december = replace(FREE, month="2026-12", start=END)
+    december = replace(FREE, month=NOVEMBER + 1)
 
     assert await numbers(door, FREE, (START, b"a"), (START, b"b"), (START + 2, b"e")) == [1, 2, 3]
     assert await numbers(door, FREE, (START + 1, b"d"), (START + 1, b"g")) == [None, None]
@@ -112,3 +113,20 @@ async def test_many_counts_in_one_statement(rows: Rows, door: Door) -> None:
     )
     assert set(found.values()) == {(UNIT, UNIT)}
     assert len(found) == 2
+
+
+async def test_a_month_is_that_of_the_zone_the_number_has_then(rows: Rows, door: Door) -> None:
+    """TZ-3, PR-4: from Jakarta to Bogota the number's November ends twelve hours later."""
+    await rows.connection.execute(
+        "update numbers set zones = $1",
+        json.dumps([[None, "Asia/Jakarta"], [START, "America/Bogota"]]),
+    )
+    moments = [START - 1, START, END, END + 12 * HOUR - 1, END + 12 * HOUR]
+    for n, at in enumerate(moments):
+        await rows.fact(b"%d" % n, at, amount=0, rule_id=FIRST)
+    facts = [(at, b"%d" % n) for n, at in enumerate(moments)]
+
+    assert await numbers(door, FREE, *facts) == [None, 1, 2, 3, None]
+    december = replace(FREE, month=NOVEMBER + 1)
+    assert await numbers(door, december, *facts) == [None, None, None, None, 1]
+    assert await numbers(door, replace(FREE, number_id=0), *facts) == [None, 1, 2, 3, None]

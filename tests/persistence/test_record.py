@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from domain.ledger import PAY_OFF, USE
-from domain.state import USAGE
+from domain.rollup import USAGE
 from tests.persistence.traffic import TENANTS, arrive, settle_in
 from tests.scenarios.world import World
 
@@ -175,6 +175,11 @@ select tenant_id, version, line, at, balance_id, debit, credit, amount, cause
 from transfers where tenant_id = $1 and version = $2 order by version, line"""
 
 
+REVISIONS = """
+select tenant_id, at, key, revision, version, status, flags
+from revisions where tenant_id = $1 and version = $2 order by at, key"""
+
+
 async def check_chain(world: World, tenant: str) -> None:
     """Every commit's digest is over the one before and the rows it wrote, as they are stored."""
     before = b""
@@ -189,6 +194,8 @@ async def check_chain(world: World, tenant: str) -> None:
             digest.update(msgspec.msgpack.encode(rows))
             if query is FACTS:
                 assert len(rows) == commit["facts"]
+        if rows := [tuple(row) for row in await world.rows(tenant, REVISIONS, commit["version"])]:
+            digest.update(msgspec.msgpack.encode(rows))
         before = digest.digest()
         assert commit["digest"] == before, f"{tenant}, version {place}"
     head = await world.row(tenant, "select version, digest from tenant_head where tenant_id = $1")

@@ -4,7 +4,8 @@
 -> refused CODE         with this code, and no version of the tenant came of it
 -> N                    what was refunded or taken back
 -> N, forfeited M       of it, what came back to nobody
--> from INSTANT         from when on another plan, or an allowance of its own, holds
+-> from DAY             from when on a market's international rate is paid, or `no day`
+-> from INSTANT         from when on another plan, zone or an allowance of its own holds
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from datetime import date
 
 from api import ids
 from domain.money import text
-from domain.periods import date_number, iso
+from domain.periods import date_number, date_of, iso
 from domain.problems import Problem
 from persistence.actions import Action
 from tests.scenarios.text import Act
@@ -63,6 +64,14 @@ class Acts:
         if act.verb == "plan":
             plan = None if act.target == "none" else act.target
             return await world.change_plan(tenant, plan, key=act.place)
+        if act.verb == "zone":
+            number, _, timezone = act.target.rpartition("=")
+            if number:
+                return await world.change_number_zone(tenant, number, timezone, key=act.place)
+            return await world.change_zone(tenant, timezone, key=act.place)
+        if act.verb == "abroad":
+            day = None if act.name is None else date_number(date.fromisoformat(act.name))
+            return await world.pay_abroad(tenant, act.target, since=day, key=act.place)
         if act.verb == "allow":
             assert act.name is not None
             since = date_number(date.fromisoformat(act.name))
@@ -83,8 +92,10 @@ class Acts:
 
     def _answer(self, act: Act, action: Action) -> str:
         body = action.body
-        if act.verb in ("plan", "allow"):
+        if act.verb in ("plan", "allow", "zone"):
             return f"from {iso(body['since'])}"
+        if act.verb == "abroad":
+            return "no day" if body["from"] is None else f"from {date_of(body['from'])}"
         if act.verb == "buy":
             return f"price {text(body['price'])}"
         lost = body.get("forfeited", 0)

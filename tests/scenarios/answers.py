@@ -12,7 +12,6 @@ from typing import NamedTuple
 from domain.books import CUSTOMER_SERVICE, Basis, Row
 from domain.facts import GROUP_MARK
 from domain.money import micros
-from domain.periods import zone
 from tests.scenarios.text import Event, Expected
 from tests.scenarios.world import Json, World
 
@@ -43,7 +42,7 @@ class Answers:
     async def count(self, number: str, at: int) -> int:
         """Where a number's free count stands in its month of an instant."""
         record = self._world.numbers[self._tenant, number]
-        return await self.counter("service", number, zone(record.timezone).month(at))
+        return await self.counter("service", number, record.zone.month(at))
 
     async def counter(self, name: str, number: str, month: int) -> int:
         number_id = self._world.numbers[self._tenant, number].number_id

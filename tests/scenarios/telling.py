@@ -56,6 +56,7 @@ class Telling:
             plan=story.plan,
             timezone=story.timezone,
             currency=story.currency,
+            country=story.country,
             since=since,
         )
         for name, channel, address, timezone in story.numbers:

@@ -17,7 +17,7 @@ STORIES = [story for path in sorted(FOLDER.glob("*.txt")) for story in read(path
 RULES = (
     "TZ-1 TZ-4 TZ-5 TZ-7 EV-1 EV-2 EV-3 EV-5 EV-6 EV-7 WI-1 WI-2 CO-1 CO-2 CO-5 VI-1 VI-2 "
     "PR-2 PR-3 PR-4 PR-6 PR-9 BA-1 BA-3 BA-4 BA-5 BA-6 BA-7 BA-8 BA-9 BA-11 "
-    "BA-12 CO-3 CO-4 PR-1 SM-1 VO-1 MT-1"
+    "BA-12 CO-3 CO-4 PR-1 PR-5 PR-7 SM-1 VO-1 MT-1"
 )
 
 

@@ -4,7 +4,7 @@ Owns the grammar. Does not run anything. A line that is not understood is refuse
 
     story    The window closes at ten sharp              begins a story
     proves   CO-1 PR-4                                   the rules it shows
-    tenant   jakarta  Asia/Jakarta  IDR  plan omnichannel-idr  since 2026-10-01
+    tenant   jakarta  Asia/Jakarta  IDR  plan omnichannel-idr  since 2026-10-01  country ID
     number   wa2  whatsapp  +62 800 0000 0002  Asia/Jayapura
     2026-10-05                                           the day of the lines below
     10:00  in   wa/6281100010                            the contact wrote
@@ -17,6 +17,9 @@ Owns the grammar. Does not run anything. A line that is not understood is refuse
     10:00  adjust  whatsapp -100                         by hand; see `acts`
     10:00  refund  first 200  -> refused TOO_MUCH        a top-up, or a charge by its event's id
     10:00  take-back  first                              its payment was taken back
+    10:00  zone America/Bogota -> from 2026-10-31T17:00:00Z    the tenant's from then on
+    10:00  zone wa=America/Bogota                        one number's
+    10:00  abroad ID as=2026-11-10 -> from 2026-11-10    a market's international rate; or none
     clock 2026-11-01 03:00                               now, whatever happened when
     clock 2026-11-01 03:00 stopped                       and events do not move it
     job   2026-11-01 03:00                               now, and the job takes who is due
@@ -55,7 +58,7 @@ VERBS = {
     "session": "session.ended",
     "used": "usage.recorded",
 }
-ACTS = frozenset({"buy", "adjust", "refund", "take-back", "plan", "allow"})
+ACTS = frozenset({"buy", "adjust", "refund", "take-back", "plan", "allow", "zone", "abroad"})
 STATUSES = frozenset({"unrated", "duplicate", "conflict", "refused"})
 
 _WHEN = (
@@ -184,6 +187,7 @@ class Story:
     currency: str = ""
     plan: str = ""
     since: str | None = None
+    country: str = "ID"
     numbers: list[tuple[str, str, str, str | None]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
 
@@ -227,7 +231,10 @@ def _head(story: Story, head: str, rest: str) -> bool:
         story.rules = tuple(words)
     elif head == "tenant":
         story.tenant, story.timezone, story.currency, _, story.plan, *more = words
-        story.since = more[1] if more else None
+        said = dict(zip(more[::2], more[1::2], strict=True))
+        story.since, story.country = said.pop("since", None), said.pop("country", story.country)
+        if said:
+            raise ValueError(f"{' '.join(said)} is nothing a tenant has")
     elif head == "number":
         name, channel, *address = words
         zone = address.pop() if "/" in address[-1] else None

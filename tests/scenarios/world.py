@@ -25,17 +25,23 @@ from api.metrics import Metrics
 from api.operations import (
     adjustment_create,
     allowance_set,
+    international_rate_set,
+    number_timezone_change,
     plan_change,
     refund_create,
+    timezone_change,
     top_up_create,
 )
 from api.operations.adjustment_create import AdjustmentCreate
 from api.operations.allowance_set import AllowanceSet
+from api.operations.international_rate_set import InternationalRateSet
+from api.operations.number_timezone_change import NumberTimezoneChange
 from api.operations.plan_change import PlanChange
 from api.operations.refund_create import RefundCreate
+from api.operations.timezone_change import TimezoneChange
 from domain.facts import CHANNELS
 from domain.figures import Figures, figures
-from domain.periods import period, zone
+from domain.periods import period
 from domain.plans import Plan
 from domain.reading import Reading
 from persistence import tenants
@@ -149,6 +155,7 @@ class World:
         plan: str = "omnichannel-idr",
         timezone: str = "Asia/Jakarta",
         currency: str = "IDR",
+        country: str = "ID",
         since: int | None = None,
     ) -> TenantRecord:
         """Create a tenant; a name for it in `number`, `send` and the readers is its key."""
@@ -158,7 +165,7 @@ class World:
             name=key,
             timezone=timezone,
             currency=currency,
-            country="ID",
+            country=country,
             locale="id",
             plan=plan,
             balances=self.catalogue.plans[plan].balances,
@@ -177,7 +184,7 @@ class World:
             owner.tenant_id,
             channel=CHANNELS[channel],
             address=normalise_number(CHANNELS[channel], address),
-            timezone=timezone or owner.timezone,
+            timezone=timezone or owner.zone.name_at(self.clock.now()),
             now=self.clock.now(),
         )
         self.numbers[tenant, name] = number
@@ -247,7 +254,7 @@ class World:
     async def reading(self, tenant: str, at: int | None = None) -> Reading:
         """A tenant's balances as recorded: up to an instant, or now with everything."""
         owner = self.tenants[tenant]
-        local = zone(owner.timezone)
+        local = owner.zone
         instant = self.clock.now() if at is None else at
         asked = Asked(
             tenant_id=owner.tenant_id,
@@ -288,6 +295,39 @@ class World:
         return await allowance_set.run(
             self.door, self.catalogue, self.show, request, now=self.clock.now()
         )
+
+    async def pay_abroad(self, tenant: str, market: str, *, since: int | None, key: str) -> Action:
+        """The local day from which a tenant pays a market's international rate; None: no longer."""
+        request = InternationalRateSet(
+            tenant=tenant, market=market, since=since, idempotency_key=key
+        )
+        return await international_rate_set.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
+
+    async def change_zone(self, tenant: str, timezone: str, *, key: str) -> Action:
+        """An operator's change of a tenant's zone."""
+        request = TimezoneChange(tenant=tenant, timezone=timezone, idempotency_key=key)
+        action = await timezone_change.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
+        self.tenants[tenant] = (await tenants.find_by_keys(self.door, [tenant]))[tenant]
+        return action
+
+    async def change_number_zone(
+        self, tenant: str, number: str, timezone: str, *, key: str
+    ) -> Action:
+        """An operator's change of a number's zone."""
+        known = self.numbers[tenant, number]
+        request = NumberTimezoneChange(
+            tenant=tenant, number=known.number_id, timezone=timezone, idempotency_key=key
+        )
+        action = await number_timezone_change.run(
+            self.door, self.catalogue, self.show, request, now=self.clock.now()
+        )
+        changed = await tenants.find_number(self.door, known.number_id, known.tenant_id)
+        self.numbers[tenant, number] = changed or known
+        return action
 
     async def rows(self, tenant: str, query: str, *arguments: object) -> list[asyncpg.Record]:
         """Rows of one tenant, as the app's role sees them; `$1` is the tenant."""

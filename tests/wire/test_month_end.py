@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import asyncpg
 
 from domain.fold import TIME
-from domain.periods import instant
+from domain.periods import instant, iso
 from tests.conftest import Database, ServedFactory
 from tests.scenarios.world import World
 from tests.wire.client import LOOK_SECONDS, PATIENCE_SECONDS, ask, connected
@@ -57,3 +57,44 @@ async def test_the_job_turns_the_month(
 
 QUERY = """{ tenant(key: "october") {
     balance(key: "conversations") { used { value } remaining { value } } } }"""
+
+
+MOVED = """{ tenant(key: "moves") { timezone timezoneChange { timezone startsAt }
+    period { label start end } balance(key: "conversations") { remaining { value } } } }"""
+
+
+async def test_the_month_turns_into_another_zone(
+    served: ServedFactory, database: Database, redis_url: str
+) -> None:
+    """TZ-3, BA-3: the clock is set two seconds before Jakarta's last midnight of its tenant."""
+    async with World.open(database.app_url, redis_url) as world:
+        world.clock.at = instant(datetime(2026, 10, 31, 16, 50, tzinfo=UTC))
+        await world.tenant("moves")
+        await world.number("moves", "wa", "whatsapp", "+62 800 0000 0001")
+        (result,) = await world.send([LAST | {"subject": "moves", "time": "2026-10-31T16:49:00Z"}])
+        assert result["status"] == "accepted"
+        await world.change_zone("moves", "America/Bogota", key="z")
+
+    server = await served(KUOTA_CLOCK="2026-10-31T16:59:58Z")
+    owner = await asyncpg.connect(database.owner_url)
+    async with connected(server) as client:
+        before = (await ask(client, MOVED))["tenant"]
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (lines := await owner.fetch(BOOKED, TIME)):  # noqa: ASYNC110 - another process's
+                await asyncio.sleep(LOOK_SECONDS)
+        after = (await ask(client, MOVED))["tenant"]
+    ends = await owner.fetch("select distinct ends_at from lots order by ends_at")
+    await owner.close()
+
+    assert {row["at"].isoformat() for row in lines} == {"2026-11-01T00:00:00"}
+    november = {
+        "label": "2026-11", "start": "2026-10-31T17:00:00Z", "end": "2026-12-01T05:00:00Z"
+    }  # fmt: skip
+    if before["timezone"] == "Asia/Jakarta":
+        coming = {"timezone": "America/Bogota", "startsAt": "2026-10-31T17:00:00Z"}
+        assert before["timezoneChange"] == coming
+    assert after == {
+        "timezone": "America/Bogota", "timezoneChange": None, "period": november,
+        "balance": {"remaining": {"value": "1000"}},
+    }  # fmt: skip
+    assert [iso(row["ends_at"]) for row in ends] == ["2026-10-31T17:00:00Z", november["end"]]

@@ -7,7 +7,7 @@ from tests.persistence.rows import Rows
 
 MOVE = """
 update tenants set plan = 'contact-center-usd', currency = 'USD', locale = 'en-US',
-    timezone = 'America/Los_Angeles'
+    zones = '[[null, "America/Los_Angeles"]]'
 """
 
 

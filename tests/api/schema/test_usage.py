@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 from domain.facts import Channel
 from domain.periods import DAY, HOUR, date_number, instant, iso
@@ -98,7 +99,7 @@ async def test_a_range_that_cuts_days_reads_their_hours(rows: Rows, ask: Ask) ->
 
 async def test_series_of_daylight_saving(rows: Rows, ask: Ask) -> None:
     """TZ-2: the day London's clocks go back has 25 hours, and a repeated hour is two buckets."""
-    await rows.connection.execute("update tenants set timezone = 'Europe/London'")
+    await rows.connection.execute("update tenants set zones = '[[null, \"Europe/London\"]]'")
     await rows.usage(instant(datetime(2026, 10, 25, 1, tzinfo=UTC)), visitors=5)
 
     found = await ask(
@@ -132,3 +133,35 @@ async def test_ranges_with_names(ask: Ask) -> None:
         starts = found["usageSeries"][0]["compact"]["starts"]
         midnight = JAKARTA.day_bounds(date_number(date.fromisoformat(first)))[0]
         assert (starts[0], len(starts)) == (iso(midnight), days), preset
+
+
+MOVED = '[[null, "Asia/Jakarta"], [%d, "America/Bogota"]]'
+
+
+async def test_series_over_a_change_of_zone(rows: Rows, ask: Ask) -> None:
+    """TZ-3, FI-3: from Jakarta to Bogota 1 November has 36 hours, and no bucket is missing."""
+    await rows.connection.execute("update tenants set zones = $1", MOVED % START)
+    for bucket, table in ((START - DAY, "usage_day"), (START, "usage_day"), (START, "usage_hour")):
+        await rows.usage(bucket, tables=(table,), visitors=1)
+    await rows.usage(START + 35 * HOUR, tables=("usage_hour",), visitors=4)
+    await rows.usage(START + 36 * HOUR, tables=("usage_day",), visitors=8)
+
+    found = await ask(
+        "days: usageSeries(metrics: [VISITORS], bucket: DAY, range: {dates: "
+        '{from: "2026-10-31", until: "2026-11-02"}}) { points { start end value } }'
+        "hours: usageSeries(metrics: [VISITORS], bucket: HOUR, range: {dates: "
+        '{from: "2026-11-01", until: "2026-11-01"}}) { points { start end } compact { values } }'
+        "months: usageSeries(metrics: [VISITORS], bucket: MONTH, range: {dates: "
+        '{from: "2026-10-31", until: "2026-11-02"}}) { points { start end value } }'
+    )
+
+    edges = [START - DAY, START, START + 36 * HOUR, START + 60 * HOUR]
+    spans = [{"start": iso(a), "end": iso(b)} for a, b in pairwise(edges)]
+    days = found["days"][0]["points"]
+    assert days == [span | {"value": v} for span, v in zip(spans, "118", strict=True)]
+    hours = found["hours"][0]
+    assert hours["compact"]["values"] == ["1"] + ["0"] * 34 + ["4"]
+    assert all(a["end"] == b["start"] for a, b in pairwise(hours["points"]))
+    assert [(point["start"], point["value"]) for point in found["months"][0]["points"]] == [
+        (iso(START - DAY), "1"), (iso(START), "9"),
+    ]  # fmt: skip

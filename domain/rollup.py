@@ -1,0 +1,92 @@
+"""Rollups: what one fact adds to the tenant's usage, by its outcome alone.
+
+Owns which columns a fact counts in, in which local hour, and by which dimensions. A fact that is
+rated anew adds the difference of two outcomes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from domain.draw import UNIT
+from domain.facts import REACHED, Fact, Flag, Status, Type
+from domain.terms import Terms
+
+#: Columns of a usage row, in order.
+USAGE = (
+    "conversations", "visitors", "messages_in", "messages_out", "messages_free", "segments",
+    "seconds", "emails", "sessions", "units", "cost",
+)  # fmt: skip
+CONVERSATIONS, VISITORS, MESSAGES_IN, MESSAGES_OUT, MESSAGES_FREE = range(5)
+SEGMENTS, SECONDS, EMAILS, SESSIONS, UNITS, COST = range(5, 11)
+
+#: (number, direction, country, category, agent, broadcast)
+Dimensions: TypeAlias = tuple[int, int, str, str, str, str]
+
+
+class Charged(Protocol):
+    """What of a charge is counted."""
+
+    @property
+    def balance_id(self) -> int: ...
+    @property
+    def units(self) -> int: ...
+    @property
+    def amount(self) -> int: ...
+
+
+def bucket(terms: Terms, fact: Fact, at: int | None = None) -> tuple[int, Dimensions]:
+    """The tenant's local hour a fact counts in, and its dimensions.
+
+    That of its beginning, or of `at`: an adjusted one counts when it came.
+    """
+    return terms.zone.hour_start(fact.began if at is None else at), (
+        fact.number_id, fact.direction, fact.country, fact.category, fact.agent, fact.broadcast,
+    )  # fmt: skip
+
+
+def usage_of(
+    fact: Fact,
+    status: int,
+    flags: int,
+    charges: Sequence[Charged],
+    is_money: Callable[[int], bool],
+) -> list[int] | None:
+    """What a fact with this outcome counts as; None where it is in no row."""
+    if flags & Flag.REPEATED:
+        return None
+    kind = fact.type
+    usage = [0] * len(USAGE)
+    if kind in REACHED or kind is Type.MESSAGE_SENT:
+        if not charges and status != Status.UNRATED:
+            return None  # its delivery counts
+        usage[MESSAGES_OUT] = 1
+        usage[SEGMENTS] = fact.segments
+        if flags & Flag.CONVERSATION_OPENED:
+            usage[CONVERSATIONS] = 1
+        paid_for = Flag.COVERED | Flag.CONVERSATION_PAID
+        if charges and not charges[0].amount and not flags & paid_for:
+            usage[MESSAGES_FREE] = 1
+    elif kind is Type.MESSAGE_RECEIVED:
+        usage[MESSAGES_IN] = 1
+        usage[SEGMENTS] = fact.segments
+        if flags & Flag.VISITOR:
+            usage[VISITORS] = 1
+    elif kind is Type.CALL_ENDED:
+        if fact.answered:
+            billed = sum(charge.units for charge in charges) // UNIT
+            usage[SECONDS] = billed or fact.seconds
+    elif kind is Type.SESSION_ENDED:
+        usage[SESSIONS] = 1
+        usage[SECONDS] = fact.seconds
+    elif kind is Type.EMAIL_SENT:
+        usage[EMAILS] = fact.quantity // UNIT
+    elif kind is not Type.USAGE_RECORDED:
+        return None
+    for charge in charges:
+        if charge.amount:
+            usage[UNITS] += charge.units
+            if is_money(charge.balance_id):
+                usage[COST] += charge.amount
+    return usage

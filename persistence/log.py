@@ -1,0 +1,136 @@
+"""The log: kept facts read back in fact order, page by page (EV-4).
+
+Owns the order and what a fact's row says with its latest revision. Making a fact of a row is the
+edge's, which read it first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from domain.facts import Status, Type
+from persistence.connection import Connection
+
+
+class Place(NamedTuple):
+    """Where a fact stands in its tenant's log; of one instant what contacts did comes first."""
+
+    at: int
+    rank: int
+    source: str
+    id: str
+
+
+#: Before every fact.
+BEGINNING = Place(-(1 << 63), 0, "", "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeptFact:
+    """A fact as it was kept, and what became of it last."""
+
+    at: int
+    rank: int
+    key: bytes
+    version: int  #: of the commit that kept it
+    arrived_at: int
+    number_id: int
+    type: int
+    status: int
+    flags: int
+    revision: int  #: that status and flags are of; 0: the fact's own row
+    source: str
+    id: str
+    party: str
+    country: str
+    category: str
+    data: str  #: canonical JSON
+
+    @property
+    def place(self) -> Place:
+        return Place(self.at, self.rank, self.source, self.id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostedFact(KeptFact):
+    """With the one charge that stands in its own row, where it has one."""
+
+    balance_id: int | None
+    rule_id: int | None
+    units: int | None
+    amount: int | None
+    lot_id: int | None
+
+
+_KEPT = """
+    f.at, r.rank, f.key, f.version, f.arrived_at, f.number_id, f.type, f.source, f.id, f.party,
+    coalesce(f.country, '') as country, coalesce(f.category, '') as category, f.data,
+    coalesce(v.status, f.status) as status, coalesce(v.flags, f.flags) as flags,
+    coalesce(v.revision, 0) as revision"""
+
+_OF_FACTS = f"""
+from facts f
+cross join lateral (
+    select case
+        when f.type = {Type.MESSAGE_RECEIVED.value} then 1
+        when f.type = {Type.CALL_ENDED.value} and f.data::json ->> 'direction' = 'in' then 1
+        else 2 end as rank
+) r
+left join lateral (
+    select status, flags, revision from revisions
+    where tenant_id = f.tenant_id and at = f.at and key = f.key
+    order by revision desc
+    limit 1
+) v on true"""
+
+# The index gives the instants in order, so that a page reads no more than a page.
+PAGE = f"""
+select {_KEPT}, f.balance_id, f.rule_id, f.units, f.amount, f.lot_id
+{_OF_FACTS}
+where f.tenant_id = $1 and f.at >= $2 and f.at < $6
+    and (f.at, r.rank, f.source, f.id) > ($2, $3, $4, $5)
+order by f.at, r.rank, f.source, f.id
+limit $7"""
+
+
+async def page(
+    connection: Connection, tenant_id: int, *, after: Place, until: int, limit: int
+) -> list[PostedFact]:
+    """The next facts of a tenant, in fact order: those behind a place and before an instant."""
+    rows = await connection.fetch(PAGE, tenant_id, *after, until, limit)
+    return [PostedFact(**row) for row in rows]
+
+
+CAME_BEHIND = f"""
+select exists (
+    select {_KEPT} {_OF_FACTS}
+    where f.tenant_id = $1 and f.version > $2 and f.at <= $3
+        and (f.at, r.rank, f.source, f.id) <= ($3, $4, $5, $6)
+)"""
+
+
+async def came_behind(connection: Connection, tenant_id: int, *, after: int, upto: Place) -> bool:
+    """Whether a fact of a later version than `after` stands at a place or before it."""
+    found: bool = await connection.fetchval(CAME_BEHIND, tenant_id, after, *upto)
+    return found
+
+
+# What was rated since stands in `revisions` and is passed over.
+UNRATED = f"""
+select {_KEPT}
+{_OF_FACTS}
+where f.tenant_id = $1 and f.status = {Status.UNRATED.value}
+    and f.at >= greatest($2::bigint, $3::bigint)
+    and (f.at, r.rank, f.source, f.id) > ($3, $4, $5, $6)
+    and coalesce(v.status, f.status) = {Status.UNRATED.value}
+order by f.at, r.rank, f.source, f.id
+limit $7"""
+
+
+async def unrated(
+    connection: Connection, tenant_id: int, *, since: int, after: Place = BEGINNING, limit: int
+) -> list[KeptFact]:
+    """The next facts of a tenant that no rate covers, in fact order: from `since` on."""
+    rows = await connection.fetch(UNRATED, tenant_id, since, *after, limit)
+    return [KeptFact(**row) for row in rows]
