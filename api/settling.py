@@ -1,0 +1,224 @@
+"""Settling: a tenant's log folded again in fact order, and the differences posted (EV-9, EV-10).
+
+Owns the order of work. Reading goes page by page in transactions of its own while facts come in;
+the tenant's lock is held for the last minute of facts, the comparison and the posting alone. What
+came in behind the reader's back begins it anew. One settling a tenant at a time, in all processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from enum import IntEnum
+
+import structlog
+
+from api.again import Again
+from domain.fold import SETTLED, advance
+from domain.periods import MINUTE, period
+from domain.rollup import USAGE, bucket, usage_of
+from domain.settle import Corrections, Difference, amounts, corrections
+from domain.state import Changes, Revision, Transfer
+from domain.terms import Terms
+from persistence import load, record, settling, terms
+from persistence.catalogue import Catalogue
+from persistence.connection import Connection
+from persistence.door import Door, tenant_scope
+from persistence.show import Show
+
+log = structlog.get_logger("kuota.settling")
+
+#: Microseconds of the newest facts that are read under the lock: most late ones are among them.
+MARGIN = MINUTE
+
+#: How often the reading begins anew before the lock is held all the while.
+READINGS_MAX = 3
+
+
+class Cause(IntEnum):
+    """Why a settling was made; stored."""
+
+    LATE = 1  #: a fact came late
+    DEMAND = 2  #: somebody asked for it
+    CLOSE = 3  #: before a period was closed
+    BOOK = 4  #: a book was published to rate anew
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What a settling found."""
+
+    tenant: str  #: its key
+    facts: int  #: read
+    corrected: int  #: facts that were charged otherwise than they should be
+    differences: dict[str, int]  #: micros by balance: charged now less what was charged before
+    settlement_id: int | None  #: None: the books agreed
+
+
+class BusyError(Exception):
+    """Another process settles the tenant just now."""
+
+
+class Settling:
+    """The settling of one process."""
+
+    def __init__(
+        self, door: Door, catalogue: Catalogue, now: Callable[[], int], show: Show
+    ) -> None:
+        self._door = door
+        self._catalogue = catalogue
+        self._now = now
+        self._show = show
+
+    async def settle(self, tenant_id: int, cause: Cause) -> Settled:
+        """Make a tenant's books what the order of its inputs comes to.
+
+        Raises BusyError while another process does so.
+        """
+        started_at = self._now()
+        async with self._alone(tenant_id) as connection:
+            for reading in range(1, READINGS_MAX + 1):
+                held = reading == READINGS_MAX
+                again = None if held else await self._read(connection, tenant_id)
+                settled = await self._post(connection, tenant_id, again, cause, started_at)
+                if settled is not None:
+                    return settled
+        raise AssertionError("the last reading holds the lock: nothing comes behind it")
+
+    @asynccontextmanager
+    async def _alone(self, tenant_id: int) -> AsyncIterator[Connection]:
+        """A connection that alone settles the tenant; whatever ends it, another one may then."""
+        connection = await self._door.lane()
+        try:
+            if not await connection.fetchval(settling.ALONE, tenant_id):
+                raise BusyError
+            yield connection
+        finally:
+            await connection.close(timeout=5)
+
+    async def _read(self, connection: Connection, tenant_id: int) -> Again:
+        """Fold everything up to a minute ago, without holding anybody up."""
+        scope = tenant_scope([tenant_id])
+        async with connection.transaction():
+            await connection.execute(scope)
+            heads = await load.heads(connection, [tenant_id])
+            (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
+            again = await Again.begin(connection, own, heads[tenant_id]["version"])
+        until, more = self._now() - MARGIN, True
+        while more:
+            async with connection.transaction():
+                await connection.execute(scope)
+                more = await again.page(until)
+        return again
+
+    async def _post(
+        self,
+        connection: Connection,
+        tenant_id: int,
+        again: Again | None,
+        cause: Cause,
+        started_at: int,
+    ) -> Settled | None:
+        """Read the rest under the lock, compare, and post; None where it must be read anew."""
+        async with connection.transaction():
+            await connection.execute(tenant_scope([tenant_id]))
+            head = (await load.lock(connection, [tenant_id], wait=True))[tenant_id]
+            now = self._now()
+            if again is None:
+                (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
+                again = await Again.begin(connection, own, head["version"])
+            elif head["settings"] != again.terms.settings or not await again.goes_on(
+                head["version"]
+            ):
+                return None
+            await again.finish(now)
+            own = again.terms
+            state = load.state_of(head)
+            states, all_terms = {tenant_id: state}, {tenant_id: own}
+            await load.lots(connection, states, all_terms, now, now)
+            by_time = advance(own, state, now)
+            if not by_time.empty:
+                await record.record(connection, [by_time], now)
+            changes = Changes(own, state, SETTLED)
+            found = await self._correct(connection, again, changes, now)
+            state.unsettled_from = None
+            settlement_id, differences = None, amounts(again.differences)
+            keys = {number: key for key, number in own.balance_ids.items()}
+            by_key = {keys[balance_id]: amount for balance_id, amount in differences.items()}
+            if again.differences or not found.none:
+                await record.record(connection, [changes], now)
+                settlement_id = await settling.keep_settlement(
+                    connection, tenant_id, month=_month(again, now), cause=cause,
+                    facts=len(again.differences), differences=by_key, started_at=started_at,
+                    version=state.version,
+                )  # fmt: skip
+                heads = await load.heads(connection, [tenant_id])
+                fresh = {tenant_id: load.state_of(heads[tenant_id])}
+                await load.lots(connection, fresh, all_terms, now, now)
+                changes.state = fresh[tenant_id]
+            else:
+                await settling.settled(connection, tenant_id)
+        if settlement_id is not None:
+            self._show.commits([changes], now)
+            log.info("settled", tenant=own.key, facts=again.facts, corrected=len(again.differences))
+        return Settled(
+            tenant=own.key, facts=again.facts, corrected=len(again.differences),
+            differences=by_key, settlement_id=settlement_id,
+        )  # fmt: skip
+
+    async def _correct(
+        self, connection: Connection, again: Again, changes: Changes, now: int
+    ) -> Corrections:
+        """Turn what differs into what a commit writes."""
+        own, state, refold = again.terms, changes.state, again.refold
+        tenant_id = own.tenant_id
+        state.last_lot = refold.number(state.last_lot)
+        found = corrections(refold, await settling.books(connection, tenant_id))
+        for lot in found.lots:
+            changes.lots[lot.lot_id] = lot
+        changes.lot_days.update(found.lot_days)
+        changes.periods.update(refold.periods)
+        changes.transfers += [Transfer(now, *delta) for delta in found.moved]
+        before = await settling.counters(connection, tenant_id)
+        for name, counter in refold.state.counters.items():
+            known = before.pop(name, None)
+            if known is None or known.value != counter.value:
+                changes.counters[name] = counter
+        for name, counter in before.items():
+            if counter.value:
+                counter.value = 0
+                changes.counters[name] = counter
+        for difference in again.differences:
+            posted, (fact, status, _, _, parts) = difference.posted, difference.outcome
+            changes.revisions.append(
+                Revision(fact, posted.revision + 1, status, difference.flags, parts, posted.parts)
+            )
+            _roll_up(changes, own, difference)
+        await settling.claim(connection, tenant_id, again.claimed)
+        await settling.correct_contacts(connection, tenant_id)
+        state.next_due = refold.state.next_due
+        return found
+
+
+def _roll_up(changes: Changes, own: Terms, difference: Difference) -> None:
+    """Add to the usage what a corrected fact counts for less what it counted for."""
+    posted, (fact, status, _, _, parts) = difference.posted, difference.outcome
+
+    def is_money(balance_id: int) -> bool:
+        return own.balances[balance_id].kind == "money"
+
+    after = usage_of(fact, status, difference.flags, parts, is_money)
+    before = usage_of(fact, posted.status, posted.flags, posted.parts, is_money)
+    if after == before:
+        return
+    known = changes.usage.setdefault(bucket(own, fact), [0] * len(USAGE))
+    for sign, usage in ((1, after), (-1, before)):
+        for place, value in enumerate(usage or ()):
+            known[place] += sign * value
+
+
+def _month(again: Again, now: int) -> int:
+    """The earliest period that was corrected."""
+    first = min((each.outcome.fact.at for each in again.differences), default=now)
+    return period(again.terms.zone, first).label

@@ -1,0 +1,145 @@
+"""Folding again: facts and deeds of one tenant in fact order, and what they come to (EV-4).
+
+Owns the order, and the cutting of it where time alone changes something: each stretch is folded as
+if it had arrived then. What was posted is not looked at; `settle` compares. Storage is the
+caller's, who brings inputs page by page with the contacts they speak of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import TypeAlias
+
+from domain.contacts import Contact
+from domain.deeds import Charge, Deed, Past
+from domain.facts import Direction, Fact, Type
+from domain.fold import advance, fold
+from domain.lots import Lot
+from domain.periods import Period
+from domain.state import Changes, Outcome, State
+from domain.terms import Terms
+
+Input: TypeAlias = Fact | Deed
+
+#: What one fact is sorted by.
+Place: TypeAlias = tuple[int, int, str, str]
+
+#: A balance, its two accounts and the cause of what moved between them.
+Movement: TypeAlias = tuple[int, str, str, int]
+
+
+def place(one: Input) -> Place:
+    """The place of an input: time, rank, source, id (EV-4)."""
+    if isinstance(one, Deed):
+        return (one.at, 0, "", one.key)
+    return (one.at, rank(one.type, one.direction), one.source, one.id)
+
+
+def rank(kind: Type, direction: Direction) -> int:
+    """Of one instant, what contacts did comes before the rest."""
+    inbound = kind is Type.MESSAGE_RECEIVED or (
+        kind is Type.CALL_ENDED and direction is Direction.IN
+    )
+    return 1 if inbound else 2
+
+
+class Refold:
+    """One tenant's log, folded from an opening state on.
+
+    Of lots that were there before, `state` has the numbers by origin; others get new ones.
+    """
+
+    def __init__(self, terms: Terms, state: State, refunded: Collection[Charge] = ()) -> None:
+        """`refunded` are the charges that some deed gives back."""
+        self.terms = terms
+        self.state = state
+        self.past = Past(legs=dict.fromkeys(refunded, ()))
+        self.moved: dict[Movement, int] = {}
+        self.lot_days: dict[tuple[int, int], list[int]] = {}  #: used and moved, by lot and day
+        self.lots: dict[int, Lot] = {}  #: every lot that was made or touched
+        self.contacts: dict[int, Contact] = {}  #: touched since they were last taken
+        self.periods: dict[int, Period] = {}
+        self.present: int | None = None  #: what is ahead of it is taken at this instant
+
+    def take(self, inputs: Iterable[Input], repeated: Mapping[bytes, int]) -> list[Outcome]:
+        """Fold the next inputs, given in order; gives what became of their facts.
+
+        `repeated` has the keys of facts whose message another fact charges, and when.
+        """
+        outcomes: list[Outcome] = []
+        run: list[Fact] = []
+        for one in inputs:
+            due = self.state.next_due
+            at = self._now(one.at)
+            if due is None or at >= due:
+                outcomes += self._fold(run, repeated)
+                run = []
+                self.advance(at)
+            if isinstance(one, Deed):
+                outcomes += self._fold(run, repeated)
+                run = []
+                self._do(one)
+            else:
+                run.append(one)
+        return outcomes + self._fold(run, repeated)
+
+    def advance(self, now: int) -> None:
+        """Bring everything to an instant: nothing more comes before it."""
+        self._note(advance(self.terms, self.state, now))
+
+    def number(self, last: int) -> int:
+        """Number lots that nobody has posted yet from `last` on; gives the last number then."""
+        known = set(self.state.lot_ids.values())
+        numbers: dict[str, str] = {}
+        for lot in [lot for lot_id, lot in self.lots.items() if lot_id not in known]:
+            last += 1
+            days = [place for place in self.lot_days if place[0] == lot.lot_id]
+            for lot_id, day in days:
+                self.lot_days[last, day] = self.lot_days.pop((lot_id, day))
+            del self.lots[lot.lot_id]
+            numbers[f"lot/{lot.lot_id}"] = f"lot/{last}"
+            lot.lot_id = last
+            self.lots[last] = lot
+        moved, self.moved = self.moved, {}
+        for (balance_id, debit, credit, cause), amount in moved.items():
+            accounts = numbers.get(debit, debit), numbers.get(credit, credit)
+            self.moved[(balance_id, *accounts, cause)] = amount
+        return last
+
+    def _fold(self, run: list[Fact], repeated: Mapping[bytes, int]) -> list[Outcome]:
+        if not run:
+            return []
+        changes = fold(self.terms, self.state, run, repeated, self._now(run[-1].at))
+        self._note(changes)
+        legs = self.past.legs
+        if legs:
+            for outcome in changes.outcomes:
+                for part, paid in enumerate(outcome.parts):
+                    if (outcome.fact.key, part) in legs:
+                        legs[outcome.fact.key, part] = [
+                            (leg.lot.lot_id, leg.taken) for leg in paid.legs
+                        ]
+        return changes.outcomes
+
+    def _now(self, at: int) -> int:
+        return at if self.present is None else min(at, self.present)
+
+    def _do(self, deed: Deed) -> None:
+        self.state.action = deed.key
+        self._note(deed.do(self.terms.at(deed.at), self.state, self.past))
+        self.state.action = ""
+
+    def _note(self, changes: Changes) -> None:
+        self.past.note(changes.transfers)
+        self.lots.update(changes.lots)
+        self.periods.update(changes.periods)
+        for _, balance_id, debit, credit, amount, cause in changes.transfers:
+            movement = (balance_id, debit, credit, cause)
+            self.moved[movement] = self.moved.get(movement, 0) + amount
+        for key, (used, moved) in changes.lot_days.items():
+            days = self.lot_days.setdefault(key, [0, 0])
+            days[0] += used
+            days[1] += moved
+        for contact in changes.contacts:
+            contact.dirty = False
+            self.contacts[id(contact)] = contact

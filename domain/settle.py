@@ -1,0 +1,171 @@
+"""Settling: what was posted as facts arrived, beside what their order comes to (EV-9).
+
+Owns the comparison and the differences that make the one the other: revisions of facts, deltas of
+movements, days and lots. Posts nothing. What only time does, or nobody touched, is no difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from domain.facts import Flag
+from domain.lots import Lot, LotSource
+from domain.refold import Movement, Refold
+from domain.state import Charged, Outcome
+
+#: What a fact did by its place in the order; every other flag stays as it was first set.
+DERIVED = (
+    Flag.SERVICE_OPENED | Flag.CONVERSATION_OPENED | Flag.CONVERSATION_PAID | Flag.VISITOR
+    | Flag.REPEATED | Flag.ENTRY_OPENED | Flag.CATEGORY_OPENED | Flag.COVERED
+)  # fmt: skip
+
+#: Lots that are made by themselves; unless something was taken from one, it may as well not be.
+BY_THEMSELVES = frozenset({LotSource.ALLOWANCE, LotSource.OVERDRAFT})
+
+
+class Posted(NamedTuple):
+    """What became of a fact, as the books have it."""
+
+    status: int
+    flags: int
+    revision: int
+    parts: tuple[Charged, ...]
+
+
+class Difference(NamedTuple):
+    """A fact whose revision in the books is to be reversed, and what comes in its place."""
+
+    posted: Posted
+    outcome: Outcome
+
+    @property
+    def flags(self) -> int:
+        """The flags of the new revision."""
+        return self.posted.flags & ~DERIVED | self.outcome.flags & DERIVED
+
+
+def compare(posted: Posted, outcome: Outcome) -> Difference | None:
+    """The difference between what is posted of a fact and what its place in the order makes it."""
+    if (
+        posted.status == outcome.status
+        and not (posted.flags ^ outcome.flags) & DERIVED
+        and len(posted.parts) == len(outcome.parts)
+        and all(
+            before.balance_id == now.balance_id
+            and before.rule_id == now.rule_id
+            and before.units == now.units
+            and before.amount == now.amount
+            and before.legs == tuple((leg.lot.lot_id, leg.taken) for leg in now.legs)
+            for before, now in zip(posted.parts, outcome.parts, strict=True)
+        )
+    ):
+        return None
+    return Difference(posted, outcome)
+
+
+@dataclass(slots=True, kw_only=True)
+class Books:
+    """What the books have of a tenant's lots, from the opening on."""
+
+    lots: Mapping[int, Lot]
+    moved: Mapping[Movement, int]
+    lot_days: Mapping[tuple[int, int], tuple[int, int]]  #: used and moved, by lot and local day
+
+
+class Delta(NamedTuple):
+    """A movement that is missing: `amount` leaves `debit` for `credit`."""
+
+    balance_id: int
+    debit: str
+    credit: str
+    amount: int
+    cause: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Corrections:
+    """What makes the books agree with the order."""
+
+    lots: list[Lot] = field(default_factory=list)  #: as they are to be
+    moved: list[Delta] = field(default_factory=list)
+    lot_days: dict[tuple[int, int], list[int]] = field(default_factory=dict)  #: to be added
+
+    @property
+    def none(self) -> bool:
+        return not (self.lots or self.moved or self.lot_days)
+
+
+def corrections(refold: Refold, books: Books) -> Corrections:
+    """Compare lots, their days and every movement with what they come to in fact order."""
+    ignored = {
+        lot_id
+        for lots, others in ((refold.lots, books.lots), (books.lots, refold.lots))
+        for lot_id, lot in lots.items()
+        if lot_id not in others and _untouched(lot)
+    }
+    found = Corrections()
+    for lot_id, lot in refold.lots.items():
+        if lot_id not in ignored and _sums(lot) != _sums(books.lots.get(lot_id)):
+            found.lots.append(lot)
+    for lot_id, lot in books.lots.items():
+        if lot_id not in refold.lots and lot_id not in ignored:
+            found.lots.append(_emptied(lot))
+    for place in refold.lot_days.keys() | books.lot_days.keys():
+        used, moved = refold.lot_days.get(place, (0, 0))
+        before_used, before_moved = books.lot_days.get(place, (0, 0))
+        if (used, moved) != (before_used, before_moved):
+            found.lot_days[place] = [used - before_used, moved - before_moved]
+    accounts = {f"lot/{lot_id}" for lot_id in ignored}
+    net: dict[Movement, int] = {}
+    for sign, of_side in ((1, refold.moved), (-1, books.moved)):
+        for (balance_id, debit, credit, cause), amount in of_side.items():
+            if debit in accounts or credit in accounts:
+                continue
+            ways = (debit, credit) if debit < credit else (credit, debit)
+            signed = sign * amount if ways == (debit, credit) else -sign * amount
+            place_of = (balance_id, *ways, cause)
+            net[place_of] = net.get(place_of, 0) + signed
+    for (balance_id, debit, credit, cause), amount in sorted(net.items()):
+        if amount > 0:
+            found.moved.append(Delta(balance_id, debit, credit, amount, cause))
+        elif amount < 0:
+            found.moved.append(Delta(balance_id, credit, debit, -amount, cause))
+    return found
+
+
+def amounts(differences: Iterable[Difference]) -> dict[int, int]:
+    """By balance, what was charged too little (negative: too much), in micros."""
+    found: dict[int, int] = {}
+    for posted, outcome in differences:
+        for part in outcome.parts:
+            found[part.balance_id] = found.get(part.balance_id, 0) + part.amount
+        for before in posted.parts:
+            found[before.balance_id] = found.get(before.balance_id, 0) - before.amount
+    return {balance_id: amount for balance_id, amount in found.items() if amount}
+
+
+def _untouched(lot: Lot) -> bool:
+    return lot.source in BY_THEMSELVES and not lot.used and not lot.moved
+
+
+def _sums(lot: Lot | None) -> tuple[int, int, int, int] | None:
+    return None if lot is None else (lot.amount, lot.used, lot.moved, lot.lapsed)
+
+
+def _emptied(lot: Lot) -> Lot:
+    """The lot without what it paid, and without what brought it."""
+    return Lot(
+        lot_id=lot.lot_id,
+        balance_id=lot.balance_id,
+        source=lot.source,
+        priority=lot.priority,
+        month=lot.month,
+        amount=lot.amount,
+        moved=lot.amount,
+        starts_at=lot.starts_at,
+        ends_at=lot.ends_at,
+        created_at=lot.created_at,
+        origin=lot.origin,
+    )

@@ -1,0 +1,229 @@
+"""What settling reads of a tenant's books, and the contacts it folds anew beside them.
+
+Owns statements alone: outcomes as they are posted, sums of lots and movements, who charged which
+message, and a table of the session's own in which contacts stand as their facts come in order. The
+log's pages are `log`'s; what differs is `domain.settle`'s to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from domain.contacts import Contact
+from domain.facts import Fact, Flag
+from domain.lots import Lot, LotSource
+from domain.refold import Movement
+from domain.settle import Books, Posted
+from domain.state import Charged, Counter
+from persistence.bulk import Columns, Table, Write
+from persistence.connection import Connection
+from persistence.log import PostedFact
+from persistence.record import CONTACT_COLUMNS, CONTACTS, contact_rows
+
+# A table of the session: it goes with the connection, whatever ends that.
+OPEN = """
+create temp table if not exists contacts_again (like contacts including indexes);
+truncate contacts_again"""
+
+CHARGES = """
+select key, revision, balance_id, rule_id, units, amount, lots, taken
+from charges
+where tenant_id = $1 and at >= $2 and at <= $3 and not reversal
+order by at, key, revision, part"""
+
+write_contacts = Write(Table("contacts_again", CONTACTS.written, CONTACTS.conflict))
+
+
+async def open_contacts(connection: Connection) -> None:
+    """Begin with no contacts folded anew; of the connection's own."""
+    await connection.execute(OPEN)
+
+
+async def keep_contacts(
+    connection: Connection, tenant_id: int, contacts: Iterable[Contact]
+) -> None:
+    """Keep contacts as they now stand in the order."""
+    await write_contacts(connection, contact_rows(tenant_id, contacts))
+
+
+_BEFORE = ", ".join(f"c.{name}" for name in CONTACT_COLUMNS)
+_AGAIN = ", ".join(f"a.{name}" for name in CONTACT_COLUMNS)
+_SET = ", ".join(f"{name} = a.{name}" for name in CONTACT_COLUMNS)
+
+CORRECT_CONTACTS = f"""
+update contacts c set {_SET}
+from contacts_again a
+where c.tenant_id = $1 and a.tenant_id = c.tenant_id and a.channel = c.channel
+    and a.party = c.party and a.number_id = c.number_id and ({_BEFORE}) is distinct from ({_AGAIN})
+returning c.channel"""
+
+
+async def correct_contacts(connection: Connection, tenant_id: int) -> int:
+    """Bring the tenant's contacts to what they are in order; gives how many were otherwise."""
+    return len(await connection.fetch(CORRECT_CONTACTS, tenant_id))
+
+
+async def posted(
+    connection: Connection, tenant_id: int, page: Sequence[PostedFact]
+) -> list[Posted]:
+    """What became of the facts of a page, as the books have it."""
+    rows = await connection.fetch(CHARGES, tenant_id, page[0].at, page[-1].at)
+    further: dict[tuple[bytes, int], list[Charged]] = {}
+    for row in rows:
+        legs = tuple(zip(row["lots"], row["taken"], strict=True))
+        further.setdefault((row["key"], row["revision"]), []).append(
+            Charged(row["balance_id"], row["rule_id"], row["units"], row["amount"], legs)
+        )
+    found: list[Posted] = []
+    for fact in page:
+        parts: Sequence[Charged] = ()
+        if fact.revision or fact.flags & Flag.FURTHER:
+            parts = further.get((fact.key, fact.revision), ())
+        elif fact.rule_id is not None:
+            legs = () if fact.lot_id is None else ((fact.lot_id, fact.amount or 0),)
+            parts = (
+                Charged(
+                    fact.balance_id or 0, fact.rule_id, fact.units or 0, fact.amount or 0, legs
+                ),
+            )
+        found.append(Posted(fact.status, fact.flags, fact.revision, tuple(parts)))
+    return found
+
+
+_MESSAGES = Columns("message bytea, key bytea, at bigint")
+CLAIMS = f"""
+select asked.key, m.charged_by, m.charged_at, f.source, f.id
+from ({_MESSAGES.source}) asked
+join messages m on m.tenant_id = $4 and m.message = asked.message
+left join lateral (
+    select source, id from facts
+    where tenant_id = m.tenant_id and at = m.charged_at and key = m.charged_by
+    offset 0
+) f on m.charged_at = asked.at and m.charged_by <> asked.key"""
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """Who charged a message, as the books have it."""
+
+    charged_by: bytes
+    charged_at: int
+    source: str | None  #: of a fact of the same instant
+    id: str | None
+
+
+async def claims(
+    connection: Connection, tenant_id: int, facts: Sequence[Fact]
+) -> dict[bytes, Claim]:
+    """By fact: who charged the message it names."""
+    if not facts:
+        return {}
+    rows = await connection.fetch(
+        CLAIMS, *_MESSAGES.parameters([(f.message, f.key, f.at) for f in facts]), tenant_id
+    )
+    return {
+        row["key"]: Claim(row["charged_by"], row["charged_at"], row["source"], row["id"])
+        for row in rows
+    }
+
+
+CLAIM = f"""
+update messages m set charged_by = asked.key, charged_at = asked.at
+from ({_MESSAGES.source}) asked
+where m.tenant_id = $4 and m.message = asked.message"""
+
+
+async def claim(
+    connection: Connection, tenant_id: int, claimed: Mapping[bytes, tuple[bytes, int]]
+) -> None:
+    """Note who charges messages by their order: by message, the fact and its instant."""
+    if claimed:
+        rows = [(message, key, at) for message, (key, at) in claimed.items()]
+        await connection.execute(CLAIM, *_MESSAGES.parameters(rows), tenant_id)
+
+
+LOTS = """
+select lot_id, balance_id, source, priority, month, amount, used, moved, lapsed, starts_at, ends_at,
+    created_at, origin, drawn_at
+from lots where tenant_id = $1"""
+
+LOT_DAYS = "select lot_id, day, used, moved from lot_days where tenant_id = $1"
+
+MOVED = """
+select balance_id, debit, credit, cause, sum(amount)::bigint as amount
+from transfers where tenant_id = $1
+group by balance_id, debit, credit, cause"""
+
+COUNTERS = "select name, number_id, month, value, counted_at from counters where tenant_id = $1"
+
+
+async def lot_ids(connection: Connection, tenant_id: int) -> dict[tuple[int, str], int]:
+    """The numbers of a tenant's lots, by balance and origin."""
+    rows = await connection.fetch(
+        "select balance_id, origin, lot_id from lots where tenant_id = $1", tenant_id
+    )
+    return {(row["balance_id"], row["origin"]): row["lot_id"] for row in rows}
+
+
+async def books(connection: Connection, tenant_id: int) -> Books:
+    """What the books have of a tenant's lots and what moved between them."""
+    lots: dict[int, Lot] = {}
+    for row in await connection.fetch(LOTS, tenant_id):
+        values = dict(row)
+        values["source"] = LotSource(values["source"])
+        lots[row["lot_id"]] = Lot(**values)
+    days = {
+        (row["lot_id"], row["day"]): (row["used"], row["moved"])
+        for row in await connection.fetch(LOT_DAYS, tenant_id)
+    }
+    moved: dict[Movement, int] = {
+        (row["balance_id"], row["debit"], row["credit"], row["cause"]): row["amount"]
+        for row in await connection.fetch(MOVED, tenant_id)
+    }
+    return Books(lots=lots, moved=moved, lot_days=days)
+
+
+async def counters(connection: Connection, tenant_id: int) -> dict[tuple[str, int, int], Counter]:
+    """All free counts and tier counts of a tenant."""
+    found: dict[tuple[str, int, int], Counter] = {}
+    for row in await connection.fetch(COUNTERS, tenant_id):
+        counter = Counter(row["name"], row["number_id"], row["month"])
+        counter.value, counter.counted_at = row["value"], row["counted_at"]
+        found[counter.name, counter.number_id, counter.month] = counter
+    return found
+
+
+# Taken by the session that settles; the first number says what for.
+ALONE = "select pg_try_advisory_lock(7301, $1::integer)"
+
+SETTLED = """
+insert into settlements (tenant_id, month, cause, facts, differences, started_at, version)
+values ($1, $2, $3, $4, $5::text::jsonb, $6, $7)
+returning settlement_id"""
+
+
+async def keep_settlement(
+    connection: Connection,
+    tenant_id: int,
+    *,
+    month: int,
+    cause: int,
+    facts: int,
+    differences: Mapping[str, int],
+    started_at: int,
+    version: int,
+) -> int:
+    """Keep the record of a settling that posted something (EV-10); differences by balance key."""
+    spelt = msgspec.json.encode(dict(differences)).decode()
+    settlement_id: int = await connection.fetchval(
+        SETTLED, tenant_id, month, cause, facts, spelt, started_at, version
+    )
+    return settlement_id
+
+
+async def settled(connection: Connection, tenant_id: int) -> None:
+    """Note that a locked tenant's books agree with the order of its inputs."""
+    await connection.execute(
+        "update tenant_head set unsettled_from = null where tenant_id = $1", tenant_id
+    )

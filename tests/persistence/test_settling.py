@@ -1,0 +1,179 @@
+"""Settling: whatever order facts came in, the books come to the same (EV-4, EV-9, EV-10)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from api.settling import Cause, Settled, Settling
+from domain.periods import HOUR, MINUTE, instant
+from persistence.servers import Servers
+from tests.conftest import Database
+from tests.persistence.traffic import NOW, START, TopUp, traffic
+from tests.scenarios.world import Json, World
+
+TENANTS = ("in-order", "shuffled")
+
+
+@pytest.fixture
+async def world(database: Database, servers: Servers) -> AsyncIterator[World]:
+    assert servers.addresses.redis_url is not None
+    async with World.open(database.app_url, servers.addresses.redis_url) as world:
+        world.clock.at = START
+        for tenant in TENANTS:
+            await world.tenant(tenant, timezone="America/Bogota", plan="college-small")
+            await world.number(tenant, "wa", "whatsapp", "+62 800 0000 01")
+            await world.number(tenant, "wa2", "whatsapp", "+62 800 0000 02", "Asia/Jayapura")
+            await world.number(tenant, "ig", "instagram", "shop")
+        yield world
+
+
+def order(step: Json | TopUp) -> tuple[int, int, str]:
+    """Fact order (EV-4)."""
+    if isinstance(step, TopUp):
+        return happened(step), 0, step.key
+    return happened(step), 1 if step["type"] == "message.received" else 2, step["id"]
+
+
+def happened(step: Json | TopUp) -> int:
+    if isinstance(step, TopUp):
+        return step.starts_at
+    return instant(datetime.fromisoformat(step["time"]))
+
+
+async def arrive(world: World, tenant: str, steps: Sequence[Json | TopUp], size: int) -> None:
+    """Let steps arrive, `size` events a request; the clock goes with them and never back."""
+    waiting: list[Json | bytes] = []
+
+    async def send() -> None:
+        if waiting:
+            results = await world.send(waiting)
+            assert "refused" not in {result["status"] for result in results}, results
+            waiting.clear()
+
+    for step in steps:
+        if isinstance(step, TopUp) or happened(step) > world.clock.at:
+            await send()
+        world.clock.at = max(world.clock.at, happened(step))
+        if isinstance(step, TopUp):
+            await world.top_up(
+                tenant, step.balance, step.amount, key=step.key, source=step.source,
+            )  # fmt: skip
+            continue
+        waiting.append({**step, "subject": tenant})
+        if len(waiting) == size:
+            await send()
+    await send()
+    world.clock.at = NOW
+
+
+async def settle(world: World, tenant: str) -> Settled:
+    settling = Settling(world.door, world.catalogue, world.clock.now, world.show)
+    return await settling.settle(world.tenants[tenant].tenant_id, Cause.DEMAND)
+
+
+BOOKS = {
+    "charges": """
+        select f.id, coalesce(v.status, f.status) as status, c.part, r.rule, b.key, c.units,
+            c.amount, c.legs
+        from facts f
+        left join lateral (
+            select status, revision from revisions v
+            where v.tenant_id = f.tenant_id and v.at = f.at and v.key = f.key
+            order by revision desc limit 1
+        ) v on true
+        left join lateral (
+            select 0 as part, f.rule_id, f.balance_id, f.units, f.amount,
+                (select array[origin || ' ' || f.amount] from lots l
+                    where l.tenant_id = f.tenant_id and l.lot_id = f.lot_id) as legs
+            where v.revision is null and f.rule_id is not null
+            union all
+            select part, rule_id, balance_id, units, amount, (
+                select array_agg(l.origin || ' ' || leg.taken order by leg.n)
+                from unnest(lots, taken) with ordinality leg (lot_id, taken, n)
+                join lots l on l.tenant_id = f.tenant_id and l.lot_id = leg.lot_id)
+            from charges
+            where tenant_id = f.tenant_id and at = f.at and key = f.key and not reversal
+                and revision = coalesce(v.revision, 0)
+        ) c on true
+        left join rules r on r.rule_id = c.rule_id
+        left join balances b on b.tenant_id = f.tenant_id and b.balance_id = c.balance_id
+        where f.tenant_id = $1 order by f.id, c.part""",
+    "lots": """
+        select b.key, l.origin, l.amount, l.used, l.moved, l.lapsed, l.starts_at, l.ends_at
+        from lots l join balances b using (tenant_id, balance_id)
+        where l.tenant_id = $1 and (l.used <> 0 or l.moved <> 0) order by 1, 2""",
+    "days": """
+        select b.key, l.origin, d.day, sum(d.used) as used, sum(d.moved) as moved
+        from lot_days d join lots l using (tenant_id, lot_id)
+        join balances b using (tenant_id, balance_id)
+        where d.tenant_id = $1 group by 1, 2, 3 having sum(d.used) <> 0 or sum(d.moved) <> 0
+        order by 1, 2, 3""",
+    "usage": """
+        select bucket, n.address, direction, country, category, agent, broadcast, conversations,
+            visitors, messages_in, messages_out, messages_free, segments, seconds, emails, sessions,
+            units, cost
+        from usage_hour u join numbers n using (tenant_id, number_id)
+        where u.tenant_id = $1 and (conversations, visitors, messages_in, messages_out,
+            messages_free, segments, seconds, emails, sessions, units, cost)
+            <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+        order by 1, 2, 3, 4, 5, 6, 7""",
+    "counters": """
+        select name, n.address, month, value from counters c left join numbers n
+            on n.tenant_id = c.tenant_id and n.number_id = c.number_id
+        where c.tenant_id = $1 and value <> 0 order by 1, 2, 3""",
+    "contacts": """
+        select c.channel, party, n.address, last_at, service_opened_at, service_ends_at,
+            conversation_opened_at, conversation_ends_at, conversation_paid, entry_at,
+            entry_opened_at, entry_ends_at, category_windows,
+            array(select unnest(visited) order by 1)
+        from contacts c join numbers n using (tenant_id, number_id)
+        where c.tenant_id = $1 order by 1, 2, 3""",
+}
+
+
+async def books(world: World, tenant: str) -> dict[str, list[tuple[Any, ...]]]:
+    return {
+        name: [tuple(row) for row in await world.rows(tenant, query)]
+        for name, query in BOOKS.items()
+    }
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_any_arrival_comes_to_the_same(world: World, seed: int) -> None:
+    """EV-4: in order nothing is to be settled; shuffled, settling makes it as in order."""
+    steps = list(traffic(seed, 250))
+    for n, step in enumerate(steps):
+        if isinstance(step, TopUp):
+            starts_at = START + (NOW - 7 * HOUR - START) * n // len(steps)
+            object.__setattr__(step, "starts_at", starts_at)
+    ordered = sorted(steps, key=order)
+    chance = random.Random(seed)
+    late = sorted(
+        steps,
+        key=lambda step: (
+            happened(step)
+            + (
+                0
+                if isinstance(step, TopUp)
+                else chance.choice((0, 0, MINUTE, 30 * HOUR, 100 * HOUR))
+            )
+        ),
+    )
+    await arrive(world, "in-order", ordered, 1)
+    world.clock.at = START
+    await arrive(world, "shuffled", late, 7)
+
+    first = await settle(world, "in-order")
+    second = await settle(world, "shuffled")
+
+    assert first.settlement_id is None, first
+    assert second.settlement_id is not None
+    one, other = await books(world, "in-order"), await books(world, "shuffled")
+    for name in BOOKS:
+        assert one[name] == other[name], name
+    assert (await settle(world, "shuffled")).settlement_id is None
