@@ -140,7 +140,10 @@ HEADS = """
 , r as ({rows}),
 head as (
     update tenant_head h set version = r.version, digest = r.digest, last_lot = r.last_lot,
-        next_due = r.next_due, unsettled_from = r.unsettled_from
+        next_due = r.next_due, unsettled_from = r.unsettled_from,
+        unsettled_at = case
+            when r.unsettled_from is not null then coalesce(h.unsettled_at, r.at)
+        end
     from r where h.tenant_id = r.tenant_id
 )
 insert into commits (tenant_id, version, digest, at, cause, facts)

@@ -225,5 +225,6 @@ async def keep_settlement(
 async def settled(connection: Connection, tenant_id: int) -> None:
     """Note that a locked tenant's books agree with the order of its inputs."""
     await connection.execute(
-        "update tenant_head set unsettled_from = null where tenant_id = $1", tenant_id
+        "update tenant_head set unsettled_from = null, unsettled_at = null where tenant_id = $1",
+        tenant_id,
     )

@@ -225,7 +225,7 @@ def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> N
         "domain.refold": {"advance", "fold"},
     }
     assert set(users("domain.ledger")) == {
-        "domain.adjustments", "domain.changing", "domain.closed", "domain.deeds", "domain.fold",
+        "domain.adjustments", "domain.changing", "domain.closed", "domain.fold",
         "domain.refunds", "domain.top_ups",
     }  # fmt: skip
     assert set(users("domain.top_ups")) == {
