@@ -12,24 +12,22 @@ from domain.ledger import ADJUST, TOP_UP_PRIORITY, Ledger, Moved
 from domain.lots import LotSource
 from domain.state import Changes, State
 from domain.terms import Terms
-from domain.top_ups import carried_until
 
 #: The account that adjustments come from and go to.
 ADJUSTMENT = "adjustment"
 
 
 def adjust(
-    terms: Terms, state: State, balance_id: int, amount: int, now: int
+    terms: Terms, state: State, balance_id: int, amount: int, ends_at: int | None, now: int
 ) -> tuple[tuple[Moved, ...], Changes]:
     """Add `amount` (negative: take it) at `now`; gives what each lot received or gave.
 
-    A credit lives as the balance's top-ups do.
+    A credit lives until `ends_at`, which nothing but a credit has.
     """
     changes = Changes(terms, state, ACTION)
     ledger = Ledger(terms, state, changes, now)
     ledger.advance()
     if amount > 0:
-        ends_at = carried_until(terms, terms.balances[balance_id].carry, now)
         lot = ledger.new_lot(
             balance_id, LotSource.ADJUSTMENT, amount, now, ends_at, month=None,
             priority=TOP_UP_PRIORITY,

@@ -92,9 +92,10 @@ class TopUp(Deed):
 class Adjustment(Deed):
     balance_id: int
     amount: int  #: negative takes
+    ends_at: int | None  #: of the lot that a credit brought: by the zone of when it was accepted
 
     def do(self, terms: Terms, state: State, past: Past) -> Changes:
-        _, changes = adjust(terms, state, self.balance_id, self.amount, self.at)
+        _, changes = adjust(terms, state, self.balance_id, self.amount, self.ends_at, self.at)
         return changes
 
 

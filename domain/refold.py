@@ -69,8 +69,12 @@ class Refold:
         outcomes: list[Outcome] = []
         run: list[Fact] = []
         for one in inputs:
-            due = self.state.next_due
             at = self._now(one.at)
+            if run and self._day(run[0]) != self._day(one):
+                # What a fact lets be paid off is dated on its own day.
+                outcomes += self._fold(run, repeated)
+                run = []
+            due = self.state.next_due
             if due is None or at >= due:
                 outcomes += self._fold(run, repeated)
                 run = []
@@ -120,6 +124,9 @@ class Refold:
                             (leg.lot.lot_id, leg.taken) for leg in paid.legs
                         ]
         return changes.outcomes
+
+    def _day(self, one: Input) -> int:
+        return self.terms.zone.day(self._now(one.at)).start
 
     def _now(self, at: int) -> int:
         return at if self.present is None else min(at, self.present)

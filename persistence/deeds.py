@@ -79,8 +79,9 @@ def _deed(
         case ActionKind.ADJUSTMENT:
             balance_id = balance_ids[body["balance"]]
             return Adjustment(
-                at=at, key=key, accepted_at=at, balance_id=balance_id, amount=body["amount"]
-            )
+                at=at, key=key, accepted_at=at, balance_id=balance_id, amount=body["amount"],
+                ends_at=body.get("expires_at"),
+            )  # fmt: skip
         case ActionKind.REFUND:
             return _refund(key, at, subject or "", body, balance_ids, keys)
         case _:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from api.operations.acting import AMOUNT_MAX, Done, Scene, check_reason, kept, once
 from domain.adjustments import adjust
 from domain.problems import Problem
+from domain.top_ups import carried_until
 from persistence.actions import Action, ActionKind
 from persistence.catalogue import Catalogue
 from persistence.door import Door
@@ -33,7 +34,10 @@ async def run(
     async def act(scene: Scene) -> Done:
         balance_id = scene.balance(request.balance)
         await scene.lots(now)
-        moves, changes = adjust(scene.terms, scene.state, balance_id, request.amount, now)
+        carry, ends_at = scene.terms.balances[balance_id].carry, None
+        if request.amount > 0:
+            ends_at = carried_until(scene.terms, carry, now)
+        moves, changes = adjust(scene.terms, scene.state, balance_id, request.amount, ends_at, now)
         return Done(
             changes=changes,
             body={
@@ -41,6 +45,7 @@ async def run(
                 "currency": scene.terms.balances[balance_id].currency,
                 "amount": request.amount,
                 "reason": request.reason,
+                "expires_at": ends_at,
                 "moves": kept(moves),
             },
         )

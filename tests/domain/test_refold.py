@@ -114,7 +114,7 @@ def inputs(rnd: random.Random, count: int) -> list[Input]:
             made.append(
                 Adjustment(
                     at=when, key=f"a{n}", accepted_at=when, balance_id=rnd.choice([1, 3]),
-                    amount=amount,
+                    amount=amount, ends_at=None,
                 )
             )  # fmt: skip
         elif kind < 0.5:

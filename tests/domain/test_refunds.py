@@ -108,7 +108,7 @@ class Books:
         tenant = self.tenant
         moves, changes = adjust(
             tenant.terms, tenant.state, tenant.terms.balance_ids[balance],
-            micros(amount, signed=True), now,
+            micros(amount, signed=True), None, now,
         )  # fmt: skip
         tenant.commits.append(changes)
         return {lot.lot_id: amount for lot, amount in moves}

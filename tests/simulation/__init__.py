@@ -1,0 +1,1 @@
+"""Seeded worlds whose figures come from a model that imports nothing of the product."""

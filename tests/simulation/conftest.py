@@ -1,0 +1,19 @@
+"""Which seeds the worlds of a run have."""
+
+from __future__ import annotations
+
+import pytest
+
+#: Seeds that once failed, and what was wrong; they are always run.
+NAMED = {
+    69: "folded again, what a call paid off was dated on a later day",
+    101: "the same",
+    107: "the same",
+}
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "seed" in metafunc.fixturenames:
+        alone, last = (metafunc.config.getoption(name) for name in ("--world", "--worlds"))
+        seeds = [*NAMED, *range(1, last + 1)] if alone is None else [alone]
+        metafunc.parametrize("seed", dict.fromkeys(seeds))
