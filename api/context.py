@@ -16,6 +16,7 @@ from api.auth import Authenticator, Principal
 from api.errors import unauthenticated
 from api.intake import Intake
 from api.settings import Clock
+from api.settling import Settling
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.hub import Hub
@@ -40,6 +41,7 @@ class Context:
     show: Show
     live: Live
     hub: Hub
+    settling: Settling
     clock: Clock = field(default_factory=Clock)  #: read for each event
     _loaders: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
 

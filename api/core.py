@@ -101,6 +101,7 @@ class Core:
             show=engines.show,
             live=engines.live,
             hub=engines.hub,
+            settling=engines.settling,
         )
 
     async def _open(self) -> bool:

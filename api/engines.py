@@ -6,6 +6,7 @@ work to starts first and ends last.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from api.directory import Directory
@@ -14,6 +15,8 @@ from api.jobs import Jobs
 from api.lanes import Lanes
 from api.metrics import Metrics
 from api.reload import Reload
+from api.settle_job import SettleJob
+from api.settling import Settling
 from persistence.catalogue import Catalogue
 from persistence.hub import Hub
 from persistence.live import Live
@@ -41,7 +44,11 @@ class Engines:
         lanes = Lanes(door, self.directory, now, self.show)
         self.intake = Intake(self.directory, catalogue, now, lanes, core.metrics)
         owner_url = core.settings.database_owner_url
-        self.jobs = Jobs(door, catalogue, now, self.show, owner_url, core.metrics)
+        # Between two pages it rests as long as it worked: what sockets and lanes do goes on.
+        self.settling = Settling(door, catalogue, now, self.show, rest=asyncio.sleep)
+        within = core.settings.settle_seconds
+        settle = SettleJob(door, self.settling, now, core.metrics, within).step
+        self.jobs = Jobs(door, catalogue, now, self.show, owner_url, core.metrics, settle=settle)
         self.reload = Reload(door, catalogue)
 
     async def start(self) -> None:

@@ -51,6 +51,9 @@ log = structlog.get_logger("kuota.jobs")
 
 Rest: TypeAlias = Callable[[float], Awaitable[None]]
 
+#: One step of a job; gives whether there is more to do at this moment.
+Step: TypeAlias = Callable[[], Awaitable[bool]]
+
 
 class Jobs:
     """The jobs of one process."""
@@ -65,8 +68,12 @@ class Jobs:
         metrics: Metrics,
         *,
         rest: Rest | None = None,
+        settle: Step | None = None,
     ) -> None:
-        """`owner_url` is who may make partitions; `rest` waits some seconds between two looks."""
+        """`owner_url` is who may make partitions; `rest` waits some seconds between two looks.
+
+        `settle` is the step of the job that settles, where this process does that.
+        """
         self._door = door
         self._catalogue = catalogue
         self._now = now
@@ -74,6 +81,7 @@ class Jobs:
         self._owner_url = owner_url
         self._metrics = metrics
         self._rest = rest or self._until_stopped
+        self._settle = settle
         self._passed_over: set[int] = set()
         self._aside: dict[int, int] = {}  #: tenants that failed, and when they are tried again
         self._waiting = 0
@@ -87,8 +95,11 @@ class Jobs:
         )
 
     async def start(self) -> None:
-        """Begin to look: at heads, at unrated facts and, with an owner's URL, at partitions."""
-        for name, step in (("due heads", self.advance_due), ("unrated facts", self.rating.step)):
+        """Begin to look: at heads, unrated and late facts and, with an owner's URL, partitions."""
+        steps: dict[str, Step] = {"due heads": self.advance_due, "unrated facts": self.rating.step}
+        if self._settle is not None:
+            steps["late facts"] = self._settle
+        for name, step in steps.items():
             self._tasks.append(asyncio.create_task(self._keep(step, name), name=name))
         if self._owner_url is not None:
             months = self._keep_making_months(self._owner_url)
@@ -107,8 +118,8 @@ class Jobs:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
-    async def _keep(self, step: Callable[[], Awaitable[bool]], what: str) -> None:
-        """Take step after step; one gives whether there is more to do at this moment."""
+    async def _keep(self, step: Step, what: str) -> None:
+        """Take step after step."""
         clock, seldom = asyncio.get_running_loop().time, Seldom()
         while not self._stopping.is_set():
             began, more = clock(), False

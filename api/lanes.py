@@ -37,7 +37,7 @@ from domain.fold import fold
 from domain.rate import claims_message
 from domain.state import Changes, Part, State
 from domain.terms import Terms
-from persistence import load, record
+from persistence import closing, load, record
 from persistence.connection import Connection
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
 from persistence.show import Show
@@ -301,6 +301,7 @@ class Lane:
         await load.contacts(connection, states, fresh)
         changed: list[Changes] = []
         for tenant in sorted(by_tenant):
+            await closing.windows(connection, own[tenant], states[tenant], by_tenant[tenant])
             charged = repeated.get(tenant, {})
             changed.append(fold(own[tenant], states[tenant], by_tenant[tenant], charged, now))
             await asyncio.sleep(0)  # others are served between tenants

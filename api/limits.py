@@ -130,3 +130,12 @@ ESTIMATE_COUNT_MAX = 100_000
 
 #: Seconds an estimate may look ahead: further, no price is known.
 ESTIMATE_AHEAD_SECONDS_MAX = 366 * 86_400
+
+#: Facts one query simulates, a second or two of work; the command has no limit.
+SIMULATE_FACTS_MAX = 20_000
+
+#: Simulations of a process at a time: a connection each.
+SIMULATIONS_MAX = 2
+
+#: Facts that a query verifies while somebody waits for it: a second or two.
+VERIFY_FACTS_MAX = 5_000

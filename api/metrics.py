@@ -52,6 +52,16 @@ class Metrics:
             "Facts that were kept unrated, and rated when their rate had come.",
             registry=self.registry,
         )
+        self.facts_settled = Counter(
+            "kuota_facts_settled",
+            "Facts read again because their tenants had late ones.",
+            registry=self.registry,
+        )
+        self.facts_corrected = Counter(
+            "kuota_facts_corrected",
+            "Facts that are charged otherwise since their tenants were settled.",
+            registry=self.registry,
+        )
         self.failures = Counter(
             "kuota_failures", "Exceptions nobody expected.", ["where"], registry=self.registry
         )

@@ -21,7 +21,7 @@ from domain.fold import rate_kept
 from domain.periods import MINUTE, iso
 from domain.state import Changes, State
 from domain.terms import Terms
-from persistence import load, log, record, terms, unrated
+from persistence import closing, load, log, record, terms, unrated
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import CONNECTION_LOST, Door
@@ -162,6 +162,7 @@ class Rating:
         await load.lots(connection, states, {own.tenant_id: own}, began, now)
         await load.counters(connection, states, months)
         await load.contacts(connection, states, facts)
+        await closing.windows(connection, own, state, facts)
         revised = [
             (fact, each.flags, each.revision) for fact, each in zip(facts, page, strict=True)
         ]

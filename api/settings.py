@@ -20,6 +20,7 @@ import msgspec
 
 PREFIX = "KUOTA_"
 OPERATOR_KEY_CHARACTERS_MIN = 16
+SECONDS_MAX = 86_400  # a day: whoever wants more wants no settling
 LOG_LEVELS = ("debug", "info", "warning", "error")
 #: Read by the tests alone; no setting of the application, and no reason not to start.
 OF_THE_TESTS = frozenset({"KUOTA_NODE_MODULES"})
@@ -46,6 +47,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     public_url: str | None = None  #: without a slash at its end
     allowed_origins: tuple[str, ...] = ()
     log_level: str = "info"
+    settle_seconds: int = 900  #: how long after a late fact its tenant is settled, at most
     clock: int | None = None  #: the instant the clock starts at, microseconds since 1970 UTC
 
     def __repr__(self) -> str:
@@ -170,6 +172,12 @@ def _origins(text: str) -> tuple[str, ...]:
     return origins
 
 
+def _seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= SECONDS_MAX):
+        raise ValueError(f"is {text!r}; it wants whole seconds, 1 to {SECONDS_MAX}")
+    return int(text)
+
+
 def _log_level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise ValueError(f"is {text!r}; it wants one of {', '.join(LOG_LEVELS)}")
@@ -185,5 +193,6 @@ READERS: Mapping[str, Reader] = {
     "public_url": _public_url,
     "allowed_origins": _origins,
     "log_level": _log_level,
+    "settle_seconds": _seconds,
     "clock": instant_of,
 }

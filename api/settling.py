@@ -7,27 +7,28 @@ came in behind the reader's back begins it anew. One settling a tenant at a time
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeAlias
 
-import structlog
+import asyncpg
 
-from api.again import Again
-from domain.fold import SETTLED, advance
+from api.again import PAGE_FACTS, Again
+from domain.facts import Status
+from domain.fold import CLOSED, SETTLED, advance
 from domain.periods import MINUTE, period
 from domain.rollup import USAGE, bucket, usage_of
 from domain.settle import Corrections, Difference, amounts, corrections
 from domain.state import Changes, Revision, Transfer
 from domain.terms import Terms
-from persistence import load, record, settling, terms
+from persistence import closing, load, record, settling, terms
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door, tenant_scope
 from persistence.show import Show
-
-log = structlog.get_logger("kuota.settling")
 
 #: Microseconds of the newest facts that are read under the lock: most late ones are among them.
 MARGIN = MINUTE
@@ -56,32 +57,56 @@ class Settled:
     settlement_id: int | None  #: None: the books agreed
 
 
+#: Called in the transaction that posts, with what is posted in it and the version it becomes.
+Keep: TypeAlias = Callable[[Connection, Settled, int], Awaitable[None]]
+
+
 class BusyError(Exception):
-    """Another process settles the tenant just now."""
+    """Somebody else settles the tenant just now."""
 
 
 class Settling:
     """The settling of one process."""
 
     def __init__(
-        self, door: Door, catalogue: Catalogue, now: Callable[[], int], show: Show
+        self,
+        door: Door,
+        catalogue: Catalogue,
+        now: Callable[[], int],
+        show: Show | None,
+        *,
+        page_facts: int = PAGE_FACTS,
+        rest: Callable[[float], Awaitable[None]] | None = None,
     ) -> None:
+        """Without `show` a sweep finds what was posted; `rest` waits some seconds, after a page."""
+        self._page_facts = page_facts
+        self._rest = rest
         self._door = door
         self._catalogue = catalogue
         self._now = now
         self._show = show
 
-    async def settle(self, tenant_id: int, cause: Cause) -> Settled:
+    async def settle(
+        self,
+        tenant_id: int,
+        cause: Cause,
+        keep: Keep | None = None,
+        *,
+        close: int | None = None,
+    ) -> Settled:
         """Make a tenant's books what the order of its inputs comes to.
 
-        Raises BusyError while another process does so.
+        Raises BusyError while somebody else does so. `keep` may keep more with what is posted.
+        Everything before `close`, a period's end that has come, is closed in the same transaction.
         """
         started_at = self._now()
         async with self._alone(tenant_id) as connection:
             for reading in range(1, READINGS_MAX + 1):
                 held = reading == READINGS_MAX
-                again = None if held else await self._read(connection, tenant_id)
-                settled = await self._post(connection, tenant_id, again, cause, started_at)
+                again = None if held else await self._read(connection, tenant_id, close)
+                settled = await self._post(
+                    connection, tenant_id, again, cause, started_at, keep, close
+                )
                 if settled is not None:
                     return settled
         raise AssertionError("the last reading holds the lock: nothing comes behind it")
@@ -97,19 +122,23 @@ class Settling:
         finally:
             await connection.close(timeout=5)
 
-    async def _read(self, connection: Connection, tenant_id: int) -> Again:
+    async def _read(self, connection: Connection, tenant_id: int, close: int | None) -> Again:
         """Fold everything up to a minute ago, without holding anybody up."""
         scope = tenant_scope([tenant_id])
         async with connection.transaction():
             await connection.execute(scope)
-            heads = await load.heads(connection, [tenant_id])
+            head = await _head(connection, tenant_id)
             (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
-            again = await Again.begin(connection, own, heads[tenant_id]["version"])
+            again = await Again.begin(connection, own, head["version"], page_facts=self._page_facts)
+        again.stop = close
         until, more = self._now() - MARGIN, True
         while more:
+            began = time.perf_counter()
             async with connection.transaction():
                 await connection.execute(scope)
                 more = await again.page(until)
+            if self._rest is not None:
+                await self._rest(time.perf_counter() - began)
         return again
 
     async def _post(
@@ -119,6 +148,8 @@ class Settling:
         again: Again | None,
         cause: Cause,
         started_at: int,
+        keep: Keep | None,
+        close: int | None,
     ) -> Settled | None:
         """Read the rest under the lock, compare, and post; None where it must be read anew."""
         async with connection.transaction():
@@ -127,7 +158,10 @@ class Settling:
             now = self._now()
             if again is None:
                 (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
-                again = await Again.begin(connection, own, head["version"])
+                again = await Again.begin(
+                    connection, own, head["version"], page_facts=self._page_facts
+                )
+                again.stop = close
             elif head["settings"] != again.terms.settings or not await again.goes_on(
                 head["version"]
             ):
@@ -141,31 +175,45 @@ class Settling:
             if not by_time.empty:
                 await record.record(connection, [by_time], now)
             changes = Changes(own, state, SETTLED)
+            numbers = again.refold.number(state.last_lot)
+            state.last_lot += len(numbers)
             found = await self._correct(connection, again, changes, now)
+            since = 0 if again.checkpoint is None else own.zone.month(again.checkpoint.at)
+            moved = await settling.correct_contacts(connection, tenant_id, since)
             state.unsettled_from = None
             settlement_id, differences = None, amounts(again.differences)
             keys = {number: key for key, number in own.balance_ids.items()}
             by_key = {keys[balance_id]: amount for balance_id, amount in differences.items()}
-            if again.differences or not found.none:
+            differs = bool(again.differences) or not found.none
+            if differs or moved or changes.counters:
+                # A commit, for lanes remember contacts and counters of a version.
                 await record.record(connection, [changes], now)
+            else:
+                await settling.settled(connection, tenant_id)
+            if differs:
                 settlement_id = await settling.keep_settlement(
                     connection, tenant_id, month=_month(again, now), cause=cause,
                     facts=len(again.differences), differences=by_key, started_at=started_at,
                     version=state.version,
                 )  # fmt: skip
-                heads = await load.heads(connection, [tenant_id])
-                fresh = {tenant_id: load.state_of(heads[tenant_id])}
+                fresh = {tenant_id: load.state_of(await _head(connection, tenant_id))}
                 await load.lots(connection, fresh, all_terms, now, now)
                 changes.state = fresh[tenant_id]
-            else:
-                await settling.settled(connection, tenant_id)
-        if settlement_id is not None:
-            self._show.commits([changes], now)
-            log.info("settled", tenant=own.key, facts=again.facts, corrected=len(again.differences))
-        return Settled(
-            tenant=own.key, facts=again.facts, corrected=len(again.differences),
-            differences=by_key, settlement_id=settlement_id,
-        )  # fmt: skip
+            settled = Settled(
+                tenant=own.key, facts=again.facts, corrected=len(again.differences),
+                differences=by_key, settlement_id=settlement_id,
+            )  # fmt: skip
+            if close is not None:
+                await record.record(connection, [Changes(own, state, CLOSED)], now)
+                await closing.close(
+                    connection, own, close, state.version, now, again.snapshot or {}, numbers,
+                    again.checkpoint,
+                )  # fmt: skip
+            if keep is not None:
+                await keep(connection, settled, state.version)
+        if differs and self._show is not None:
+            self._show.settled(changes, now, moved=moved > 0)
+        return settled
 
     async def _correct(
         self, connection: Connection, again: Again, changes: Changes, now: int
@@ -173,9 +221,9 @@ class Settling:
         """Turn what differs into what a commit writes."""
         own, state, refold = again.terms, changes.state, again.refold
         tenant_id = own.tenant_id
-        state.last_lot = refold.number(state.last_lot)
-        found = corrections(refold, await settling.books(connection, tenant_id))
-        for lot in found.lots:
+        books = await settling.books(connection, tenant_id, again.checkpoint)
+        found = corrections(refold, books)
+        for lot in (*found.lots, *found.drawn):
             changes.lots[lot.lot_id] = lot
         changes.lot_days.update(found.lot_days)
         changes.periods.update(refold.periods)
@@ -196,9 +244,12 @@ class Settling:
             )
             _roll_up(changes, own, difference)
         await settling.claim(connection, tenant_id, again.claimed)
-        await settling.correct_contacts(connection, tenant_id)
         state.next_due = refold.state.next_due
         return found
+
+
+async def _head(connection: Connection, tenant_id: int) -> asyncpg.Record:
+    return (await load.heads(connection, [tenant_id]))[tenant_id]
 
 
 def _roll_up(changes: Changes, own: Terms, difference: Difference) -> None:
@@ -212,7 +263,9 @@ def _roll_up(changes: Changes, own: Terms, difference: Difference) -> None:
     before = usage_of(fact, posted.status, posted.flags, posted.parts, is_money)
     if after == before:
         return
-    known = changes.usage.setdefault(bucket(own, fact), [0] * len(USAGE))
+    adjusted = Status.ADJUSTED in (status, posted.status)
+    place_of = bucket(own, fact, fact.arrived_at if adjusted else None)
+    known = changes.usage.setdefault(place_of, [0] * len(USAGE))
     for sign, usage in ((1, after), (-1, before)):
         for place, value in enumerate(usage or ()):
             known[place] += sign * value

@@ -7,12 +7,12 @@ documents; a row that is not written does not exist.
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from itertools import groupby
 from typing import Final, Literal
 
-from domain.markets import ANY_MARKET, Markets
+from domain.markets import ALWAYS, ANY_MARKET, Markets
 
 ANY: Final = "*"
 CUSTOMER_SERVICE: Final = "customer_service"
@@ -198,6 +198,23 @@ class Book:
             and row.channel in (channel, ANY)
             and (category == ANY or row.category in (category, ANY))
             for row in self.rows
+        )
+
+    def as_of(self, date: int) -> "Book":
+        """This book as it stands on a local date, for every date: later rows are not there."""
+        rows: dict[Place, tuple[Row, ...]] = {}
+        for place, (dates, schedules) in self._dated.items():
+            if after := bisect_right(dates, date):
+                rows[place] = schedules[after - 1]
+        return Book(
+            key=self.key,
+            version=self.version,
+            currency=self.currency,
+            rows=tuple(
+                replace(row, valid_from=ALWAYS) for schedule in rows.values() for row in schedule
+            ),
+            windows=self.windows,
+            markets=self.markets.as_of(date),
         )
 
     def with_version(self, later: "Book") -> "Book":

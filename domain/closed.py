@@ -10,6 +10,7 @@ from domain.facts import Fact, Flag
 from domain.ledger import Ledger
 from domain.lots import Lot
 from domain.state import Counter
+from domain.terms import Terms
 
 #: What an adjusted fact does not do: it opens nothing that covers or counts another.
 NOT_OPENED = (
@@ -21,6 +22,14 @@ NOT_OPENED = (
 def adjusted_at(fact: Fact, closed_until: int) -> int:
     """The instant whose lots pay, and in whose hour an adjusted fact is counted."""
     return max(fact.arrived_at, closed_until)
+
+
+def mark(terms: Terms, fact: Fact) -> int:
+    """What a contact's row remembers of an adjusted visit, so that a second one is none (VI-1).
+
+    The month, negative: it is told from a visit that was there when the period was closed.
+    """
+    return -terms.zone.day(fact.began).month
 
 
 class Adjusting:

@@ -46,6 +46,23 @@ class Past:
                 before = self._paid_off.pop(place, 0)
                 self._paid_off[place] = before + (line.amount if paid else -line.amount)
 
+    def known(self, deed: Deed, lot: Lot | None) -> None:
+        """Remember a deed that is not done again, and the lot it brought, if that still pays."""
+        if isinstance(deed, TopUp) and lot is not None:
+            self.bought[deed.key] = lot
+        elif isinstance(deed, ChargeRefund):
+            self.refunded[deed.charge] = self.refunded.get(deed.charge, 0) + deed.amount
+        elif isinstance(deed, TopUpRefund):
+            self.returned[deed.top_up] = self.returned.get(deed.top_up, 0) + deed.amount
+
+    def payers(self) -> list[tuple[int, int, int]]:
+        """Who paid off which overdraft by how much, the latest last; to begin again with."""
+        return [(overdraft, lot, paid) for (overdraft, lot), paid in self._paid_off.items()]
+
+    def begin(self, payers: Sequence[tuple[int, int, int]]) -> None:
+        """Remember what was so at a closing."""
+        self._paid_off = {(overdraft, lot): paid for overdraft, lot, paid in payers}
+
     def paid_off(self) -> dict[int, list[tuple[int, int]]]:
         """By overdraft: the lots that paid it off, newest first, and what each has to get back."""
         found: dict[int, list[tuple[int, int]]] = {}

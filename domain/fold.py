@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from domain import meter
 from domain.books import Basis
 from domain.categories import forget_category
-from domain.closed import NOT_OPENED, Adjusting, adjusted_at
+from domain.closed import NOT_OPENED, Adjusting, adjusted_at, mark
 from domain.contacts import Contact
 from domain.counted import rate_counted
 from domain.facts import REACHED, Direction, Fact, Flag, Status, Type
@@ -109,9 +109,12 @@ class Fold:
         closed_until, at = self.state.closed_until, None
         if charged_at is not None:
             flags = Flag.REPEATED | (Flag.LATE if fact.at < charged_at else Flag.NONE)
+            if fact.at == charged_at:
+                self._unsettle(fact.at)  # which of the two charges, their names decide
         elif closed_until is not None and fact.began < closed_until:
             at = adjusted_at(fact, closed_until)
             status, flags, market, parts = self._adjusted(fact, number, at)
+            self._unsettle(at)  # of one request all came at one instant
         elif kind is RECEIVED:
             flags, parts = self._received(fact, number)
             if flags & Flag.VISITOR and not parts:
@@ -146,6 +149,10 @@ class Fold:
         it, or had used up what it draws from.
         """
         number, at = self.terms.numbers[fact.number_id], fact.began
+        closed_until = self.state.closed_until
+        if closed_until is not None and at < closed_until:
+            self._kept_closed(fact, number, flags, revision, adjusted_at(fact, closed_until))
+            return
         contact = None
         if fact.type is RECEIVED:
             rated = self._rate_visit(fact, number)
@@ -164,11 +171,27 @@ class Fold:
         if added & Flag.LATE:
             self._unsettle(fact.at)
         revised = Revision(fact, revision + 1, Status.ACCEPTED, flags | added, rated.parts)
-        is_money = self.ledger.is_money
+        self._revise(revised, flags, None)
+
+    def _kept_closed(
+        self, fact: Fact, number: NumberTerms, flags: int, revision: int, at: int
+    ) -> None:
+        """Rate a kept fact whose period was closed meanwhile: what is open at `at` pays."""
+        if flags & Flag.VISITOR and fact.key in self.state.closing:
+            self.state.closing[fact.key].visited = []  # it was the visit itself
+        _, added, _, parts = self._adjusted(fact, number, at)
+        if parts:
+            self._unsettle(at)
+            added |= flags | Flag.FURTHER
+            self._revise(Revision(fact, revision + 1, Status.ADJUSTED, added, parts), flags, at)
+
+    def _revise(self, revised: Revision, flags: int, at: int | None) -> None:
+        """Note a revision of an unrated fact, and roll up what being rated adds to it."""
+        fact, is_money = revised.fact, self.ledger.is_money
         self._roll_up(
             fact,
-            None,
-            usage_of(fact, revised.status, revised.flags, rated.parts, is_money),
+            at,
+            usage_of(fact, revised.status, revised.flags, revised.parts, is_money),
             usage_of(fact, Status.UNRATED, flags, NOTHING, is_money),
         )
         self.changes.revisions.append(revised)
@@ -203,19 +226,17 @@ class Fold:
         self, fact: Fact, number: NumberTerms, at: int
     ) -> tuple[Status, int, str, tuple[Part, ...]]:
         """A fact of a closed period: rated by its own time, paid at `at`; nothing else changes."""
-        began, kind = fact.began, fact.type
+        began, kind, fact.arrived_at = fact.began, fact.type, at
         purse = Adjusting(self.ledger, at)
-        contact = self.state.closing.get(fact.key)
-        if contact is None:
-            contact = Contact(fact.channel, fact.party, fact.number_id)
-        market, flags, rated = "", Flag.NONE, UNRATED
-        chargeable = True
+        known = self.state.closing.get(fact.key)
+        contact = known or Contact(fact.channel, fact.party, fact.number_id)
+        market, flags, rated, chargeable = "", Flag.NONE, UNRATED, True
         if kind is RECEIVED:
-            month = self.terms.zone.day(began).month
-            chargeable = self.terms.plan.visitors is not None and month not in contact.visited
+            rows, month = self.state.contacts[(fact.channel, fact.address)], mark(self.terms, fact)
+            visited = [*contact.visited, *(-each for row in rows for each in row.visited)]
+            chargeable = self.terms.plan.visitors is not None and -month not in visited
             if chargeable:
                 flags = Flag.VISITOR
-                # Another of the contact's is no visitor then (VI-1).
                 self._touch(fact, fact.address).visited.append(month)
                 rated = self._rate_visit(fact, number, purse)
         elif kind in REACHED or (
@@ -229,11 +250,11 @@ class Fold:
             rated = rate_message(self.terms, number, fact, contact, opened, market, purse)
         elif kind is Type.CALL_ENDED or kind in COUNTED:
             market = self._market(fact, number, began)
-            rated = self._rate_units(fact, number, market, purse)
             chargeable = kind is not Type.CALL_ENDED or (
                 fact.answered and (fact.direction is not Direction.IN or self._prices_calls(number))
             )
-            rated = rated if chargeable else UNRATED
+            if chargeable:
+                rated = self._rate_units(fact, number, market, purse)
         else:
             chargeable = False
         status = Status.ADJUSTED if rated.parts or not chargeable else Status.UNRATED
@@ -365,10 +386,7 @@ class Fold:
         after: list[int] | None,
         before: list[int] | None = None,
     ) -> None:
-        """Add what a fact counts for, less what it counted for before.
-
-        It counts in the hour it began in, or in that of `at`.
-        """
+        """Add what a fact counts for, less what it did before, to its hour or to that of `at`."""
         if after is None:
             return
         if before is not None:

@@ -14,6 +14,7 @@ from domain.documents import KEY, DocumentError, Table, read_sample_marks, shown
 ANY_MARKET: Final = "*"
 NO_PHONE: Final = "none"
 UNLISTED: Final = "other"
+ALWAYS: Final = -(1 << 40)  #: a local date before every fact
 
 _CODE: Final = re.compile(r"[A-Z]{2}|[a-z][a-z0-9_]{1,63}")
 _PREFIX: Final = re.compile(r"[1-9][0-9]{0,14}")
@@ -92,6 +93,11 @@ class Markets:
         prefixes = next(era.prefixes for era in self._eras if era.start <= date < era.end)
         heads = (address[:n] for n in range(min(len(address), self._longest), 0, -1))
         return next((head for head in heads if head in prefixes), None)
+
+    def as_of(self, date: int) -> "Markets":
+        """These lists as they stand on a local date, for every date."""
+        self._turn(date)
+        return Markets(self.key, self.channels, {ALWAYS: self._era.prefixes})
 
     def _turn(self, date: int) -> dict[str, str]:
         """Make the era of a local date the one that is asked first."""

@@ -8,6 +8,7 @@ caller's, who brings inputs page by page with the contacts they speak of.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from domain.contacts import Contact
@@ -19,7 +20,16 @@ from domain.periods import Period
 from domain.state import Changes, Outcome, State
 from domain.terms import Terms
 
-Input: TypeAlias = Fact | Deed
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """A fact of a closed period; it takes part when it came (EV-3)."""
+
+    fact: Fact
+    at: int
+
+
+Input: TypeAlias = Fact | Deed | Adjusted
 
 #: What one fact is sorted by.
 Place: TypeAlias = tuple[int, int, str, str]
@@ -32,7 +42,17 @@ def place(one: Input) -> Place:
     """The place of an input: time, rank, source, id (EV-4)."""
     if isinstance(one, Deed):
         return (one.at, 0, "", one.key)
+    if isinstance(one, Adjusted):
+        return (one.at, 2, one.fact.source, one.fact.id)
     return (one.at, rank(one.type, one.direction), one.source, one.id)
+
+
+def renamed(account: str, numbers: Mapping[int, int]) -> str:
+    """An account, by the new number of its lot."""
+    if not account.startswith("lot/"):
+        return account
+    lot_id = int(account[4:])
+    return f"lot/{numbers.get(lot_id, lot_id)}"
 
 
 def rank(kind: Type, direction: Direction) -> int:
@@ -67,7 +87,7 @@ class Refold:
         `repeated` has the keys of facts whose message another fact charges, and when.
         """
         outcomes: list[Outcome] = []
-        run: list[Fact] = []
+        run: list[Fact | Adjusted] = []
         for one in inputs:
             at = self._now(one.at)
             if run and self._day(run[0]) != self._day(one):
@@ -91,29 +111,30 @@ class Refold:
         """Bring everything to an instant: nothing more comes before it."""
         self._note(advance(self.terms, self.state, now))
 
-    def number(self, last: int) -> int:
-        """Number lots that nobody has posted yet from `last` on; gives the last number then."""
+    def number(self, last: int) -> dict[int, int]:
+        """Number lots that nobody has posted yet after `last`; gives their numbers by the old."""
         known = set(self.state.lot_ids.values())
-        numbers: dict[str, str] = {}
+        numbers: dict[int, int] = {}
         for lot in [lot for lot_id, lot in self.lots.items() if lot_id not in known]:
             last += 1
             days = [place for place in self.lot_days if place[0] == lot.lot_id]
             for lot_id, day in days:
                 self.lot_days[last, day] = self.lot_days.pop((lot_id, day))
             del self.lots[lot.lot_id]
-            numbers[f"lot/{lot.lot_id}"] = f"lot/{last}"
+            numbers[lot.lot_id] = last
             lot.lot_id = last
             self.lots[last] = lot
         moved, self.moved = self.moved, {}
         for (balance_id, debit, credit, cause), amount in moved.items():
-            accounts = numbers.get(debit, debit), numbers.get(credit, credit)
+            accounts = renamed(debit, numbers), renamed(credit, numbers)
             self.moved[(balance_id, *accounts, cause)] = amount
-        return last
+        return numbers
 
-    def _fold(self, run: list[Fact], repeated: Mapping[bytes, int]) -> list[Outcome]:
+    def _fold(self, run: list[Fact | Adjusted], repeated: Mapping[bytes, int]) -> list[Outcome]:
         if not run:
             return []
-        changes = fold(self.terms, self.state, run, repeated, self._now(run[-1].at))
+        facts = [one.fact if isinstance(one, Adjusted) else one for one in run]
+        changes = fold(self.terms, self.state, facts, repeated, self._now(run[-1].at))
         self._note(changes)
         legs = self.past.legs
         if legs:

@@ -91,6 +91,7 @@ class Corrections:
     lots: list[Lot] = field(default_factory=list)  #: as they are to be
     moved: list[Delta] = field(default_factory=list)
     lot_days: dict[tuple[int, int], list[int]] = field(default_factory=dict)  #: to be added
+    drawn: list[Lot] = field(default_factory=list)  #: drawn last by another fact: no figure
 
     @property
     def none(self) -> bool:
@@ -107,11 +108,16 @@ def corrections(refold: Refold, books: Books) -> Corrections:
     }
     found = Corrections()
     for lot_id, lot in refold.lots.items():
-        if lot_id not in ignored and _sums(lot) != _sums(books.lots.get(lot_id)):
+        known = books.lots.get(lot_id)
+        if lot_id not in ignored and _sums(lot) != _sums(known):
             found.lots.append(lot)
+        elif known is not None and lot.drawn_at != known.drawn_at:
+            found.drawn.append(lot)
     for lot_id, lot in books.lots.items():
         if lot_id not in refold.lots and lot_id not in ignored:
-            found.lots.append(_emptied(lot))
+            emptied = _emptied(lot)
+            if _sums(emptied) != _sums(lot):
+                found.lots.append(emptied)
     for place in refold.lot_days.keys() | books.lot_days.keys():
         used, moved = refold.lot_days.get(place, (0, 0))
         before_used, before_moved = books.lot_days.get(place, (0, 0))

@@ -31,6 +31,8 @@ class ActionKind(IntEnum):
     INTERNATIONAL_RATE_SET = 6
     TIMEZONE_CHANGE = 7
     NUMBER_TIMEZONE_CHANGE = 8
+    PERIOD_CLOSE = 9
+    SETTLE = 10
 
 
 class Action(NamedTuple):
@@ -55,6 +57,21 @@ def content_of(kind: ActionKind, request: dict[str, Any]) -> bytes:
         for name, value in request.items()
     }
     spelt = msgspec.json.encode([kind.name, spoken], order="sorted")
+    return hashlib.blake2b(spelt, digest_size=16).digest()
+
+
+def digest_of(
+    idempotency_key: str,
+    kind: int,
+    content: bytes,
+    at: int,
+    version: int,
+    body: dict[str, Any],
+    subject: str | None,
+) -> bytes:
+    """A digest of all that an action's row says; no commit's rows have it."""
+    says = [idempotency_key, kind, content.hex(), at, version, body, subject]
+    spelt = msgspec.json.encode(says, order="sorted")
     return hashlib.blake2b(spelt, digest_size=16).digest()
 
 

@@ -4,7 +4,9 @@ Owns the two scripts that change and count a bucket, and how a contact's row bec
 bucket counts only as far as it says: `upto` is the version up to which everything is in it. A
 change comes with its versions; one that arrives before its predecessors waits in `ahead`; what
 never arrives leaves a gap that is seen, and is read again from PostgreSQL. Members may be added
-twice and in any order: ends of windows only move forward, visitors of a month only grow.
+twice and in any order: ends of windows only move forward, visitors of a month only grow. Only a
+settling takes any away: the buckets are then begun anew, and what was committed before is no member
+any more.
 
 A window's start that a late fact moves back from the future is the one thing not shown at once: it
 counts from the start shown first, at most the five minutes facts may be ahead.
@@ -39,16 +41,23 @@ DONE, OTHER_NUMBER, ABANDONED, UNKNOWN = 1, -1, -2, -3
 
 APPLY = Script("""
 local epoch, of, now, p = ARGV[1], ARGV[2], ARGV[3], cmsgpack.unpack(ARGV[4])
-local state = redis.call('HMGET', KEYS[1], 'epoch', 'of', 'upto', 'building', 'heard')
+local state = redis.call('HMGET', KEYS[1], 'epoch', 'of', 'upto', 'building', 'heard',
+    'settled')
 if state[1] ~= epoch or (p.begin and state[2] ~= of) then
     redis.call('DEL', unpack(KEYS))
     state = {}
 end
+local settled = tonumber(state[6] or '0')
 local heard = p.heard and string.format('%.0f', p.heard)
 if p.begin then
     -- Two processes that took each other's place would never end: the first one goes on.
     if heard and state[4] and string.match(state[4], '^[^:]*') ~= string.match(p.begin, '^[^:]*')
         and math.abs(heard - (tonumber(state[5]) or 0)) < p.silence then return {-2, 0} end
+    -- A settling may take members away: those from before it are forgotten, all of them.
+    if p.settled and p.settled > settled then
+        redis.call('DEL', unpack(KEYS))
+        redis.call('HSET', KEYS[1], 'settled', string.format('%.0f', p.settled))
+    end
     redis.call('HSET', KEYS[1], 'epoch', epoch, 'of', of, 'building', p.begin)
     if heard then redis.call('HSET', KEYS[1], 'heard', heard) end
     return {1, 0}
@@ -56,6 +65,13 @@ end
 if state[2] and state[2] ~= of then return {-1, tonumber(state[2])} end
 if p.token and p.token ~= state[4] then return {-2, 0} end
 if heard then redis.call('HSET', KEYS[1], 'heard', heard) end
+local first, last = math.huge, 0
+for _, version in ipairs(p.versions) do
+    first, last = math.min(first, version), math.max(last, version)
+end
+-- What was committed before a settling and comes after it says what no longer holds.
+if first <= settled and last > settled then return {-2, 0} end
+if last > 0 and last <= settled then p.windows, p.visitors = {{}, {}, {}, {}}, {{}, {}} end
 local function keep(key, seconds)
     if redis.call('TTL', key) < seconds then redis.call('EXPIRE', key, seconds) end
 end
@@ -191,16 +207,23 @@ class Members:
 
 
 def begin_calls(
-    tenant_id: int, epoch: str, of: int, month: int, token: str, now: int | None = None
+    tenant_id: int,
+    epoch: str,
+    of: int,
+    month: int,
+    token: str,
+    now: int | None = None,
+    settled: int = 0,
 ) -> list[Call]:
     """The calls that begin a rebuild, to be run in order and only behind one that is done.
 
     At `now` the first is refused while another process (what a token says before a colon) is heard
-    of at its own; without it, and where that one is silent, who begins later takes over.
+    of at its own; without it, and where that one is silent, who begins later takes over. Members of
+    buckets that were begun before the version `settled` are forgotten.
     """
     calls: list[Call] = []
     for bucket in range(of):
-        how: dict[str, Any] = {"begin": token}
+        how: dict[str, Any] = {"begin": token, "settled": settled}
         if now is not None and bucket == 0:
             how |= {"heard": now, "silence": BUILDER_SILENCE}
         calls.append((APPLY, keys.bucket(tenant_id, bucket, month), (epoch, of, 0, _pack(how))))

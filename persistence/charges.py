@@ -242,3 +242,13 @@ async def find(connection: Connection, tenant_id: int, place: Cursor) -> Charged
     reversed = await connection.fetchval(REVERSED, tenant_id, *of_revision)
     legs = tuple(zip(row["lots"], row["taken"], strict=True))
     return Charged(row["balance_id"], row["amount"], legs, reversed)
+
+
+LATEST_REVISION = """
+select coalesce(max(revision), 0) from revisions where tenant_id = $1 and at = $2 and key = $3"""
+
+
+async def latest_revision(connection: Connection, tenant_id: int, at: int, key: bytes) -> int:
+    """The revision of a fact whose charges hold."""
+    revision: int = await connection.fetchval(LATEST_REVISION, tenant_id, at, key)
+    return revision

@@ -7,6 +7,7 @@ will hold) is none: it stands in the tenant's terms.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -24,10 +25,11 @@ from domain.deeds import (
 from domain.lots import LotSource
 from domain.refold import place
 from persistence.actions import ActionKind
+from persistence.closing import Checkpoint
 from persistence.connection import Connection
 
 ACTIONS = """
-select action_id, idempotency_key, kind, at, subject, body::text as body from actions
+select action_id, idempotency_key, kind, at, version, subject, body::text as body from actions
 where tenant_id = $1 and version <= $2 and kind = any ($3::smallint[])
 order by action_id"""
 
@@ -38,10 +40,19 @@ KINDS = (
 
 
 async def deeds(
-    connection: Connection, tenant_id: int, balance_ids: Mapping[str, int], upto: int
-) -> list[Deed]:
-    """What was done to a tenant's balances up to a version, in fact order."""
+    connection: Connection,
+    tenant_id: int,
+    balance_ids: Mapping[str, int],
+    upto: int,
+    checkpoint: Checkpoint | None = None,
+) -> tuple[list[Deed], list[Deed]]:
+    """What was done to a tenant's balances up to a version, in fact order.
+
+    The second are those that a checkpoint has in its figures already. What was dated back into a
+    closed period takes place at its end.
+    """
     found: list[Deed] = []
+    past: list[Deed] = []
     keys: dict[int, str] = {}
     for row in await connection.fetch(ACTIONS, tenant_id, upto, list(KINDS)):
         keys[row["action_id"]] = row["idempotency_key"]
@@ -49,9 +60,15 @@ async def deeds(
             ActionKind(row["kind"]), row["idempotency_key"], row["at"], row["subject"],
             msgspec.json.decode(row["body"]), balance_ids, keys,
         )  # fmt: skip
-        if deed is not None:
+        if deed is None:
+            continue
+        if checkpoint is None or deed.at >= checkpoint.at:
             found.append(deed)
-    return sorted(found, key=place)
+        elif row["version"] > checkpoint.version:
+            found.append(replace(deed, at=checkpoint.at))
+        else:
+            past.append(deed)
+    return sorted(found, key=place), past
 
 
 def refunded(deeds: Collection[Deed]) -> set[Charge]:

@@ -35,7 +35,8 @@ LIVE = Key(
     "{*:*}:live",
     "hash",
     "epoch; of: how many buckets there are; upto: every version up to it is in the bucket;"
-    " building, heard: who rebuilds it, and when that was heard of",
+    " building, heard: who rebuilds it, and when that was heard of; settled: the newest settling"
+    " when it was begun",
     "never",
     "with the sets of the bucket; without it they do not count",
 )

@@ -22,7 +22,7 @@ from persistence.bulk import Columns, insert
 from persistence.connection import Connection
 
 HEADS = """
-select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from
+select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from, closed_until
 from tenant_head
 where tenant_id = any ($1::bigint[])
 order by tenant_id"""
@@ -48,13 +48,15 @@ async def heads(connection: Connection, tenants: Sequence[int]) -> dict[int, asy
 
 def state_of(head: asyncpg.Record) -> State:
     """An empty state at the head's version, to be filled by the loads below."""
-    return State(
+    state = State(
         version=head["version"],
         digest=head["digest"],
         last_lot=head["last_lot"],
         next_due=head["next_due"],
         unsettled_from=head["unsettled_from"],
     )
+    state.closed_until = head["closed_until"]
+    return state
 
 
 _KEYS = Columns("tenant_id bigint, key bytea, content bytea, at bigint, version bigint")

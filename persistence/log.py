@@ -78,7 +78,7 @@ cross join lateral (
         else 2 end as rank
 ) r
 left join lateral (
-    select status, flags, revision from revisions
+    select status, flags, revision, version from revisions
     where tenant_id = f.tenant_id and at = f.at and key = f.key
     order by revision desc
     limit 1
@@ -102,17 +102,45 @@ async def page(
     return [PostedFact(**row) for row in rows]
 
 
+# All that came less what is ahead: a tenant's whole past is not read for it.
 CAME_BEHIND = f"""
-select exists (
-    select {_KEPT} {_OF_FACTS}
-    where f.tenant_id = $1 and f.version > $2 and f.at <= $3
-        and (f.at, r.rank, f.source, f.id) <= ($3, $4, $5, $6)
+select (
+    select coalesce(sum(facts), 0)::bigint from commits where tenant_id = $1 and version > $2
+) - (
+    select count(*) {_OF_FACTS}
+    where f.tenant_id = $1 and f.at >= $3 and f.version > $2
+        and (f.at, r.rank, f.source, f.id) > ($3, $4, $5, $6)
 )"""
 
 
-async def came_behind(connection: Connection, tenant_id: int, *, after: int, upto: Place) -> bool:
-    """Whether a fact of a later version than `after` stands at a place or before it."""
-    found: bool = await connection.fetchval(CAME_BEHIND, tenant_id, after, *upto)
+async def came_behind(connection: Connection, tenant_id: int, *, after: int, upto: Place) -> int:
+    """How many facts of later versions than `after` stand at a place or before it."""
+    found: int = await connection.fetchval(CAME_BEHIND, tenant_id, after, *upto)
+    return found
+
+
+# In the order they came; those that were unrated when their period was closed stand at its end.
+ADJUSTED = f"""
+select greatest(f.arrived_at, $3::bigint) as came_at, {_KEPT},
+    f.balance_id, f.rule_id, f.units, f.amount, f.lot_id
+{_OF_FACTS}
+where f.tenant_id = $1 and f.at < $3 and (
+    f.status = {Status.ADJUSTED.value} and f.version > $2
+    or f.status = {Status.UNRATED.value} and v.status = {Status.ADJUSTED.value} and v.version > $2
+)
+order by came_at, f.source, f.id"""
+
+
+async def adjusted(
+    connection: Connection, tenant_id: int, *, after: int, closed_until: int
+) -> list[tuple[int, PostedFact]]:
+    """Facts that were adjusted by versions later than `after`, and when each took part."""
+    rows = await connection.fetch(ADJUSTED, tenant_id, after, closed_until)
+    found = []
+    for row in rows:
+        values = dict(row)
+        came_at = values.pop("came_at")
+        found.append((came_at, PostedFact(**values)))
     return found
 
 

@@ -48,6 +48,13 @@ for no key update"""
 CHANGED_SQL = """
 update tenant_head set settings = settings + 1 where tenant_id = any ($1::bigint[])"""
 
+# As if a fact had come late: settling folds open periods again, and no closed one (PR-2).
+RERATE_SQL = """
+update tenant_head set
+    unsettled_from = least(unsettled_from, greatest($2::bigint, closed_until)),
+    unsettled_at = coalesce(unsettled_at, $3::bigint)
+where tenant_id = any ($1::bigint[])"""
+
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
@@ -85,7 +92,13 @@ async def alone(conn: Connection) -> None:
 
 
 async def put_book(
-    conn: Connection, book: Book, document: Document, plans: list[str], *, now: int
+    conn: Connection,
+    book: Book,
+    document: Document,
+    plans: list[str],
+    *,
+    now: int,
+    rerate_from: int | None = None,
 ) -> int | None:
     """Store a version of a book and give its number, or None where it is the latest already.
 
@@ -98,4 +111,6 @@ async def put_book(
     await put_rules(conn, book)
     heads = [row["tenant_id"] for row in await conn.fetch(HEADS_SQL, plans)]
     await conn.execute(CHANGED_SQL, heads)
+    if rerate_from is not None:
+        await conn.execute(RERATE_SQL, heads, rerate_from, now)
     return version

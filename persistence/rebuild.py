@@ -35,12 +35,18 @@ RETRY_SECONDS = 0.5
 TENANTS_AT_A_TIME = 50
 CONTACTS_AT_A_TIME = 5_000
 
-HEAD = """
-select version, (
+_SETTLED = """coalesce((
+    select version from settlements where tenant_id = $1 order by settlement_id desc limit 1
+), 0) as settled"""
+
+HEAD = f"""
+select {_SETTLED}, (
     select coalesce(sum(visitors), 0)::bigint from usage_day
     where tenant_id = $1 and bucket >= $2 and bucket < $3
 ) as visitors
 from tenant_head where tenant_id = $1"""
+
+BEGUN = f"select version, {_SETTLED} from tenant_head where tenant_id = $1"
 
 # Walks the primary key: a page costs what its own rows cost.
 CONTACTS = """
@@ -148,13 +154,15 @@ class Rebuild:
             if head["visitors"] > SPREAD_ABOVE:
                 of = self.buckets[tenant_id] = max(of, SPREAD_OVER)
             # Begun before anything is read: what others add from here on stays.
-            calls = buckets.begin_calls(tenant_id, epoch, of, month, token, self._now())
+            settled = head["settled"]
+            calls = buckets.begin_calls(tenant_id, epoch, of, month, token, self._now(), settled)
             for part in (calls[:1], calls[1:]):
                 if any(code != DONE for code, _ in await run(self._valkey, part)):
                     return False
-            version = await connection.fetchval(
-                "select version from tenant_head where tenant_id = $1", tenant_id
-            )
+            begun = await connection.fetchrow(BEGUN, tenant_id)
+            assert begun is not None
+            if begun["settled"] != settled:
+                return False  # too early: what it took away may be there
             place = (-1, "", -1)
             while True:
                 rows = await connection.fetch(
@@ -171,7 +179,7 @@ class Rebuild:
                         (row["conversation_opened_at"], row["conversation_ends_at"]),
                         row["visited"],
                     )
-                done = {"base": version} if last else {}
+                done = {"base": begun["version"]} if last else {}
                 calls = members.calls(tenant_id, epoch, token=token, heard=self._now(), **done)
                 if any(code != DONE for code, _ in await run(self._valkey, calls)):
                     return False

@@ -18,6 +18,7 @@ from domain.contacts import Contact
 from domain.facts import Fact, Flag, Status
 from domain.rollup import USAGE
 from domain.state import Changes, Outcome, Revision
+from persistence import actions
 from persistence.actions import Action, ActionKind
 from persistence.bulk import Row, Table, Write, literal
 from persistence.connection import Connection
@@ -197,7 +198,10 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         state.version = version
         # What is seldom there is in the digest only where it is.
         seldom = [own_revisions] if own_revisions else []
-        state.digest = _digest(state.digest, own_facts, own_further, own_transfers, *seldom)
+        state.digest = digest_of(
+            state.digest, [(tenant, version, now, changes.cause)], own_facts, own_further,
+            own_transfers, *seldom,
+        )  # fmt: skip
         facts += own_facts
         further += own_further
         revisions += own_revisions
@@ -248,8 +252,10 @@ async def conflicts(connection: Connection, facts: Iterable[Fact], now: int) -> 
 
 
 ADD_ACTION = """
-insert into actions (tenant_id, idempotency_key, kind, content, at, version, body, subject)
-values ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8)
+insert into actions (
+    tenant_id, idempotency_key, kind, content, at, version, body, subject, digest
+)
+values ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9)
 returning action_id"""
 
 
@@ -268,8 +274,9 @@ async def action(
     """Keep what somebody did under its key; `subject` is what it speaks of."""
     spelt = msgspec.json.encode(body).decode()
     action_id: int = await connection.fetchval(
-        ADD_ACTION, tenant_id, idempotency_key, kind, content, at, version, spelt, subject
-    )
+        ADD_ACTION, tenant_id, idempotency_key, kind, content, at, version, spelt, subject,
+        actions.digest_of(idempotency_key, kind, content, at, version, body, subject),
+    )  # fmt: skip
     return Action(action_id, content, at, body)
 
 
@@ -375,7 +382,7 @@ def _days(batch: Sequence[Changes]) -> list[Row]:
     return rows
 
 
-def _digest(before: bytes, *rows: list[Row]) -> bytes:
+def digest_of(before: bytes, *rows: list[Row]) -> bytes:
     """Chain a commit's rows to the digest before it: a changed byte breaks every later one."""
     digest = hashlib.blake2b(before, digest_size=DIGEST_BYTES)
     for group in rows:

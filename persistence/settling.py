@@ -18,6 +18,7 @@ from domain.refold import Movement
 from domain.settle import Books, Posted
 from domain.state import Charged, Counter
 from persistence.bulk import Columns, Table, Write
+from persistence.closing import Checkpoint
 from persistence.connection import Connection
 from persistence.log import PostedFact
 from persistence.record import CONTACT_COLUMNS, CONTACTS, contact_rows
@@ -48,21 +49,33 @@ async def keep_contacts(
     await write_contacts(connection, contact_rows(tenant_id, contacts))
 
 
-_BEFORE = ", ".join(f"c.{name}" for name in CONTACT_COLUMNS)
-_AGAIN = ", ".join(f"a.{name}" for name in CONTACT_COLUMNS)
-_SET = ", ".join(f"{name} = a.{name}" for name in CONTACT_COLUMNS)
+_WINDOWS = [name for name in CONTACT_COLUMNS if name != "visited"]
+_BEFORE = ", ".join(f"c.{name}" for name in _WINDOWS)
+_AGAIN = ", ".join(f"a.{name}" for name in _WINDOWS)
+_SET = ", ".join(f"{name} = a.{name}" for name in _WINDOWS)
+
+# Months of periods that were closed before the fold began stay as they are.
+_VISITED = """array(
+    select month from unnest(c.visited) month where month < $2
+    union select month from unnest(a.visited) month where month >= $2 order by 1)"""
 
 CORRECT_CONTACTS = f"""
-update contacts c set {_SET}
+update contacts c set {_SET}, visited = {_VISITED}
 from contacts_again a
 where c.tenant_id = $1 and a.tenant_id = c.tenant_id and a.channel = c.channel
-    and a.party = c.party and a.number_id = c.number_id and ({_BEFORE}) is distinct from ({_AGAIN})
+    and a.party = c.party and a.number_id = c.number_id and (
+        ({_BEFORE}) is distinct from ({_AGAIN})
+        or array(select month from unnest(c.visited) month order by 1) <> {_VISITED}
+    )
 returning c.channel"""
 
 
-async def correct_contacts(connection: Connection, tenant_id: int) -> int:
-    """Bring the tenant's contacts to what they are in order; gives how many were otherwise."""
-    return len(await connection.fetch(CORRECT_CONTACTS, tenant_id))
+async def correct_contacts(connection: Connection, tenant_id: int, since: int) -> int:
+    """Bring the tenant's contacts to what they are in order; gives how many were otherwise.
+
+    `since` is the first month whose visitors were folded.
+    """
+    return len(await connection.fetch(CORRECT_CONTACTS, tenant_id, since))
 
 
 async def posted(
@@ -143,12 +156,13 @@ async def claim(
         await connection.execute(CLAIM, *_MESSAGES.parameters(rows), tenant_id)
 
 
+# What ended before a checkpoint pays nothing any more.
 LOTS = """
 select lot_id, balance_id, source, priority, month, amount, used, moved, lapsed, starts_at, ends_at,
     created_at, origin, drawn_at
-from lots where tenant_id = $1"""
+from lots where tenant_id = $1 and (ends_at is null or ends_at >= $2)"""
 
-LOT_DAYS = "select lot_id, day, used, moved from lot_days where tenant_id = $1"
+LOT_DAYS = "select lot_id, day, used, moved from lot_days where tenant_id = $1 and day >= $2"
 
 MOVED = """
 select balance_id, debit, credit, cause, sum(amount)::bigint as amount
@@ -166,21 +180,26 @@ async def lot_ids(connection: Connection, tenant_id: int) -> dict[tuple[int, str
     return {(row["balance_id"], row["origin"]): row["lot_id"] for row in rows}
 
 
-async def books(connection: Connection, tenant_id: int) -> Books:
-    """What the books have of a tenant's lots and what moved between them."""
+async def books(
+    connection: Connection, tenant_id: int, checkpoint: Checkpoint | None = None
+) -> Books:
+    """What the books have of a tenant's lots and what moved between them, since a checkpoint."""
+    since = EARLIEST if checkpoint is None else checkpoint.at
     lots: dict[int, Lot] = {}
-    for row in await connection.fetch(LOTS, tenant_id):
+    for row in await connection.fetch(LOTS, tenant_id, since):
         values = dict(row)
         values["source"] = LotSource(values["source"])
         lots[row["lot_id"]] = Lot(**values)
     days = {
         (row["lot_id"], row["day"]): (row["used"], row["moved"])
-        for row in await connection.fetch(LOT_DAYS, tenant_id)
+        for row in await connection.fetch(LOT_DAYS, tenant_id, since)
     }
     moved: dict[Movement, int] = {
         (row["balance_id"], row["debit"], row["credit"], row["cause"]): row["amount"]
         for row in await connection.fetch(MOVED, tenant_id)
     }
+    for place, amount in ({} if checkpoint is None else checkpoint.moved).items():
+        moved[place] = moved.get(place, 0) - amount
     return Books(lots=lots, moved=moved, lot_days=days)
 
 
@@ -193,6 +212,8 @@ async def counters(connection: Connection, tenant_id: int) -> dict[tuple[str, in
         found[counter.name, counter.number_id, counter.month] = counter
     return found
 
+
+EARLIEST = -(1 << 63)
 
 # Taken by the session that settles; the first number says what for.
 ALONE = "select pg_try_advisory_lock(7301, $1::integer)"

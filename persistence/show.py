@@ -28,11 +28,12 @@ log = structlog.get_logger(__name__)
 class Pending:
     """What is to be shown of a tenant: the newest reading, and every version's members."""
 
-    __slots__ = ("epoch", "members", "reading", "terms", "versions")
+    __slots__ = ("epoch", "members", "reading", "terms", "versions", "withheld")
 
     def __init__(self, epoch: str, members: Members) -> None:
         self.epoch = epoch
         self.members = members
+        self.withheld: set[int] = set()  #: versions the sets are not told, to be rebuilt
         self.versions: list[int] = []
         self.terms: Terms
         self.reading: Reading
@@ -74,6 +75,17 @@ class Show:
                 self._rebuild.soon([tenant_id])
         if changed:
             self._wake.set()
+
+    def settled(self, changes: Changes, now: int, *, moved: bool) -> None:
+        """Take what a settling at `now` posted; `moved`: windows or visitors are others since.
+
+        Sets only grow: what they have too much goes when they are rebuilt, and until then they lack
+        the version, so that nobody believes them.
+        """
+        self.commits([changes], now)
+        pending = self._pending.get(changes.terms.tenant_id)
+        if moved and pending is not None:
+            pending.withheld.add(changes.state.version)
 
     def _take(self, changes: Changes, now: int) -> None:
         terms, tenant_id = changes.terms, changes.terms.tenant_id
@@ -125,11 +137,12 @@ class Show:
         spans: list[tuple[int, int, int]] = []
         for tenant_id, one in pending.items():
             first = len(calls)
-            calls += one.members.calls(tenant_id, one.epoch, versions=one.versions)
+            versions = [each for each in one.versions if each not in one.withheld]
+            calls += one.members.calls(tenant_id, one.epoch, versions=versions)
             spans.append((tenant_id, first, len(calls)))
             calls.append(show_call(one.epoch, one.terms, one.reading))
         answers = await run(self._valkey, calls)
         for tenant_id, first, end in spans:
-            newest = pending[tenant_id].versions[-1]
+            newest = max(pending[tenant_id].versions)
             if any(code != DONE or upto < newest for code, upto in answers[first:end]):
                 self._rebuild.soon([tenant_id])

@@ -187,7 +187,7 @@ def test_the_schema_never_writes() -> None:
     """Types read; what changes something is an operation, or the way in."""
     readers = {
         "actions", "balances", "board", "catalogue", "charges", "conflicts", "credentials", "door",
-        "explanations", "live", "positions", "standing", "tenants", "usage",
+        "explanations", "live", "positions", "settlements", "standing", "tenants", "usage",
     }  # fmt: skip
     writes = re.compile(r"(create|record|revoke|write|insert|keep|load|move|update|delete)(_|$)")
     wrong = [
@@ -206,12 +206,18 @@ def test_the_fold_alone_meters_and_rates() -> None:
     assert set(users("domain.meter")) == {"domain.fold"}
     assert users("domain.rate")["api.lanes"] == {"claims_message"}
     assert users("domain.rate")["api.again"] == {"claims_message"}
-    assert set(users("domain.rate")) == {"domain.fold", "api.again", "api.lanes"}
+    assert users("domain.rate")["api.operations.simulate"] == {"claims_message"}
+    assert users("domain.rate")["api.proof"] == {"claims_message"}
+    assert set(users("domain.rate")) == {
+        "domain.fold", "api.again", "api.lanes", "api.operations.simulate", "api.proof",
+    }  # fmt: skip
     drawing = users("domain.draw")
     deciding = {"domain.counted", "domain.fold", "domain.ledger", "domain.purse", "domain.rate"}
-    assert set(drawing) - deciding == {"domain.deeds", "domain.state", "persistence.load"}
+    assert set(drawing) - deciding == {
+        "domain.deeds", "domain.simulate", "domain.state", "persistence.load",
+    }  # fmt: skip
     assert drawing["domain.state"] == {"Leg"}
-    assert drawing["domain.deeds"] == {"order"}
+    assert drawing["domain.deeds"] == drawing["domain.simulate"] == {"order"}
     assert drawing["persistence.load"] == {"order"}
 
 
@@ -229,11 +235,14 @@ def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> N
         "domain.refunds", "domain.top_ups",
     }  # fmt: skip
     assert set(users("domain.top_ups")) == {
-        "api.operations.top_up_create", "domain.adjustments", "domain.deeds",
+        "api.operations.adjustment_create", "api.operations.top_up_create", "api.redoing",
+        "domain.deeds",
     }  # fmt: skip
 
 
-ENGINES = ("Hub", "Intake", "Jobs", "Lanes", "Rebuild", "Reload", "Show", "Sweep")
+ENGINES = (
+    "Hub", "Intake", "Jobs", "Lanes", "Rebuild", "Reload", "SettleJob", "Show", "Sweep",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -420,8 +429,8 @@ def test_the_readme_names_every_variable_and_command() -> None:
     variables = {f"KUOTA_{name.upper()}" for name in READERS}
     assert variables - set(re.findall(r"KUOTA_\w+", words)) == set()
     commands = {
-        "demo", "serve", "migrate", "doctor", "replay", "watch", "tenant create", "number create",
-        "key create",
+        "demo", "serve", "migrate", "doctor", "replay", "simulate", "watch", "tenant create",
+        "number create", "key create",
     }  # fmt: skip
     assert commands - set(re.findall(r"\[`([a-z ]+?)(?: [A-Z]+)?`\]", words)) == set()
 

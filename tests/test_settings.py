@@ -24,6 +24,7 @@ def test_each_setting_is_read() -> None:
             "KUOTA_PUBLIC_URL": "https://kuota.example/",
             "KUOTA_ALLOWED_ORIGINS": "https://a.example, http://localhost:3000/",
             "KUOTA_LOG_LEVEL": "WARNING",
+            "KUOTA_SETTLE_SECONDS": "60",
             "KUOTA_CLOCK": "2026-10-31T16:59:50Z",
         }
     )
@@ -36,6 +37,7 @@ def test_each_setting_is_read() -> None:
         public_url="https://kuota.example",
         allowed_origins=("https://a.example", "http://localhost:3000"),
         log_level="warning",
+        settle_seconds=60,
         clock=1_793_465_990_000_000,
     )
 
@@ -62,6 +64,8 @@ def test_an_empty_value_is_none() -> None:
         ("KUOTA_PUBLIC_URL", "kuota.example", "it wants the outside address"),
         ("KUOTA_ALLOWED_ORIGINS", "https://a.example/path", "it wants origins like"),
         ("KUOTA_LOG_LEVEL", "loud", "it wants one of debug, info, warning, error"),
+        ("KUOTA_SETTLE_SECONDS", "0", "it wants whole seconds, 1 to 86400"),
+        ("KUOTA_SETTLE_SECONDS", "1.5", "it wants whole seconds"),
         ("KUOTA_CLOCK", "yesterday", "it wants an instant with its offset"),
         ("KUOTA_CLOCK", "2026-10-31T16:59:50", "without an offset"),
     ],

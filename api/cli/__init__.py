@@ -28,6 +28,9 @@ COMMANDS = {
     "doctor": ("api.cli.doctor:doctor", "Say what is wrong, and what to do about it."),
     "migrate": ("api.cli.migrate:migrate", "Bring the database up to date."),
     "replay": ("api.cli.replay:replay", "Send facts from a file to a served process."),
+    "simulate": ("api.cli.simulate:simulate", "Charge recorded traffic by other rules."),
+    "settle": ("api.cli.settle:settle", "Put late facts into their order, and correct charges."),
+    "verify": ("api.cli.verify:verify", "Prove that the books of tenants are right."),
     "watch": ("api.cli.watch:watch", "Follow a tenant's balances as they change."),
 }
 GROUPS = {
@@ -43,6 +46,9 @@ for name, (where, what) in GROUPS.items():
 app.command(book := App(name="book", help="Price books: what things cost, from when on."))
 book.command("api.cli.book:check", name="check", help="Say what is wrong with a book.")
 book.command("api.cli.book:publish", name="publish", help="Publish a book as its next version.")
+app.command(log := App(name="log", help="Logs: all that ever came to a tenant, as a file."))
+log.command("api.cli.log:export_", name="export", help="Write a tenant's log to a file.")
+log.command("api.cli.log:import_", name="import", help="Take in a log that was exported.")
 app.command("api.cli.serve:worker", name="worker", show=False)
 app.command("api.cli.house:house", name="house", show=False)
 

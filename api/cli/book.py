@@ -50,7 +50,7 @@ def check(
 ) -> int:
     """Say everything that is wrong with a price book, or print the prices it would give."""
     given = settings()
-    request = _request(file, rerate=False)
+    request = request_of(file, rerate=False)
     now = Clock.starting(given.clock).now()
 
     async def act(door: Door) -> Checked:
@@ -88,7 +88,7 @@ def publish(
 ) -> int:
     """Publish a price book as its next version; the same content again changes nothing."""
     given = settings()
-    request = _request(file, rerate=rerate)
+    request = request_of(file, rerate=rerate)
     now = Clock.starting(given.clock).now()
 
     async def act(door: Door) -> Published:
@@ -112,7 +112,8 @@ def publish(
     return 1 if done.problems else 0
 
 
-def _request(file: Path, *, rerate: bool) -> PriceBookPublish:
+def request_of(file: Path, *, rerate: bool = False) -> PriceBookPublish:
+    """What a file asks for; Failure where it cannot be read."""
     kind = file.suffix.removeprefix(".").upper()
     if kind not in FORMATS:
         raise Failure(f"{file}: its name ends in none of .toml, .json, .csv", code=2)

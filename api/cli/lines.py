@@ -26,6 +26,7 @@ class Lines:
         self.name = name
         self.number = 0  #: of the line last read, from 1
         self.size: int | None = None
+        self._ahead: list[bytes] = []
         try:
             self._raw = open(STDIN if name == "-" else name, "rb", closefd=name != "-")  # noqa: SIM115
             status = os.fstat(self._raw.fileno())
@@ -48,7 +49,7 @@ class Lines:
 
         A line that is too long is cut at `LINE_BYTES_MAX + 1` bytes.
         """
-        lines: list[bytes] = []
+        lines, self._ahead = self._ahead, []
         try:
             while len(lines) < count and (line := self._file.readline(LINE_BYTES_MAX + 1)):
                 self.number += 1
@@ -61,6 +62,11 @@ class Lines:
                 f"{self.name} cannot be read after line {self.number}: {fault}"
             ) from fault
         return lines
+
+    def first(self) -> bytes:
+        """The line that is taken next, which stays to be taken; b"" at the end."""
+        self._ahead = self.take(1)
+        return self._ahead[0] if self._ahead else b""
 
     def close(self) -> None:
         """Close the file; standard input itself stays open."""

@@ -24,15 +24,20 @@ T = TypeVar("T")
 
 def operate(settings: Settings, data: Path | None, act: Callable[[Door], Awaitable[T]]) -> T:
     """What `act` gives, on the database at hand; a refusal becomes a `Failure`."""
+    with at_hand(settings, data) as addresses:
+        return operate_on(addresses.app_url, act)
 
-    async def run(url: str) -> T:
-        async with Door.open(url, size=1) as door:
+
+def operate_on(url: str | None, act: Callable[[Door], Awaitable[T]], *, size: int = 1) -> T:
+    """As `operate`, on a database that is at hand already; `size` connections at most."""
+    assert url is not None
+
+    async def run() -> T:
+        async with Door.open(url, size=size) as door:
             return await act(door)
 
-    with at_hand(settings, data) as addresses:
-        assert addresses.app_url is not None
-        try:
-            return asyncio.run(run(addresses.app_url))
-        except Problem as problem:
-            where = f"{problem.field}: " if problem.field else ""
-            raise Failure(where + problem.message) from problem
+    try:
+        return asyncio.run(run())
+    except Problem as problem:
+        where = f"{problem.field}: " if problem.field else ""
+        raise Failure(where + problem.message) from problem

@@ -19,6 +19,7 @@ from api.cli.progress import progress
 from api.cli.sender import TIMEOUT_SECONDS, Sender, Tally
 from api.cli.target import Key, Url, address, credential
 from api.cli.terminal import Failure, complain, note, result, settings
+from api.log_file import is_header
 
 PAGE = 100
 #: Tenants of the summary for people; programs get all.
@@ -59,6 +60,11 @@ def replay(
     secret = credential(given, key)
     base = address(given, url, data)
     with contextlib.closing(Lines(file)) as lines:
+        if is_header(lines.first()):
+            raise Failure(
+                f"{file} is an exported log, with more in it than facts:"
+                " take it in by python -m api log import"
+            )
         return asyncio.run(_replay(lines, base, secret, batch, as_json=as_json))
 
 

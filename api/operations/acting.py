@@ -85,32 +85,51 @@ async def once(
 
     The body of the action has the tenant's number and version beside what `act` kept.
     """
-    _check_key(request.idempotency_key)
-    tenant = (await find_by_keys(door, [request.tenant])).get(request.tenant)
-    if tenant is None:
-        raise Problem("NOT_FOUND", f"there is no tenant {request.tenant[:64]!r}", "tenant")
     asked: dict[str, Any] = asdict(request)  # type: ignore[call-overload]
     content = actions.content_of(kind, {k: v for k, v in asked.items() if k != "idempotency_key"})
+    return await given(
+        door, catalogue, show, kind, request.tenant, request.idempotency_key, content, act, now=now
+    )
+
+
+async def given(
+    door: Door,
+    catalogue: Catalogue,
+    show: Show,
+    kind: ActionKind,
+    tenant_key: str,
+    idempotency_key: str,
+    content: bytes,
+    act: Callable[[Scene], Awaitable[Done]],
+    *,
+    now: int,
+) -> Action:
+    """As `once`, of a request whose digest is known."""
+    check_key(idempotency_key)
+    tenant = (await find_by_keys(door, [tenant_key])).get(tenant_key)
+    if tenant is None:
+        raise Problem("NOT_FOUND", f"there is no tenant {tenant_key[:64]!r}", "tenant")
     async with door.tenant_tx(tenant.tenant_id) as connection:
         heads = await load.lock(connection, [tenant.tenant_id], wait=True)
-        before = await actions.find(connection, tenant.tenant_id, request.idempotency_key)
+        before = await actions.find(connection, tenant.tenant_id, idempotency_key)
         if before is not None:
-            return _again(before, content)
+            return earlier(before, content)
         (own,) = await terms.by_ids(connection, catalogue, [tenant.tenant_id])
         state = load.state_of(heads[tenant.tenant_id])
-        state.action = request.idempotency_key
+        state.action = idempotency_key
         done = await act(Scene(connection=connection, terms=own.at(now), state=state, now=now))
         await record.record(connection, [done.changes], now)
         body = {"tenant_id": own.tenant_id, "version": state.version, **done.body}
         action = await record.action(
-            connection, own.tenant_id, request.idempotency_key, kind, content,
+            connection, own.tenant_id, idempotency_key, kind, content,
             at=now, version=state.version, body=body, subject=done.subject,
         )  # fmt: skip
     show.commits([done.changes], now)
     return action
 
 
-def _again(before: Action, content: bytes) -> Action:
+def earlier(before: Action, content: bytes) -> Action:
+    """What a key did before, if the same was asked."""
     if before.content != content:
         raise Problem(
             "IDEMPOTENCY_KEY_REUSED",
@@ -120,7 +139,8 @@ def _again(before: Action, content: bytes) -> Action:
     return before
 
 
-def _check_key(key: str) -> None:
+def check_key(key: str) -> None:
+    """An idempotency key is something people can read and store."""
     if not 0 < len(key) <= KEY_LENGTH_MAX:
         raise Problem(
             "INVALID", f"idempotencyKey has 1 to {KEY_LENGTH_MAX} characters", "idempotencyKey"

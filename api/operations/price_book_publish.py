@@ -26,6 +26,7 @@ from domain.books import Book
 from domain.derive import derived, is_derived, own_paths, read_formula
 from domain.documents import Fault
 from domain.facts import CHANNEL_NAMES, Channel
+from domain.periods import DAY
 from domain.price_lists import continued, line_of, lists_for, read_price_lists
 from persistence.catalogue import Catalogue, Document, written
 from persistence.door import Door
@@ -44,7 +45,7 @@ class PriceBookPublish:
 
     document: str
     format: str  #: one of FORMATS
-    rerate: bool = False  #: whether open periods may be settled under it
+    rerate: bool = False  #: whether open periods are settled under what is dated back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,8 +88,9 @@ async def run(
         for draft in () if checked.problems else checked.drafts:
             key = draft.rows.key
             version = await put_book(
-                connection, draft.rows, draft.document, shelf.plans_on(key), now=now
-            )
+                connection, draft.rows, draft.document, shelf.plans_on(key), now=now,
+                rerate_from=_rerated_from(shelf, draft, now) if request.rerate else None,
+            )  # fmt: skip
             books.append((key, version or shelf.books[key][-1][0], version is not None))
     if catalogue is not None and any(new for _, _, new in books):
         async with door.system_tx("the catalogue is of no tenant") as connection:
@@ -106,8 +108,12 @@ def check(
     *,
     now: int,
     plans: Mapping[str, Document] | None = None,
+    published: bool = True,
 ) -> Checked:
-    """What would be published; `plans` are held against it, by default those that name its book."""
+    """What would be published; `plans` are held against it, by default those that name its book.
+
+    Not to be `published`, rows may say what others have rated.
+    """
     drafts: list[Draft] = []
     problems: list[Fault] = []
     warnings: list[Fault] = []
@@ -120,7 +126,7 @@ def check(
             on = shelf.plans_on(draft.rows.key)
             held = {key: shelf.plans[key] for key in on} if plans is None else plans
             found += check_plans(draft.whole, held)
-            found += _dated_back(shelf, draft, request.rerate, now)
+            found += _dated_back(shelf, draft, now) if published and not request.rerate else []
             drafts.append(draft)
             warnings += told(gaps(draft.whole, [] if draft.derived else paths))
         problems += told(found)
@@ -222,14 +228,18 @@ def earlier_of(shelf: Shelf, key: str) -> Book | None:
     return found
 
 
-def _dated_back(shelf: Shelf, draft: Draft, rerate: bool, now: int) -> list[Fault]:
+def _dated_back(shelf: Shelf, draft: Draft, now: int) -> list[Fault]:
     """Rows that would change what somebody was charged, wherever it is latest (PR-2)."""
     earlier = earlier_of(shelf, draft.rows.key)
     if earlier is None or draft.rows.key not in shelf.used or not shelf.zones:
         return []
     today = max(zone.date(now) for zone in shelf.zones)
-    found = rated_before(earlier, draft.whole, paths_of(draft.rows), today)
-    if not rerate:
-        return found
-    right = "this version cannot settle open periods under it: write a later date"
-    return [Fault(each.path, each.wrong, right) for each in found]
+    return rated_before(earlier, draft.whole, paths_of(draft.rows), today)
+
+
+def _rerated_from(shelf: Shelf, draft: Draft, now: int) -> int | None:
+    """The instant from which open periods are to be settled under a version, if from any."""
+    if not _dated_back(shelf, draft, now):
+        return None
+    # That day begins somewhere before it does in UTC.
+    return min(row.valid_from for row in draft.rows.rows) * DAY - DAY

@@ -157,7 +157,8 @@ class PriceBookPublishInput:
     format: DocumentFormat = strawberry.field(description="How it is written.")
     rerate: bool = strawberry.field(
         default=False,
-        description="Whether open periods may be settled under rows that are dated back.",
+        description="Whether rows may be dated back over what was rated: open periods are settled "
+        "under them soon after, closed ones never.",
     )
 
 

@@ -28,6 +28,7 @@ from api.operations.tenant_create import TenantCreate
 from api.operations.top_up_create import TopUpCreate
 from api.schema import inputs, payloads
 from api.schema.api_key import ApiKey
+from api.schema.closing import ClosingMutations
 from api.schema.correction import Adjustment, Refund
 from api.schema.fields import mutation
 from api.schema.international import InternationalMutations
@@ -35,6 +36,7 @@ from api.schema.number import Number
 from api.schema.payload import attempt
 from api.schema.price_book import PriceBook, errors_of
 from api.schema.rezoning import RezoningMutations
+from api.schema.settlement import SettlementMutations
 from api.schema.tenant import Tenant
 from api.schema.terms import TermsMutations
 from api.schema.top_up import TopUp
@@ -46,7 +48,9 @@ Input = strawberry.argument(description="What to do.")
 
 
 @strawberry.type(description="What can be changed.")
-class Mutation(TermsMutations, InternationalMutations, RezoningMutations):
+class Mutation(
+    TermsMutations, InternationalMutations, RezoningMutations, SettlementMutations, ClosingMutations
+):
     @mutation("Create a tenant; what is not said is taken from its plan. Operators only.")
     async def tenant_create(
         self, info: Info[Context, None], input: Annotated[inputs.TenantCreateInput, Input]

@@ -20,7 +20,9 @@ from api.schema.node import Node
 from api.schema.number import Number
 from api.schema.paging import page_size, position
 from api.schema.price_book import PriceBookConnection
+from api.schema.simulation import SimulateInput, Simulation, simulation_of
 from api.schema.tenant import Tenant, TenantConnection
+from api.schema.verification import Verification, verification_of
 from persistence.credentials import find_by_id
 from persistence.tenants import TenantRecord, find_by_ids, find_by_keys, find_number, page
 
@@ -100,6 +102,35 @@ class Query:
         input: Annotated[EstimateInput, strawberry.argument(description="The send.")],
     ) -> Estimate:
         return await estimate_of(info.context, input)
+
+    @computed(
+        "What recorded traffic would have cost under another price book or plan, beside what it "
+        "did. Nothing is kept. A query reads at most 20,000 facts, those that must be read from "
+        "before the range included; the command `simulate` any number. Needs `billing:read`."
+    )
+    async def simulate(
+        self,
+        info: Info[Context, None],
+        input: Annotated[
+            SimulateInput, strawberry.argument(description="The traffic, and the rules.")
+        ],
+    ) -> Simulation:
+        return await simulation_of(info.context, input)
+
+    @computed(
+        "Whether a tenant's books are right, worked out now from its whole log, without a lock; "
+        "null where there is no such tenant. A query reads at most 5,000 facts, the command "
+        "`verify` any number. For operators."
+    )
+    async def verification(
+        self,
+        info: Info[Context, None],
+        tenant: Annotated[str, strawberry.argument(description="The tenant's key.")],
+        first: Annotated[
+            int, strawberry.argument(description="How many findings to give, 1 to 100.")
+        ] = PAGE_SIZE,
+    ) -> Verification | None:
+        return await verification_of(info.context, tenant, first)
 
     @computed("The price books, by their keys. For operators.")
     async def price_books(

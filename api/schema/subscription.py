@@ -24,7 +24,7 @@ from api.schema.live import LiveUsage
 from api.schema.position import StreamPosition, position_of
 from api.schema.query import tenant_of
 from domain.figures import Figures
-from domain.fold import ACTION, FACTS, RATED
+from domain.fold import ACTION, CLOSED, FACTS, RATED, SETTLED
 from domain.periods import period
 from domain.reading import Reading
 from persistence.board import Seen
@@ -49,9 +49,19 @@ class ChangeCause(Enum):
     RATED = strawberry.enum_value(
         "rated", description="Facts were rated that had come before their rate."
     )
+    SETTLED = strawberry.enum_value(
+        "settled", description="Late facts were put into their order, and charges corrected."
+    )
+    CLOSED = strawberry.enum_value("closed", description="A period was closed.")
 
 
-CAUSES = {FACTS: ChangeCause.FACTS, ACTION: ChangeCause.ACTION, RATED: ChangeCause.RATED}
+CAUSES = {
+    FACTS: ChangeCause.FACTS,
+    ACTION: ChangeCause.ACTION,
+    RATED: ChangeCause.RATED,
+    SETTLED: ChangeCause.SETTLED,
+    CLOSED: ChangeCause.CLOSED,
+}
 
 
 @strawberry.type(description="Balances of a tenant after a change, whole: apply the newest.")

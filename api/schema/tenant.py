@@ -13,6 +13,7 @@ from api.context import Context
 from api.schema.actions import TenantActions
 from api.schema.balance import TenantBalances
 from api.schema.charge import TenantCharges
+from api.schema.closing import TenantClosing
 from api.schema.conflict import TenantConflicts
 from api.schema.fact import TenantFacts
 from api.schema.fields import computed
@@ -23,6 +24,7 @@ from api.schema.number import TenantNumbers
 from api.schema.paging import PageInfo, cursor
 from api.schema.range import check_instant
 from api.schema.scalars import DateTime
+from api.schema.settlement import TenantSettlements
 from api.schema.timezone import TimezoneChange
 from api.schema.usage import TenantUsage
 from domain.periods import month_name, period
@@ -48,7 +50,7 @@ class Period:
 @strawberry.type(description="A business that is billed.")
 class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
-    TenantActions, TenantFacts, TenantInternational,
+    TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

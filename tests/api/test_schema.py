@@ -66,6 +66,8 @@ QUERIES = {
     "tenant": '{ tenant(key: "one") { name } }',
     "tenants": "{ tenants { nodes { name } } }",
     "estimate": '{ estimate(input: {tenant: "one", number: "1", channel: "sms"}) { count } }',
+    "simulate": '{ simulate(input: {tenant: "one"}) { count } }',
+    "verification": '{ verification(tenant: "one") { wrong } }',
     "node": '{ node(id: "tnt_n0zmmz5qsvdw9") { id } }',
 }
 MUTATIONS = {
@@ -83,6 +85,8 @@ MUTATIONS = {
     "numberTimezoneChange": '{number: "num_n0zmmz5qsvdw9", timezone: "UTC", idempotencyKey: "x"}',
     "internationalRateSet": '{tenant: "one", market: "ID", from: null, idempotencyKey: "x"}',
     "apiKeyCreate": '{tenant: "one", name: "x", scopes: ["usage:read"]}',
+    "settle": '{tenant: "one"}',
+    "periodClose": '{tenant: "one", period: "2026-01", idempotencyKey: "k"}',
     "apiKeyRevoke": '{id: "key_n0zmmz5qsvdw9"}',
     "usageRecord": '{events: [{id: "1"}]}',
 }

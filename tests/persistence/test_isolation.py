@@ -239,11 +239,18 @@ def test_who_works_without_a_tenant() -> None:
         "api.cli.book.act",  # the catalogue
         "api.cli.doctor._inside",  # what the server says of itself, and heads that are due
         "api.cli.doctor._stored_keys",  # how many keys operators have
+        "api.cli.settle.act",  # the catalogue
+        "api.cli.simulate.act",  # the catalogue
+        "api.cli.log.act",  # the catalogue
         "api.cli.tenant.act",  # the catalogue
+        "api.cli.verify.act",  # the catalogue
         "api.core._open",  # the catalogue
+        "api.importing._anybody",  # whether somebody is charged by what an import would publish
         "api.health.of_database",  # whether it answers, and which migrations it has seen
         "api.operations.price_book_publish.run",  # a book is of no tenant
+        "api.operations.simulate._unpublished",  # a book is of no tenant
         "api.reload.look",  # the catalogue
+        "api.verifying.catalogue",  # what was published
         "persistence.credentials._of",  # the operator's keys
         "persistence.credentials.find_by_prefix",  # a key comes before its tenant
         "persistence.due.count",  # how many tenants are due
@@ -255,4 +262,6 @@ def test_who_works_without_a_tenant() -> None:
         "persistence.tenants.page",  # an operator's list
         "persistence.terms.by_keys",  # tenant keys of events
         "persistence.unrated.look",  # whose facts wait for a rate
+        "persistence.unsettled.look",  # whose late facts are next
+        "persistence.unsettled.marked",  # who has late facts
     }

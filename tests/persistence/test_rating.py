@@ -14,8 +14,9 @@ from api.edge import kept
 from api.ids import encode_charge
 from api.metrics import Metrics
 from api.operations import price_book_publish
-from api.operations.price_book_publish import PriceBookPublish
+from api.operations.price_book_publish import PriceBookPublish, Published
 from api.rating import Rating
+from api.settling import Cause, Settling
 from domain.facts import Flag, Status
 from domain.fold import ACTION, FACTS, RATED
 from domain.money import micros
@@ -57,13 +58,19 @@ def marketing(n: int, contact: str = INDIA, when: int | None = None) -> Json:
 
 async def publish(world: World, market: str = "IN", *, here: bool = True) -> None:
     """Publish the missing row, dated before its publication (PR-2); or let another process."""
-    line = f"omnichannel-idr,2026-10-01,IDR,{market},marketing,{PRICE}"
-    document = f"book,valid_from,currency,market,category,unit_price\n{line}\n"
-    published = await price_book_publish.run(
-        world.door, world.catalogue if here else None,
-        PriceBookPublish(document=document, format="CSV"), now=world.clock.now(),
-    )  # fmt: skip
+    published = await priced(world, PRICE, market, here=here)
     assert published.problems == ()
+
+
+async def priced(
+    world: World, price: str, market: str = "IN", *, here: bool = True, rerate: bool = False
+) -> Published:
+    line = f"omnichannel-idr,2026-10-01,IDR,{market},marketing,{price}"
+    document = f"book,valid_from,currency,market,category,unit_price\n{line}\n"
+    return await price_book_publish.run(
+        world.door, world.catalogue if here else None,
+        PriceBookPublish(document=document, format="CSV", rerate=rerate), now=world.clock.now(),
+    )  # fmt: skip
 
 
 async def another(world: World) -> Catalogue:
@@ -410,3 +417,28 @@ async def test_a_page_of_unrated_facts_goes_by_its_index(world: World, database:
         ):
             assert set(read_whole(plan)) & (LARGE | {"revisions"}) == set()
             assert "facts_default_tenant_id_at_idx" in str(plan)
+
+
+async def test_a_book_may_rate_open_periods_anew(world: World) -> None:
+    """PR-2: published with rerate, rows dated back hold for what was rated in open periods."""
+    await publish(world)
+    world.clock.at += MINUTE
+    await world.send([marketing(1)])
+    (before,) = await world.charges("acme")
+    tenant_id = world.tenants["acme"].tenant_id
+    settling = Settling(world.door, world.catalogue, world.clock.now, world.show)
+
+    (problem,) = (await priced(world, "100")).problems
+    assert "publish it with rerate" in str(problem)
+    assert (await priced(world, "100", rerate=True)).problems == ()
+    head = await world.row("acme", "select unsettled_from from tenant_head where tenant_id = $1")
+    assert head["unsettled_from"] is not None
+    settled = await settling.settle(tenant_id, Cause.BOOK)
+
+    assert settled.corrected == 1
+    after = {
+        (each.cursor.revision, each.cursor.reversal): each for each in await world.charges("acme")
+    }
+    assert after[0, True].amount == before.amount
+    assert after[1, False].amount == 100_000_000
+    assert after[1, False].rule == before.rule

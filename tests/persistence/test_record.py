@@ -129,12 +129,13 @@ async def check_ledger(world: World, tenant: str) -> None:
 
 
 async def used_by_facts(world: World, tenant: str) -> dict[int, int]:
-    """What each lot paid, by the legs that stand with the facts."""
+    """What each lot paid, by the legs that stand with the facts, less what was reversed."""
     legs: dict[int, int] = {}
     for row in await world.rows(
         tenant,
         "select lot_id, amount from facts where tenant_id = $1 and lot_id is not null"
-        " union all select leg.lot_id, leg.taken from charges,"
+        " union all select leg.lot_id, case when reversal then -leg.taken else leg.taken end"
+        " from charges,"
         " unnest(lots, taken) leg (lot_id, taken) where tenant_id = $1",
     ):
         legs[row["lot_id"]] = legs.get(row["lot_id"], 0) + row["amount"]
@@ -184,11 +185,14 @@ async def check_chain(world: World, tenant: str) -> None:
     """Every commit's digest is over the one before and the rows it wrote, as they are stored."""
     before = b""
     commits = await world.rows(
-        tenant, "select version, facts, digest from commits where tenant_id = $1 order by version"
+        tenant,
+        "select tenant_id, version, at, cause, facts, digest from commits where tenant_id = $1"
+        " order by version",
     )
     for place, commit in enumerate(commits, 1):
         assert commit["version"] == place
         digest = hashlib.blake2b(before, digest_size=16)
+        digest.update(msgspec.msgpack.encode([tuple(commit)[:4]]))
         for query in (FACTS, CHARGES, TRANSFERS):
             rows = [tuple(row) for row in await world.rows(tenant, query, commit["version"])]
             digest.update(msgspec.msgpack.encode(rows))

@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 
+from api.operations import period_close
+from api.operations.period_close import PeriodClose
 from api.settling import Cause, Settled, Settling
-from domain.periods import HOUR, MINUTE, instant
+from domain.periods import HOUR, MINUTE, instant, month_label
 from persistence.servers import Servers
 from tests.conftest import Database
 from tests.persistence.traffic import NOW, START, TopUp, traffic
 from tests.scenarios.world import Json, World
 
 TENANTS = ("in-order", "shuffled")
+MAY = month_label(2026, 5)
+JUNE = instant(datetime.fromisoformat("2026-06-01T00:00:00-05:00"))
 
 
 @pytest.fixture
@@ -177,3 +181,36 @@ async def test_any_arrival_comes_to_the_same(world: World, seed: int) -> None:
     for name in BOOKS:
         assert one[name] == other[name], name
     assert (await settle(world, "shuffled")).settlement_id is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_with_a_closing_in_between_too(world: World, seed: int) -> None:
+    """EV-3, EV-4: the closing at the same place among the inputs, everything else in any order."""
+    steps = [step for step in traffic(seed, 250) if not isinstance(step, TopUp)]
+    chance = random.Random(seed)
+    may = [step for step in steps if happened(step) < JUNE]
+    late = chance.sample(may, len(may) // 8)
+    first = [step for step in steps if step not in late and chance.random() < 0.7]
+    then = [step for step in steps if step not in late and step not in first]
+    open_then = [step for step in then if happened(step) >= JUNE]
+    # What is adjusted is paid in the order in which it comes, so that order is one for both.
+    adjusted = late + [step for step in then if happened(step) < JUNE]
+    for turn, tenant in enumerate(TENANTS):
+        world.clock.at = START
+        await arrive(world, tenant, sorted(first, key=order) if turn else first, 1 + 6 * turn)
+        request = PeriodClose(tenant=tenant, period=MAY, idempotency_key="close")
+        settling = Settling(world.door, world.catalogue, world.clock.now, world.show)
+        await period_close.run(world.door, settling, request, now=NOW)
+        chance.shuffle(open_then)
+        singly = [(NOW + n, [one]) for n, one in enumerate(adjusted)]
+        whole = [(NOW, open_then)]
+        for at, batch in singly + whole if turn else whole + singly:
+            world.clock.at = at
+            await world.send([{**step, "subject": tenant} for step in batch])
+        world.clock.at = NOW + HOUR
+        await settle(world, tenant)
+
+    one, other = await books(world, TENANTS[0]), await books(world, TENANTS[1])
+    for name in BOOKS:
+        assert one[name] == other[name], name
+    assert (await settle(world, TENANTS[1])).settlement_id is None

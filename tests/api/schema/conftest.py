@@ -72,7 +72,7 @@ async def ask(rows: Rows, door: Door) -> Ask:
         context = Context(
             principal=Principal("tenant", TENANT, "tenant-1", scopes, None), door=door,
             catalogue=catalogue, intake=NOBODY, authenticator=NOBODY, now=now, request_id="r",
-            show=NOBODY, live=NOBODY, hub=NOBODY,
+            show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY,
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's

@@ -82,7 +82,7 @@ class Told:
         context = Context(
             principal=Principal("tenant", 1, "acme", ALL_SCOPES, None), door=world.door,
             catalogue=world.catalogue, intake=NOBODY, authenticator=NOBODY, now=world.clock.at,
-            request_id="r", show=NOBODY, live=NOBODY, hub=NOBODY,
+            request_id="r", show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY,
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's

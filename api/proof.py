@@ -1,0 +1,300 @@
+"""A log read again as a proof: whatever is kept of it, beside what it comes to.
+
+Owns what is added up and compared on the way, page by page, and what is compared once the whole log
+is read. In which order tables are read, and in which snapshot, is `verifying`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from api.again import Again
+from api.cloudevents import Refused, key_of
+from domain.closed import adjusted_at
+from domain.facts import CHANNEL_NAMES, Fact, Status
+from domain.money import text
+from domain.periods import iso, month_name, period
+from domain.rate import claims_message
+from domain.rollup import Dimensions, bucket, usage_of
+from domain.settle import Posted
+from domain.state import Outcome
+from domain.verify import Findings, Names, of_contact, of_difference
+from persistence import log, settling, verifying
+from persistence.bulk import Row
+from persistence.log import BEGINNING, PostedFact
+
+#: What rows that a hand has changed may break on; what was kept honestly breaks on nothing.
+DAMAGED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError)
+
+
+class Proof(Again):
+    """A log read again, with an eye on everything that is kept of it."""
+
+    findings: Findings
+    names: Names
+    closings: Collection[tuple[int, int]]  #: versions, and until when each closed everything
+    unsettled_from: int | None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.used: dict[tuple[int, int], int] = {}  #: by lot and local day, as posted
+        self._unrated: int | None = None  #: the earliest fact without a rate
+
+    def is_settled(self, at: int) -> bool:
+        """Whether what is of an instant and no later is final."""
+        return self.unsettled_from is None or at < self.unsettled_from
+
+    async def closed(self) -> None:
+        """Read the facts of closed periods: what is posted of them stands, and is added up.
+
+        Those that came after the closing are folded with what was open then.
+        """
+        if self.checkpoint is None:
+            return
+        apart = {one.fact.key for one, _ in self._adjusted}
+        after = BEGINNING
+        while page := await log.page(
+            self._connection, self.terms.tenant_id, after=after, until=self.checkpoint.at,
+            limit=self._page_facts,
+        ):  # fmt: skip
+            after = page[-1].place
+            rows, facts = self.understood([row for row in page if row.key not in apart])
+            if rows:
+                posted = await settling.posted(self._connection, self.terms.tenant_id, rows)
+                await self._look(rows, facts, posted)
+                self.facts += len(facts)
+
+    def understood(self, rows: list[PostedFact]) -> tuple[list[PostedFact], list[Fact]]:
+        """Leave out rows that are no facts any more, and say so."""
+        sound: list[PostedFact] = []
+        facts: list[Fact] = []
+        for row in rows:
+            try:
+                facts += super().understood([row])[1]
+            except (*DAMAGED, Refused) as fault:
+                right = f"readable ({type(fault).__name__}: {fault})"
+                self.findings.add("facts", f"{row.source}/{row.id}", "data", "unreadable", right)
+            else:
+                sound.append(row)
+        return sound, facts
+
+    async def read_along(
+        self,
+        rows: Sequence[PostedFact],
+        facts: Sequence[Fact],
+        posted: Sequence[Posted],
+        outcomes: Sequence[Outcome],
+    ) -> None:
+        await self._look(rows, facts, posted)
+        kept = {row.key: row for row in rows} if self.differences else {}
+        for difference in self.differences:
+            fact = difference.outcome.fact
+            counted_at = self._counted_at(kept[fact.key], fact, difference.posted.status)
+            if self.is_settled(max(fact.at, counted_at)):
+                of_difference(self.findings, f"{fact.source}/{fact.id}", difference, self.names)
+            else:
+                self.findings.unsettled["facts"] += 1
+        self.differences.clear()
+
+    async def _look(
+        self, rows: Sequence[PostedFact], facts: Sequence[Fact], posted: Sequence[Posted]
+    ) -> None:
+        """Add up what is posted of facts, and compare what they say with their keys."""
+        tenant_id, zone = self.terms.tenant_id, self.terms.zone
+        keys = await verifying.keys(self._connection, tenant_id, [row.key for row in rows])
+        hours: dict[tuple[int, Dimensions], list[int]] = {}
+        messages: dict[bytes, Row] = {}
+        for row, fact, before in zip(rows, facts, posted, strict=True):
+            self._named(row, fact, keys.get(row.key))
+            if before.status == Status.UNRATED and self._unrated is None:
+                self._unrated = fact.at
+            if claims_message(self.terms, fact) and fact.message not in messages:
+                assert fact.message is not None
+                messages[fact.message] = (tenant_id, fact.message, fact.key, fact.at)
+            at = self._counted_at(row, fact, before.status)
+            day = zone.day(at).start
+            for part in before.parts:
+                for lot_id, taken in part.legs:
+                    self.used[lot_id, day] = self.used.get((lot_id, day), 0) + taken
+            usage = usage_of(fact, before.status, before.flags, before.parts, self._is_money)
+            if usage is not None:
+                place = bucket(self.terms, fact, at)
+                known = hours.get(place)
+                hours[place] = usage if known is None else _sum(known, usage)
+        days: dict[tuple[int, Dimensions], list[int]] = {}
+        for (hour, dimensions), usage in hours.items():
+            place = (zone.day_start(hour), dimensions)
+            known = days.get(place)
+            days[place] = usage if known is None else _sum(known, usage)
+        for add, found in ((verifying.add_hours, hours), (verifying.add_days, days)):
+            await add(
+                self._connection,
+                [(tenant_id, at, *which, *usage) for (at, which), usage in found.items()],
+            )
+        await verifying.add_messages(self._connection, list(messages.values()))
+
+    def _counted_at(self, row: PostedFact, fact: Fact, status: int) -> int:
+        """When a fact counts: one of a closed period as it came, or where what is closed ends."""
+        closed_until = max((at for by, at in self.closings if by < row.version), default=0)
+        if fact.began < closed_until:
+            return adjusted_at(fact, closed_until)
+        if status != Status.ADJUSTED:
+            return fact.began
+        known = next((one.at for one, _ in self._adjusted if one.fact.key == row.key), None)
+        return known or max(row.arrived_at, period(self.terms.zone, fact.began).end)
+
+    def _named(self, row: PostedFact, fact: Fact, kept: tuple[bytes, int, int] | None) -> None:
+        """Compare what a fact says with what was kept of its key (EV-1)."""
+        find, name = self.findings, f"{row.source}/{row.id}"
+        if row.key != key_of(row.source, row.id):
+            find.add("facts", name, "key", row.key.hex(), f"{key_of(row.source, row.id).hex()}")
+        if kept is None:
+            find.missing("fact_keys", name)
+            return
+        content, at, version = kept
+        if content != fact.content:
+            says = f"{fact.content.hex()} by the type, instant and data of the fact"
+            find.add("fact_keys", name, "content", content.hex(), says)
+        found = {"at": iso(at), "version": version}
+        find.values("fact_keys", name, found, {"at": iso(row.at), "version": row.version})
+
+    def _is_money(self, balance_id: int) -> bool:
+        balance = self.terms.balances.get(balance_id)
+        return balance is not None and balance.kind == "money"
+
+    async def rest(self, now: int, closings: Collection[int]) -> None:
+        """Compare what does not stand with facts, once the whole log is read.
+
+        `closings` are the instants of the commits that closed periods.
+        """
+        await self._counters()
+        await self._tables()
+        await self._periods(closings)
+        await self._keys()
+        await self._head(now)
+
+    async def _counters(self) -> None:
+        tenant_id, zone = self.terms.tenant_id, self.terms.zone
+        kept = await settling.counters(self._connection, tenant_id)
+        again = self.refold.state.counters
+        for key in kept.keys() | again.keys():
+            name, number_id, month = key
+            found = kept[key].value if key in kept else 0
+            right = again[key].value if key in again else 0
+            if found == right:
+                continue
+            number = self.terms.numbers.get(number_id)
+            of = number.address if number is not None else "all numbers"
+            zone = zone if number is None else number.zone
+            if self.is_settled(zone.month_bounds(month)[1]):
+                row = f"{name} of {of}, {month_name(month)}"
+                self.findings.add("counters", row, "value", found, right)
+            else:
+                self.findings.unsettled["counters"] += 1
+
+    async def _tables(self) -> None:
+        """Compare tables with those that were worked out again beside them."""
+        closed_until = None if self.checkpoint is None else self.checkpoint.at
+        since = 0 if closed_until is None else self.terms.zone.month(closed_until)
+        for table in verifying.BESIDE:
+            rows = verifying.differing(self._connection, self.terms.tenant_id, table, since)
+            async for key, found, right in rows:
+                row = self._row(table, key)
+                if table in ("contacts", "messages"):
+                    field = "last_at" if table == "contacts" else "charged_at"
+                    at = max(side[field] for side in (found, right) if side is not None)
+                    if not self.is_settled(at):
+                        self.findings.unsettled[table] += 1
+                        continue
+                    of_closed = min(side[field] for side in (found, right) if side is not None)
+                    if table == "messages" and found and right and of_closed < (closed_until or 0):
+                        continue  # who came first to a closing is not worked out again
+                    if table == "contacts" and right is None and at < (closed_until or 0):
+                        continue  # nothing of it was open at the closing, and none of it is folded
+                if found is None:
+                    self.findings.missing(table, row)
+                elif right is None:
+                    self.findings.surplus(table, row)
+                elif table == "contacts":
+                    of_contact(self.findings, row, found, right, closed_until)
+                else:
+                    money = {"cost", "units"} if table.startswith("usage") else set()
+                    for side in (found, right):
+                        side.update({name: text(side[name]) for name in money})
+                    self.findings.values(table, row, found, right)
+
+    def _row(self, table: str, key: dict[str, Any]) -> str:
+        if table == "messages":
+            return str(key["message"].hex())
+        number = self.terms.numbers.get(key["number_id"])
+        of = f"number {key['number_id']}" if number is None else number.address
+        if table == "contacts":
+            channel = CHANNEL_NAMES.get(key["channel"], str(key["channel"]))
+            return f"{channel} {key['party']} on {of}".replace("\x1f", "group ")
+        dimensions = (key["country"], key["category"], key["agent"], key["broadcast"])
+        what = "/".join(value or "-" for value in dimensions)
+        return f"{iso(key['bucket'])} {of} {('-', 'in', 'out')[key['direction']]} {what}"
+
+    async def _periods(self, closings: Collection[int]) -> None:
+        kept = set()
+        closed_until = 0 if self.checkpoint is None else self.checkpoint.at
+        for row in await verifying.rest(self._connection, self.terms.tenant_id, "periods"):
+            start, end = self.terms.zone.month_bounds(row["month"])
+            kept.add(row["month"])
+            self.findings.values(
+                "periods", month_name(row["month"]),
+                {"starts_at": iso(row["starts_at"]), "ends_at": iso(row["ends_at"])},
+                {"starts_at": iso(start), "ends_at": iso(end)},
+            )  # fmt: skip
+            closed_at = row["closed_at"]
+            if end <= closed_until and closed_at not in closings:
+                right = "when a commit closed it"
+            elif end > closed_until and closed_at is not None:
+                right = "never"
+            else:
+                continue
+            found = "never" if closed_at is None else iso(closed_at)
+            self.findings.add("periods", month_name(row["month"]), "closed_at", found, right)
+        for month in self.refold.periods.keys() - kept:
+            self.findings.missing("periods", month_name(month))
+
+    async def _keys(self) -> None:
+        """Look for keys without facts, and at what came under a known key with other content."""
+        tenant_id = self.terms.tenant_id
+        for row in await verifying.lonely_keys(self._connection, tenant_id, self.facts, 1_000):
+            name = f"{row['key'].hex()} of {iso(row['at'])}, version {row['version']}"
+            self.findings.missing("facts", name)
+        for row in await verifying.rest(self._connection, tenant_id, "conflicts"):
+            right = key_of(row["source"], row["id"])
+            if row["key"] != right:
+                name = f"{row['source']}/{row['id']}"
+                self.findings.add("conflicts", name, "key", row["key"].hex(), right.hex())
+
+    async def _head(self, now: int) -> None:
+        (head,) = await verifying.rest(self._connection, self.terms.tenant_id, "head")
+        key, find = self.terms.key, self.findings
+        last = max(self.names.lots, default=0)
+        if head["last_lot"] < last:
+            find.add("tenant_head", key, "last_lot", head["last_lot"], f"{last} or more")
+        closed_until = None if self.checkpoint is None else self.checkpoint.at
+        if head["closed_until"] != closed_until:
+            found, right = head["closed_until"], f"{closed_until}, where the checkpoint is"
+            find.add("tenant_head", key, "closed_until", found, right)
+        edges = {self.terms.zone.next_month(max(now, 0))}
+        for lot in self.names.lots.values():
+            edges.update(edge for edge in (lot.starts_at, lot.ends_at) if edge is not None)
+        due = min(edge for edge in edges if edge > now)
+        if head["version"] and (head["next_due"] is None or head["next_due"] > due):
+            found = "none" if head["next_due"] is None else iso(head["next_due"])
+            find.add("tenant_head", key, "next_due", found, f"{iso(due)} or earlier")
+        since = [row["since"] for row in await verifying.rest(
+            self._connection, self.terms.tenant_id, "unrated"
+        )]  # fmt: skip
+        if self._unrated is not None and (not since or since[0] > self._unrated):
+            found = iso(since[0]) if since else "missing"
+            find.add("unrated", key, "since", found, f"{iso(self._unrated)} or earlier")
+
+
+def _sum(one: Sequence[int], other: Sequence[int]) -> list[int]:
+    return [a + b for a, b in zip(one, other, strict=True)]
