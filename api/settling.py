@@ -221,13 +221,16 @@ class Settling:
         """Turn what differs into what a commit writes."""
         own, state, refold = again.terms, changes.state, again.refold
         tenant_id = own.tenant_id
-        books = await settling.books(connection, tenant_id, again.checkpoint)
+        books = await settling.books(connection, own, again.checkpoint)
         found = corrections(refold, books)
         for lot in (*found.lots, *found.drawn):
             changes.lots[lot.lot_id] = lot
         changes.lot_days.update(found.lot_days)
         changes.periods.update(refold.periods)
-        changes.transfers += [Transfer(now, *delta) for delta in found.moved]
+        for balance_id, debit, credit, amount, cause, day in found.moved:
+            # What is asked for by the day is dated on its day: at its end, where that is over.
+            at = min(now, own.zone.day(day).end - 1) if day else now
+            changes.transfers.append(Transfer(at, balance_id, debit, credit, amount, cause))
         before = await settling.counters(connection, tenant_id)
         for name, counter in refold.state.counters.items():
             known = before.pop(name, None)

@@ -84,7 +84,7 @@ class Verifying:
     async def _verify(self, connection: Connection, tenant_id: int, told: Told | None) -> Verified:
         (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
         head = (await load.heads(connection, [tenant_id]))[tenant_id]
-        books = await settling.books(connection, tenant_id)
+        books = await settling.books(connection, own)
         names = Names(
             balances={number: key for key, number in own.balance_ids.items()},
             rules=self._catalogue.rules, lots=books.lots,
@@ -141,6 +141,6 @@ class Verifying:
         of_postings(proof.findings, proof.names, proof.used, books)
         settled = proof.unsettled_from is None
         if proof.checkpoint is not None:
-            books = await settling.books(connection, proof.terms.tenant_id, proof.checkpoint)
+            books = await settling.books(connection, proof.terms, proof.checkpoint)
         of_lots(proof.findings, proof.names, proof.refold, books, settled=settled)
         await proof.rest(self._now(), chain.closed)

@@ -15,8 +15,9 @@ from domain.contacts import Contact
 from domain.deeds import Charge, Deed, Past
 from domain.facts import Direction, Fact, Type
 from domain.fold import advance, fold
+from domain.ledger import ADJUST, PAY_OFF, REFUND, TAKE_BACK
 from domain.lots import Lot
-from domain.periods import Period
+from domain.periods import Period, Zone
 from domain.state import Changes, Outcome, State
 from domain.terms import Terms
 
@@ -34,8 +35,17 @@ Input: TypeAlias = Fact | Deed | Adjusted
 #: What one fact is sorted by.
 Place: TypeAlias = tuple[int, int, str, str]
 
-#: A balance, its two accounts and the cause of what moved between them.
-Movement: TypeAlias = tuple[int, str, str, int]
+#: A balance, its two accounts, the cause of what moved between them, and the local day of what is
+#: asked for by the day: what moved without being used (0: of no day).
+Movement: TypeAlias = tuple[int, str, str, int, int]
+
+#: The causes of that.
+BY_DAY = frozenset({PAY_OFF, REFUND, ADJUST, TAKE_BACK})
+
+
+def movement(zone: Zone, at: int, balance_id: int, debit: str, credit: str, cause: int) -> Movement:
+    """What a line of the ledger, dated at an instant, is added to."""
+    return (balance_id, debit, credit, cause, zone.day_start(at) if cause in BY_DAY else 0)
 
 
 def place(one: Input) -> Place:
@@ -125,9 +135,10 @@ class Refold:
             lot.lot_id = last
             self.lots[last] = lot
         moved, self.moved = self.moved, {}
-        for (balance_id, debit, credit, cause), amount in moved.items():
+        for (balance_id, debit, credit, *rest), amount in moved.items():
+            cause, day = rest
             accounts = renamed(debit, numbers), renamed(credit, numbers)
-            self.moved[(balance_id, *accounts, cause)] = amount
+            self.moved[(balance_id, *accounts, cause, day)] = amount
         return numbers
 
     def _fold(self, run: list[Fact | Adjusted], repeated: Mapping[bytes, int]) -> list[Outcome]:
@@ -161,13 +172,13 @@ class Refold:
         self.past.note(changes.transfers)
         self.lots.update(changes.lots)
         self.periods.update(changes.periods)
-        for _, balance_id, debit, credit, amount, cause in changes.transfers:
-            movement = (balance_id, debit, credit, cause)
-            self.moved[movement] = self.moved.get(movement, 0) + amount
-        for key, (used, moved) in changes.lot_days.items():
+        for at, balance_id, debit, credit, amount, cause in changes.transfers:
+            moved = movement(self.terms.zone, at, balance_id, debit, credit, cause)
+            self.moved[moved] = self.moved.get(moved, 0) + amount
+        for key, (used, shifted) in changes.lot_days.items():
             days = self.lot_days.setdefault(key, [0, 0])
             days[0] += used
-            days[1] += moved
+            days[1] += shifted
         for contact in changes.contacts:
             contact.dirty = False
             self.contacts[id(contact)] = contact

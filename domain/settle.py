@@ -82,6 +82,7 @@ class Delta(NamedTuple):
     credit: str
     amount: int
     cause: int
+    day: int  #: the local day it belongs to; 0: none
 
 
 @dataclass(slots=True, kw_only=True)
@@ -126,18 +127,18 @@ def corrections(refold: Refold, books: Books) -> Corrections:
     accounts = {f"lot/{lot_id}" for lot_id in ignored}
     net: dict[Movement, int] = {}
     for sign, of_side in ((1, refold.moved), (-1, books.moved)):
-        for (balance_id, debit, credit, cause), amount in of_side.items():
+        for (balance_id, debit, credit, cause, day), amount in of_side.items():
             if debit in accounts or credit in accounts:
                 continue
             ways = (debit, credit) if debit < credit else (credit, debit)
             signed = sign * amount if ways == (debit, credit) else -sign * amount
-            place_of = (balance_id, *ways, cause)
+            place_of = (balance_id, *ways, cause, day)
             net[place_of] = net.get(place_of, 0) + signed
-    for (balance_id, debit, credit, cause), amount in sorted(net.items()):
+    for (balance_id, debit, credit, cause, day), amount in sorted(net.items()):
         if amount > 0:
-            found.moved.append(Delta(balance_id, debit, credit, amount, cause))
+            found.moved.append(Delta(balance_id, debit, credit, amount, cause, day))
         elif amount < 0:
-            found.moved.append(Delta(balance_id, credit, debit, -amount, cause))
+            found.moved.append(Delta(balance_id, credit, debit, -amount, cause, day))
     return found
 
 

@@ -180,10 +180,10 @@ def of_lots(
                 findings.add(
                     "lot_days", row, column, text(found[place]), text(found[place] + short)
                 )
-    for balance_id, debit, credit, amount, cause in right.moved:
+    for balance_id, debit, credit, amount, cause, day in right.moved:
         moved_by = books.moved
-        there = moved_by.get((balance_id, debit, credit, cause), 0)
-        there -= moved_by.get((balance_id, credit, debit, cause), 0)
+        there = moved_by.get((balance_id, debit, credit, cause, day), 0)
+        there -= moved_by.get((balance_id, credit, debit, cause, day), 0)
         row = (
             f"{names.balance(balance_id)} {CAUSES.get(cause, cause)}"
             f" from {names.account(debit)} to {names.account(credit)}"
@@ -246,7 +246,7 @@ def of_ledger(findings: Findings, names: Names, books: Books) -> None:
     """Compare every lot with its ledger lines and its days (BA-9, BA-10)."""
     net: dict[int, int] = {}
     by_cause: dict[tuple[int, int], int] = {}
-    for (balance_id, debit, credit, cause), amount in books.moved.items():
+    for (balance_id, debit, credit, cause, _), amount in books.moved.items():
         for account, sign in ((debit, -1), (credit, 1)):
             if not account.startswith("lot/"):
                 continue

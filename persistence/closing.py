@@ -205,8 +205,8 @@ async def _keep(
         lots.append([values[name] for name in _LOT])
 
     total = dict(opening)
-    for (balance_id, debit, credit, cause), amount in snapshot["moved"].items():
-        place = (balance_id, renamed(debit, numbers), renamed(credit, numbers), cause)
+    for (balance_id, debit, credit, cause, day), amount in snapshot["moved"].items():
+        place = (balance_id, renamed(debit, numbers), renamed(credit, numbers), cause, day)
         total[place] = total.get(place, 0) + amount
     paid_off = [
         [numbers.get(overdraft, overdraft), numbers.get(lot, lot), amount]
@@ -248,8 +248,8 @@ async def read(connection: Connection, tenant_id: int) -> Checkpoint | None:
         lots=lots,
         counters=counters,
         moved={
-            (balance_id, debit, credit, cause): amount
-            for balance_id, debit, credit, cause, amount in msgspec.json.decode(row["moved"])
+            (balance_id, debit, credit, cause, day): amount
+            for balance_id, debit, credit, cause, day, amount in msgspec.json.decode(row["moved"])
         },
         paid_off=[tuple(each) for each in msgspec.json.decode(row["paid_off"])],
         next_due=row["next_due"],

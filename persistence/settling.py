@@ -14,9 +14,10 @@ import msgspec
 from domain.contacts import Contact
 from domain.facts import Fact, Flag
 from domain.lots import Lot, LotSource
-from domain.refold import Movement
+from domain.refold import BY_DAY, Movement, movement
 from domain.settle import Books, Posted
 from domain.state import Charged, Counter
+from domain.terms import Terms
 from persistence.bulk import Columns, Table, Write
 from persistence.closing import Checkpoint
 from persistence.connection import Connection
@@ -164,10 +165,13 @@ from lots where tenant_id = $1 and (ends_at is null or ends_at >= $2)"""
 
 LOT_DAYS = "select lot_id, day, used, moved from lot_days where tenant_id = $1 and day >= $2"
 
-MOVED = """
-select balance_id, debit, credit, cause, sum(amount)::bigint as amount
-from transfers where tenant_id = $1
-group by balance_id, debit, credit, cause"""
+MOVED = f"""
+select balance_id, debit, credit, cause, amount.at, sum(amount)::bigint as amount
+from transfers t, lateral (
+    select case when t.cause in ({", ".join(map(str, sorted(BY_DAY)))}) then t.at else 0 end as at
+) amount
+where tenant_id = $1
+group by balance_id, debit, credit, cause, amount.at"""
 
 COUNTERS = "select name, number_id, month, value, counted_at from counters where tenant_id = $1"
 
@@ -180,11 +184,10 @@ async def lot_ids(connection: Connection, tenant_id: int) -> dict[tuple[int, str
     return {(row["balance_id"], row["origin"]): row["lot_id"] for row in rows}
 
 
-async def books(
-    connection: Connection, tenant_id: int, checkpoint: Checkpoint | None = None
-) -> Books:
+async def books(connection: Connection, own: Terms, checkpoint: Checkpoint | None = None) -> Books:
     """What the books have of a tenant's lots and what moved between them, since a checkpoint."""
     since = EARLIEST if checkpoint is None else checkpoint.at
+    tenant_id = own.tenant_id
     lots: dict[int, Lot] = {}
     for row in await connection.fetch(LOTS, tenant_id, since):
         values = dict(row)
@@ -194,10 +197,11 @@ async def books(
         (row["lot_id"], row["day"]): (row["used"], row["moved"])
         for row in await connection.fetch(LOT_DAYS, tenant_id, since)
     }
-    moved: dict[Movement, int] = {
-        (row["balance_id"], row["debit"], row["credit"], row["cause"]): row["amount"]
-        for row in await connection.fetch(MOVED, tenant_id)
-    }
+    moved: dict[Movement, int] = {}
+    for row in await connection.fetch(MOVED, tenant_id):
+        accounts = row["debit"], row["credit"]
+        of = movement(own.zone, row["at"], row["balance_id"], *accounts, row["cause"])
+        moved[of] = moved.get(of, 0) + row["amount"]
     for place, amount in ({} if checkpoint is None else checkpoint.moved).items():
         moved[place] = moved.get(place, 0) - amount
     return Books(lots=lots, moved=moved, lot_days=days)

@@ -25,8 +25,6 @@ IDS = {f"{group}-{number}" for group, last in GROUPS.items() for number in range
 #: Ids that are not of the rule book's own issue, and what they belong to.
 ELSEWHERE = {
     "TZ-6": "usage: ranges by name",
-    "EV-9": "settling: late facts are marked, nothing is folded again",
-    "EV-10": "settling: its record",
     "US-1": "users",
     "US-2": "users",
 }
@@ -34,8 +32,7 @@ ELSEWHERE = {
 #: Ids of which a part belongs elsewhere and is not proven: what is missing.
 PARTLY = {
     "TZ-3": "zone changes of the past (settling)",
-    "EV-3": "closed periods (settling)",
-    "EV-4": "the same figures in any order (settling)",
+    "EV-3": "closing by the invoice run (invoices)",
     "EV-5": "shares of holds (before a send)",
     "EV-8": "invoices",
     "PR-8": "a send that is refused (before a send)",

@@ -15,7 +15,7 @@ from domain.facts import Fact, Type
 from domain.fold import fold
 from domain.lots import LotSource
 from domain.periods import DAY, HOUR, MINUTE
-from domain.refold import Input, Movement, Refold, place
+from domain.refold import Input, Movement, Refold, movement, place
 from domain.settle import Books, Posted, compare, corrections
 from domain.state import Charged, Outcome
 from tests.domain.spine import UNIT, Tenant, at, fact, new_state, received, sample, terms_of
@@ -55,8 +55,9 @@ class Life:
         moved: dict[Movement, int] = {}
         days: dict[tuple[int, int], list[int]] = {}
         for changes in self.tenant.commits:
-            for _, balance, debit, credit, amount, cause in changes.transfers:
-                key = (balance, debit, credit, cause)
+            for when, balance, debit, credit, amount, cause in changes.transfers:
+                zone = self.tenant.terms.zone
+                key = movement(zone, when, balance, debit, credit, cause)
                 moved[key] = moved.get(key, 0) + amount
             for place_of, (used, shifted) in changes.lot_days.items():
                 known = days.setdefault(place_of, [0, 0])

@@ -11,9 +11,15 @@ NAMED = {
     107: "the same",
 }
 
+#: Of so many worlds one goes through the database too.
+STORED = 12
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    alone, last = (metafunc.config.getoption(name) for name in ("--world", "--worlds"))
+    if "stored_seed" in metafunc.fixturenames:
+        seeds = list(range(1, last // STORED + 1)) if alone is None else [alone]
+        metafunc.parametrize("stored_seed", seeds)
     if "seed" in metafunc.fixturenames:
-        alone, last = (metafunc.config.getoption(name) for name in ("--world", "--worlds"))
         seeds = [*NAMED, *range(1, last + 1)] if alone is None else [alone]
         metafunc.parametrize("seed", dict.fromkeys(seeds))

@@ -279,9 +279,9 @@ class Driver:
             "balances": self._balances(lots, since, until),
             "windows": {
                 f"{self.numbers[row.number_id]} {row.party.replace(GROUP_MARK, 'group ')}": {
-                    "service": _window(row.service_opened_at, row.service_ends_at),
-                    "conversation": _window(row.conversation_opened_at, row.conversation_ends_at),
-                    "entry": _window(row.entry_opened_at, row.entry_ends_at),
+                    "service": window(row.service_opened_at, row.service_ends_at),
+                    "conversation": window(row.conversation_opened_at, row.conversation_ends_at),
+                    "entry": window(row.entry_opened_at, row.entry_ends_at),
                 }
                 for row in rows
                 if row.service_opened_at is not None or row.conversation_opened_at is not None
@@ -329,7 +329,7 @@ class Driver:
                 ]
                 shown = figures(balance, span, at, own)
                 found[balance.key] = {
-                    "allowance": _side(shown.initial), "other": _side(shown.top_up)
+                    "allowance": side(shown.initial), "other": side(shown.top_up)
                 }  # fmt: skip
             lines[month_name(span.label)] = found
             span = period(self.terms.zone, span.end)
@@ -357,11 +357,11 @@ class Driver:
         )
 
 
-def _window(opened: int | None, ends: int | None) -> list[int] | None:
+def window(opened: int | None, ends: int | None) -> list[int] | None:
     return None if opened is None or ends is None else [opened, ends]
 
 
-def _side(side: Side) -> Json:
+def side(side: Side) -> Json:
     names = ("opening", "granted", "adjusted", "used", "lapsed", "remaining")
     return {name: getattr(side, name) for name in names}
 
