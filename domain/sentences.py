@@ -130,6 +130,10 @@ PHRASES: Final[dict[str, Words]] = {
         "en": "Taken back: {sentence}",
         "id": "Ditarik kembali: {sentence}",
     },
+    "adjusted": {
+        "en": "Adjustment for {month}: {sentence}",
+        "id": "Penyesuaian untuk {month}: {sentence}",
+    },
     "group": {
         "en": "{member} in group {group}",
         "id": "{member} di grup {group}",

@@ -17,7 +17,7 @@ from domain import explain
 from domain.books import CUSTOMER_SERVICE, Basis
 from domain.draw import UNIT
 from domain.explain import Why
-from domain.facts import CHANNEL_NAMES, GROUP_MARK, TYPES, Flag, Type
+from domain.facts import CHANNEL_NAMES, GROUP_MARK, TYPES, Flag, Status, Type
 from domain.lots import LotSource
 from domain.money import DISPLAY_DIGITS, MICRO_DIGITS, PICO_DIGITS, charge
 from domain.periods import Zone, moment, month_name
@@ -74,6 +74,8 @@ class Wording:
             scope=self._scope(),
             notes=self._refunded() + _notes(record.flags, of.fact, self._language),
         )
+        if record.status == Status.ADJUSTED:
+            told = self._phrase("adjusted", month=of.month or "-", sentence=told)
         return self._phrase("reversal", sentence=told) if record.cursor.reversal else told
 
     def _phrase(self, name: str, **values: str) -> str:

@@ -16,7 +16,8 @@ CLOSE = """mutation ($input: PeriodCloseInput!) { periodClose(input: $input) {
   period closedUntil corrected userErrors { code field message } } }"""
 STANDS = """{ tenant(key: "shut") { closedUntil
   balances(at: "%s") { key estimate used { value } }
-  charges(first: 5) { nodes { factId status balance amount { value } } } } }"""
+  charges(first: 5) { nodes { factId status balance amount { value }
+    explanation { sentence } } } } }"""
 RECORD = """mutation ($input: UsageRecordInput!) { usageRecord(input: $input) {
   results { status reason } userErrors { message } } }"""
 
@@ -72,6 +73,8 @@ async def test_a_closed_period_stays_and_what_comes_late_is_adjusted(ask: Ask, t
     assert (conversations["estimate"], conversations["used"]["value"]) == (False, "1")
     charges = {each["factId"]: each for each in stands["charges"]["nodes"]}
     assert charges["late"]["status"] == "ADJUSTED"
+    said = charges["late"]["explanation"]["sentence"]
+    assert said.startswith(f"Adjustment for {month}: ")
     assert charges["in time"]["status"] != "ADJUSTED"
 
 
