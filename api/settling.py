@@ -175,8 +175,8 @@ class Settling:
             if not by_time.empty:
                 await record.record(connection, [by_time], now)
             changes = Changes(own, state, SETTLED)
-            numbers = again.refold.number(state.last_lot)
-            state.last_lot += len(numbers)
+            numbers = again.refold.number(state.last_lot, by_time.lots.values())
+            state.last_lot = max(state.last_lot, *numbers.values(), 0)
             found = await self._correct(connection, again, changes, now)
             since = 0 if again.checkpoint is None else own.zone.month(again.checkpoint.at)
             moved = await settling.correct_contacts(connection, tenant_id, since)

@@ -121,19 +121,25 @@ class Refold:
         """Bring everything to an instant: nothing more comes before it."""
         self._note(advance(self.terms, self.state, now))
 
-    def number(self, last: int) -> dict[int, int]:
-        """Number lots that nobody has posted yet after `last`; gives their numbers by the old."""
+    def number(self, last: int, made: Iterable[Lot] = ()) -> dict[int, int]:
+        """Number lots that nobody has posted yet after `last`; gives their numbers by the old.
+
+        Those in `made` were posted since the numbers in `state` were read: they keep theirs.
+        """
         known = set(self.state.lot_ids.values())
+        posted = {(lot.balance_id, lot.origin): lot.lot_id for lot in made}
         numbers: dict[int, int] = {}
         for lot in [lot for lot_id, lot in self.lots.items() if lot_id not in known]:
-            last += 1
+            number = posted.get((lot.balance_id, lot.origin))
+            if number is None:
+                number = last = last + 1
             days = [place for place in self.lot_days if place[0] == lot.lot_id]
             for lot_id, day in days:
-                self.lot_days[last, day] = self.lot_days.pop((lot_id, day))
+                self.lot_days[number, day] = self.lot_days.pop((lot_id, day))
             del self.lots[lot.lot_id]
-            numbers[lot.lot_id] = last
-            lot.lot_id = last
-            self.lots[last] = lot
+            numbers[lot.lot_id] = number
+            lot.lot_id = number
+            self.lots[number] = lot
         moved, self.moved = self.moved, {}
         for (balance_id, debit, credit, *rest), amount in moved.items():
             cause, day = rest

@@ -6,7 +6,7 @@ movements, days and lots. Posts nothing. What only time does, or nobody touched,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -103,9 +103,10 @@ def corrections(refold: Refold, books: Books) -> Corrections:
     """Compare lots, their days and every movement with what they come to in fact order."""
     ignored = {
         lot_id
-        for lots, others in ((refold.lots, books.lots), (books.lots, refold.lots))
-        for lot_id, lot in lots.items()
-        if lot_id not in others and _untouched(lot)
+        for mine, other in ((refold, books), (books, refold))
+        for drawn in [{lot_id for lot_id, _ in mine.lot_days}]
+        for lot_id, lot in mine.lots.items()
+        if lot_id not in other.lots and _untouched(lot, drawn)
     }
     found = Corrections()
     for lot_id, lot in refold.lots.items():
@@ -153,7 +154,10 @@ def amounts(differences: Iterable[Difference]) -> dict[int, int]:
     return {balance_id: amount for balance_id, amount in found.items() if amount}
 
 
-def _untouched(lot: Lot) -> bool:
+def _untouched(lot: Lot, drawn: Collection[int]) -> bool:
+    """Whether nothing was ever taken; an overdraft that was owed and paid off comes to 0 too."""
+    if lot.source is LotSource.OVERDRAFT and lot.lot_id in drawn:
+        return False
     return lot.source in BY_THEMSELVES and not lot.used and not lot.moved
 
 

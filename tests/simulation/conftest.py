@@ -11,6 +11,12 @@ NAMED = {
     107: "the same",
 }
 
+#: And of those that go through the database.
+NAMED_STORED = {
+    3: "settling made a lot that time alone had just made",
+    10: "an overdraft that was wholly paid off counted as never touched",
+}
+
 #: Of so many worlds one goes through the database too.
 STORED = 12
 
@@ -18,8 +24,8 @@ STORED = 12
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     alone, last = (metafunc.config.getoption(name) for name in ("--world", "--worlds"))
     if "stored_seed" in metafunc.fixturenames:
-        seeds = list(range(1, last // STORED + 1)) if alone is None else [alone]
-        metafunc.parametrize("stored_seed", seeds)
+        seeds = [*NAMED_STORED, *range(1, last // STORED + 1)] if alone is None else [alone]
+        metafunc.parametrize("stored_seed", dict.fromkeys(seeds))
     if "seed" in metafunc.fixturenames:
         seeds = [*NAMED, *range(1, last + 1)] if alone is None else [alone]
         metafunc.parametrize("seed", dict.fromkeys(seeds))
