@@ -7,6 +7,7 @@ credit paid off follow from what stands before it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -73,16 +74,16 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deed:
+class Deed(ABC):
     """Something done once; of one instant deeds come before facts, by their keys."""
 
     at: int  #: its place: when it was accepted, or the earlier start of the lot it brought
     key: str  #: idempotency key
     accepted_at: int
 
+    @abstractmethod
     def do(self, terms: Terms, state: State, past: Past) -> Changes:
         """Do it to what now stands before it; `terms` are those of its place."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

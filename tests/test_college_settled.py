@@ -53,10 +53,10 @@ async def test_the_log_in_any_order_and_settled(
 ) -> None:
     """EV-4, EV-9: after settling the order of arrival is to be seen in no figure.
 
-    Each form has a quarter of the businesses, whole and not the same: that takes long enough.
+    Each form has some of the businesses, whole and not the same: that takes long enough.
     """
     server = await served(**NOT_BY_ITSELF)
-    keys = sorted(expected(form))[first::4]
+    keys = sorted(expected(form))[first::14]
     events = [event for event in events_of(form) if event["subject"] in keys]
     random.Random(batch).shuffle(events)
     async with connect(server) as client:

@@ -18,7 +18,7 @@ NAMED_STORED = {
 }
 
 #: Of so many worlds one goes through the database too.
-STORED = 12
+STORED = 25
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
