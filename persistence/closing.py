@@ -17,13 +17,14 @@ import msgspec
 from domain.categories import open_category
 from domain.contacts import Contact
 from domain.deeds import Deed
-from domain.facts import Direction, Fact, Flag, Status, Type
+from domain.facts import Fact, Flag, Status, Type
 from domain.lots import Lot, LotSource
 from domain.periods import SECOND, period
-from domain.refold import Movement, Refold, renamed
+from domain.refold import Movement, Refold, place, renamed
 from domain.state import Counter, State
 from domain.terms import Terms
 from persistence.connection import Connection
+from persistence.log import OF_FACTS
 from persistence.record import CONTACT_COLUMNS
 
 _OPENED = (
@@ -36,19 +37,7 @@ select f.at, r.rank, f.source, f.id, f.type, f.party, f.number_id, coalesce(f.ca
     category, coalesce(v.flags, f.flags) as flags,
     case when f.type = {Type.CALL_ENDED.value}
         then ceil(coalesce((f.data::json ->> 'seconds')::numeric, 0))::bigint else 0 end as seconds
-from facts f
-cross join lateral (
-    select case
-        when f.type = {Type.MESSAGE_RECEIVED.value} then 1
-        when f.type = {Type.CALL_ENDED.value} and f.data::json ->> 'direction' = 'in' then 1
-        else 2 end as rank
-) r
-left join lateral (
-    select flags from revisions
-    where tenant_id = f.tenant_id and at = f.at and key = f.key
-    order by revision desc
-    limit 1
-) v on true
+{OF_FACTS}
 where f.tenant_id = $1 and f.at >= $2 and f.at <= $3 and f.party = any ($4::text[])
     and f.status <> {Status.ADJUSTED.value}
     and (r.rank = 1 or coalesce(v.flags, f.flags) & {_OPENED} <> 0)
@@ -91,17 +80,10 @@ async def windows(connection: Connection, own: Terms, state: State, facts: Seque
         contact = state.closing[fact.key] = Contact(fact.channel, fact.party, fact.number_id)
         for row in rows:
             if row["party"] == fact.party and row["number_id"] == fact.number_id:
-                if (row["at"], row["rank"], row["source"], row["id"]) >= _place(fact):
+                if (row["at"], row["rank"], row["source"], row["id"]) >= place(fact):
                     break
                 _move(contact, fact, row, lengths[fact.key])
         contact.visited = visited.get((fact.channel, fact.address), [])
-
-
-def _place(fact: Fact) -> tuple[int, int, str, str]:
-    inbound = fact.type is Type.MESSAGE_RECEIVED or (
-        fact.type is Type.CALL_ENDED and fact.direction is Direction.IN
-    )
-    return (fact.at, 1 if inbound else 2, fact.source, fact.id)
 
 
 def _lengths(own: Terms, fact: Fact) -> tuple[int, int, int]:

@@ -69,7 +69,8 @@ _KEPT = """
     coalesce(v.status, f.status) as status, coalesce(v.flags, f.flags) as flags,
     coalesce(v.revision, 0) as revision"""
 
-_OF_FACTS = f"""
+#: Facts as `f`, each with its rank (`r`) and its latest revision, if it has one (`v`).
+OF_FACTS = f"""
 from facts f
 cross join lateral (
     select case
@@ -87,7 +88,7 @@ left join lateral (
 # The index gives the instants in order, so that a page reads no more than a page.
 PAGE = f"""
 select {_KEPT}, f.balance_id, f.rule_id, f.units, f.amount, f.lot_id
-{_OF_FACTS}
+{OF_FACTS}
 where f.tenant_id = $1 and f.at >= $2 and f.at < $6
     and (f.at, r.rank, f.source, f.id) > ($2, $3, $4, $5)
 order by f.at, r.rank, f.source, f.id
@@ -107,7 +108,7 @@ CAME_BEHIND = f"""
 select (
     select coalesce(sum(facts), 0)::bigint from commits where tenant_id = $1 and version > $2
 ) - (
-    select count(*) {_OF_FACTS}
+    select count(*) {OF_FACTS}
     where f.tenant_id = $1 and f.at >= $3 and f.version > $2
         and (f.at, r.rank, f.source, f.id) > ($3, $4, $5, $6)
 )"""
@@ -123,7 +124,7 @@ async def came_behind(connection: Connection, tenant_id: int, *, after: int, upt
 ADJUSTED = f"""
 select greatest(f.arrived_at, $3::bigint) as came_at, {_KEPT},
     f.balance_id, f.rule_id, f.units, f.amount, f.lot_id
-{_OF_FACTS}
+{OF_FACTS}
 where f.tenant_id = $1 and f.at < $3 and (
     f.status = {Status.ADJUSTED.value} and f.version > $2
     or f.status = {Status.UNRATED.value} and v.status = {Status.ADJUSTED.value} and v.version > $2
@@ -147,7 +148,7 @@ async def adjusted(
 # What was rated since stands in `revisions` and is passed over.
 UNRATED = f"""
 select {_KEPT}
-{_OF_FACTS}
+{OF_FACTS}
 where f.tenant_id = $1 and f.status = {Status.UNRATED.value}
     and f.at >= greatest($2::bigint, $3::bigint)
     and (f.at, r.rank, f.source, f.id) > ($3, $4, $5, $6)
