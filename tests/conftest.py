@@ -33,7 +33,11 @@ OPERATOR_KEY = "operator-key-of-the-tests"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 #: Nothing here outlives the machine, and this third of the suite's writes is not what it tests.
-OPTIONS = {"fsync": "off", "full_page_writes": "off", "checkpoint_timeout": "1h"}
+OPTIONS = {
+    "fsync": "off", "full_page_writes": "off", "checkpoint_timeout": "1h", "max_wal_size": "1GB"
+}  # fmt: skip
+#: Where files are kept in memory, and the room that two sets of servers may need there at most.
+MEMORY, MEMORY_BYTES = Path("/dev/shm"), 4 << 30
 #: As many as the smallest machine has cores.
 WORKERS = 2
 SCRATCH = pytest.StashKey[Path]()
@@ -52,12 +56,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[SCRATCH] = Path(of_a_worker["scratch"]) / of_a_worker["workerid"]
         return
     # Removed by the process that outlives the workers: a Ctrl-C kills those.
-    folder = config.stash[SCRATCH] = Path(tempfile.mkdtemp(prefix="kuota-tests-"))
+    folder = config.stash[SCRATCH] = Path(tempfile.mkdtemp(prefix="kuota-tests-", dir=memory()))
     config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
     folder.chmod(0o755)
     if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
         # Each process we start would compile all it imports, which takes longer than most work.
         os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "compiled")
+
+
+def memory() -> Path | None:
+    """A place in memory with enough room: a database's 500 files are made twice as fast there."""
+    try:
+        roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > MEMORY_BYTES
+    except OSError:
+        return None
+    return MEMORY if roomy else None
 
 
 def pytest_configure_node(node: Any) -> None:
@@ -148,7 +161,7 @@ async def database(servers: Servers, template: str) -> AsyncIterator[Database]:
     addresses = servers.addresses
     assert addresses.owner_url is not None
     name = f"test_{next(numbers)}"
-    await on(addresses.owner_url, f"create database {name} template {template}")
+    await on(addresses.owner_url, f"create database {name} template {template} strategy file_copy")
     yield Database(
         name=name,
         owner_url=named(addresses.owner_url, name),
