@@ -6,22 +6,22 @@ caller gives a connection in a transaction, of its own for as long as it reads.
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from heapq import merge
-from typing import Any, Self
+from typing import Self
 
 from api.edge import kept
 from domain.deeds import Deed
-from domain.facts import Fact
+from domain.facts import Fact, Status
 from domain.rate import claims_message
 from domain.refold import Adjusted, Input, Refold, place
 from domain.refold import Place as Position
 from domain.settle import Difference, Posted, compare
 from domain.state import Outcome, State
 from domain.terms import Terms
-from persistence import closing, load, log, settling
-from persistence.closing import Checkpoint
+from persistence import checkpoints, closing, load, log, midnights, settling
+from persistence.checkpoints import Checkpoint
 from persistence.connection import Connection
 from persistence.deeds import deeds, refunded
 from persistence.log import BEGINNING, Place, PostedFact
@@ -61,35 +61,65 @@ class Again:
         self._page_facts = page_facts
         self._done = 0  #: of them
         self._met = 0  #: facts that came after the version, and were still ahead
-        self.checkpoint: Checkpoint | None = None  #: where it began
+        self.closing: Checkpoint | None = None  #: the latest: before it everything is closed
+        self.checkpoint: Checkpoint | None = None  #: where it began: there or at a midnight
         self._adjusted: list[tuple[Adjusted, PostedFact]] = []
         self._adjusted_done = 0
         self.stop: int | None = None  #: the end of the period that is being closed
-        self.snapshot: dict[str, Any] | None = None  #: of the figures there
+        self.midnights: list[int] = []  #: that are still to be passed
+        self.ended: Checkpoint | None = None  #: the figures at `stop`
+        self.passed: list[Checkpoint] = []  #: those at midnights
+        self.lot_days: dict[tuple[int, int], tuple[int, int]] = {}
+        #: as posted: what was used on days before it began, by calls that ended since
 
     @classmethod
     async def begin(
-        cls, connection: Connection, own: Terms, version: int, *, page_facts: int = PAGE_FACTS
+        cls,
+        connection: Connection,
+        own: Terms,
+        version: int,
+        *,
+        page_facts: int = PAGE_FACTS,
+        since: Checkpoint | None = None,
+        midnights: Sequence[int] = (),
     ) -> Self:
-        """Begin where nothing has happened yet; the books stand at `version`."""
+        """Begin at a midnight, else at the latest closing, else where nothing has happened yet.
+
+        The books stand at `version`. What is behind it of `midnights`, given in order, is passed.
+        """
         tenant_id = own.tenant_id
         await settling.open_contacts(connection)
-        checkpoint = await closing.read(connection, tenant_id)
-        known, past = await deeds(connection, tenant_id, own.balance_ids, version, checkpoint)
+        closed = await closing.read(connection, tenant_id)
+        known, past = await deeds(connection, tenant_id, own.balance_ids, version, closed)
         state = State(version=0, digest=b"", last_lot=NEW_LOTS, next_due=None, unsettled_from=None)
         state.lot_ids = await settling.lot_ids(connection, tenant_id)
         refold = Refold(own, state, refunded(known))
         again = cls(connection, own, refold, known, version, page_facts)
-        if checkpoint is not None:
-            again.checkpoint = checkpoint
-            again._after = Place(checkpoint.at, 0, "", "")
-            closing.begin(refold, checkpoint, past)
-            await closing.begin_contacts(connection, tenant_id, checkpoint.at)
-            refold.past.legs |= await closing.legs(
-                connection, tenant_id, refold.past.legs.keys(), checkpoint.at
-            )
+        again.closing, again.checkpoint = closed, since or closed
+        if closed is not None:
+            state.closed_until = closed.at
             await again._read_adjusted()
+        begun = again.checkpoint
+        if begun is None:
+            again.midnights = list(midnights)
+            return again
+        again._after = Place(begun.at, 0, "", "")
+        first: Position = again._after
+        again.midnights = [at for at in midnights if at > begun.at]
+        again._done = bisect_left(known, first, key=place)
+        again._adjusted_done = bisect_left(again._adjusted, first, key=lambda one: place(one[0]))
+        checkpoints.begin(refold, begun, [*past, *known[: again._done]])
+        if since is None:
+            await closing.begin_contacts(connection, tenant_id, begun.at, again.until)
+        refold.past.legs |= await checkpoints.legs(
+            connection, tenant_id, refold.past.legs.keys(), begun.at
+        )
         return again
+
+    @property
+    def until(self) -> int:
+        """The next midnight that is to be passed: contacts stand there as they last changed."""
+        return self.midnights[0] if self.midnights else END
 
     async def goes_on(self, version: int) -> bool:
         """Whether nothing came behind the place that was reached, up to a version."""
@@ -101,7 +131,9 @@ class Again:
         )
         if came != self._met:
             return False
-        known, _ = await deeds(connection, own.tenant_id, own.balance_ids, version, self.checkpoint)
+        if await settling.revised(connection, own.tenant_id, self._version):
+            return False
+        known, _ = await deeds(connection, own.tenant_id, own.balance_ids, version, self.closing)
         reached: Position = self._after
         done = self._deeds[: self._done]
         if known[: bisect_right(known, reached, key=place)] != done:
@@ -120,23 +152,55 @@ class Again:
 
     async def _read_adjusted(self) -> None:
         """Read the facts of closed periods that came since the closing."""
-        if self.checkpoint is not None:
+        if self.closing is not None:
             rows = await log.adjusted(
-                self._connection, self.terms.tenant_id, after=self.checkpoint.version,
-                closed_until=self.checkpoint.at,
+                self._connection, self.terms.tenant_id, after=self.closing.version,
+                closed_until=self.closing.at,
             )  # fmt: skip
             self._adjusted = [(Adjusted(kept(row, self.terms), at), row) for at, row in rows]
 
     async def page(self, until: int) -> bool:
         """Fold the next facts from before an instant; gives whether there may be more."""
-        stop = self.stop
-        if stop is None or until < stop:
-            return await self._page(until)
-        if not await self._page(stop):
-            await self._rest(stop)
-            self.snapshot, self.stop = closing.taken(self.refold, stop), None
-            await closing.keep_contacts(self._connection, self.terms.tenant_id, stop)
+        before = self.facts
+        while self.facts == before:  # of midnights between which there is nothing many at once
+            stop = min(self.until, END if self.stop is None else self.stop)
+            if until < stop or stop == END:
+                return await self._page(until)
+            if not await self._page(stop):
+                await self._rest(stop)
+                self._after = max(self._after, Place(stop, 0, "", ""))
+                if stop == self.stop:
+                    await self._close(stop)
+                if self.midnights and stop == self.midnights[0]:
+                    self._come_to(stop)
+                    await self.at_midnight(self.midnights.pop(0))
         return True
+
+    async def _close(self, stop: int) -> None:
+        """Take the figures where a period ends, and keep contacts as they stand there."""
+        self._come_to(stop)
+        self.ended, self.stop = checkpoints.taken(self.refold, stop, since=stop), None
+        tenant_id, begun = self.terms.tenant_id, self.checkpoint
+        if begun is not None and begun is not self.closing:
+            await midnights.bring_open(self._connection, tenant_id, begun.at, stop)
+        await closing.keep_contacts(self._connection, tenant_id, stop)
+
+    async def at_midnight(self, at: int) -> None:
+        """Take the figures at a midnight, and keep contacts as they stand there."""
+        await midnights.keep_contacts(self._connection, at)
+        if self.checkpoint or self.facts or self._done:
+            self.passed.append(self.figures(at))
+
+    def _come_to(self, at: int) -> None:
+        """Do what time did before an instant: it belongs to the days before it."""
+        due = self.refold.state.next_due
+        if due is not None and due < at:
+            self.refold.come_to(at - 1)
+
+    def figures(self, at: int) -> Checkpoint:
+        """The figures as they were folded up to a midnight."""
+        since = None if self.closing is None else self.closing.at
+        return checkpoints.taken(self.refold, at, since=since)
 
     async def _page(self, until: int) -> bool:
         rows = await log.page(
@@ -150,6 +214,7 @@ class Again:
             return False
         self._after, more = rows[-1].place, len(rows) == self._page_facts
         self._met += sum(row.version > self._version for row in rows)
+        rows = [row for row in rows if row.status != Status.ADJUSTED]  # in its place as it came
         rows, facts = self.understood(rows)
         reached: Position = self._after
         late = self._adjusted_upto(reached)
@@ -176,6 +241,9 @@ class Again:
         own, state, tenant_id = self.terms, self.refold.state, self.terms.tenant_id
         if late:
             facts = [*facts, *(one.fact for one, _ in late)]
+        if self.checkpoint is not self.closing and self.checkpoint is not None:
+            at = self.checkpoint.at
+            await midnights.bring_contacts(self._connection, tenant_id, at, facts)
         await load.contacts(self._connection, {tenant_id: state}, facts, table="contacts_again")
         naming = [fact for fact in facts if claims_message(own, fact)]
         claims = await settling.claims(self._connection, tenant_id, naming)
@@ -200,12 +268,29 @@ class Again:
             difference = compare(before, outcome)
             if difference is not None:
                 self.differences.append(difference)
-        await settling.keep_contacts(self._connection, tenant_id, self.refold.contacts.values())
+        if self.checkpoint is not None:
+            self._cross(posted, outcomes)
+        changed = self.refold.contacts.values()
+        await settling.keep_contacts(self._connection, tenant_id, changed, self.until)
         self.refold.contacts.clear()
         state.contacts.clear()
         state.closing.clear()
         self.facts += len(facts)
         return rows, facts, posted, outcomes
+
+    def _cross(self, posted: Sequence[Posted], outcomes: Sequence[Outcome]) -> None:
+        """Add up what is posted of calls over the midnight where this began: it was used before."""
+        assert self.checkpoint is not None
+        begun = self.checkpoint.at
+        for before, outcome in zip(posted, outcomes, strict=True):
+            began = outcome.fact.began
+            if began >= begun or outcome.status == Status.ADJUSTED:
+                continue
+            day = self.terms.zone.day_start(began)
+            for part in before.parts:
+                for lot_id, taken in part.legs:
+                    used, _ = self.lot_days.get((lot_id, day), (0, 0))
+                    self.lot_days[lot_id, day] = (used + taken, 0)
 
     def understood(self, rows: list[PostedFact]) -> tuple[list[PostedFact], list[Fact]]:
         """The rows of a page that are folded, and their facts."""

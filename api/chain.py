@@ -116,6 +116,15 @@ class Chain:
                 find.add("actions", name, "digest", found, f"{right.hex()} by what it says")
             if kind == ActionKind.PERIOD_CLOSE and "closed_until" in action["body"]:
                 self.closings.append((action["version"], action["body"]["closed_until"]))
+            if kind == ActionKind.SETTLE and action["version"] not in without:
+                # Beside the commit that posted it, or none: the books agreed. A copy has its own.
+                posted = action["body"].get("settlement_id") is not None
+                if action["version"] > self._last or (
+                    posted and action["version"] not in self._settled
+                ):
+                    version = action["version"]
+                    find.add("actions", name, "version", version, "that of a settling")
+                continue
             at = without.pop(action["version"], None)
             if at is None:
                 find.add("actions", name, "version", action["version"], "that of a commit it made")

@@ -6,8 +6,10 @@ is read. In which order tables are read, and in which snapshot, is `verifying`'s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+
+import asyncpg
 
 from api.again import Again
 from api.cloudevents import Refused, key_of
@@ -20,7 +22,7 @@ from domain.rollup import Dimensions, bucket, usage_of
 from domain.settle import Posted
 from domain.state import Outcome
 from domain.verify import Findings, Names, of_contact, of_difference
-from persistence import log, settling, verifying
+from persistence import checkpoints, log, midnights, settling, verifying
 from persistence.bulk import Row
 from persistence.log import BEGINNING, PostedFact
 
@@ -35,6 +37,7 @@ class Proof(Again):
     names: Names
     closings: Collection[tuple[int, int]]  #: versions, and until when each closed everything
     unsettled_from: int | None
+    kept: Mapping[int, asyncpg.Record]  #: by instant, the rows of midnights that still hold
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -96,6 +99,27 @@ class Proof(Again):
             else:
                 self.findings.unsettled["facts"] += 1
         self.differences.clear()
+
+    async def at_midnight(self, at: int) -> None:
+        """Compare what is kept of a midnight with the log up to there: settlings begin with it."""
+        row = f"of {self.terms.key} at {iso(at)}"
+        try:
+            for of, *values in checkpoints.differing(
+                checkpoints.kept(self.kept[at]), self.figures(at)
+            ):
+                self.findings.add("checkpoints", row, of, *values)
+        except DAMAGED as fault:
+            right = f"readable ({type(fault).__name__}: {fault})"
+            self.findings.add("checkpoints", row, "", "unreadable", right)
+        contacts = midnights.differing(self._connection, self.terms.tenant_id, at)
+        async for key, found, known in contacts:
+            row = f"{self._row('contacts', key)} at {iso(at)}"
+            if found is None:
+                self.findings.missing("midnight_contacts", row)
+            elif known is None:
+                self.findings.surplus("midnight_contacts", row)
+            else:
+                self.findings.values("midnight_contacts", row, found, known)
 
     async def _look(
         self, rows: Sequence[PostedFact], facts: Sequence[Fact], posted: Sequence[Posted]

@@ -1,7 +1,7 @@
 """Settling: a tenant's log folded again in fact order, and the differences posted (EV-9, EV-10).
 
 Owns the order of work. Reading goes page by page in transactions of its own while facts come in;
-the tenant's lock is held for the last minute of facts, the comparison and the posting alone. What
+the tenant's lock is held for the newest facts, the comparison and the posting alone. What
 came in behind the reader's back begins it anew. One settling a tenant at a time, in all processes.
 """
 
@@ -19,22 +19,23 @@ import asyncpg
 from api.again import PAGE_FACTS, Again
 from domain.facts import Status
 from domain.fold import CLOSED, SETTLED, advance
-from domain.periods import MINUTE, period
+from domain.periods import MINUTE, SECOND, period
 from domain.rollup import USAGE, bucket, usage_of
-from domain.settle import Corrections, Difference, amounts, corrections
+from domain.settle import Books, Corrections, Difference, amounts, corrections
 from domain.state import Changes, Revision, Transfer
 from domain.terms import Terms
-from persistence import closing, load, record, settling, terms
+from persistence import closing, load, midnights, record, settling, terms
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door, tenant_scope
 from persistence.show import Show
 
-#: Microseconds of the newest facts that are read under the lock: most late ones are among them.
-MARGIN = MINUTE
+#: Microseconds of the newest facts that are read under the lock, by reading: what came in behind
+#: its place begins it anew, and most late facts are late by less than the second has.
+MARGINS = (SECOND, MINUTE)
 
-#: How often the reading begins anew before the lock is held all the while.
-READINGS_MAX = 3
+#: How often it is read before the lock is held all the while.
+READINGS_MAX = len(MARGINS) + 1
 
 
 class Cause(IntEnum):
@@ -103,7 +104,9 @@ class Settling:
         async with self._alone(tenant_id) as connection:
             for reading in range(1, READINGS_MAX + 1):
                 held = reading == READINGS_MAX
-                again = None if held else await self._read(connection, tenant_id, close)
+                again = None
+                if not held:
+                    again = await self._read(connection, tenant_id, close, MARGINS[reading - 1])
                 settled = await self._post(
                     connection, tenant_id, again, cause, started_at, keep, close
                 )
@@ -122,23 +125,45 @@ class Settling:
         finally:
             await connection.close(timeout=5)
 
-    async def _read(self, connection: Connection, tenant_id: int, close: int | None) -> Again:
-        """Fold everything up to a minute ago, without holding anybody up."""
+    async def _read(
+        self, connection: Connection, tenant_id: int, close: int | None, margin: int
+    ) -> Again:
+        """Fold everything up to a moment ago, without holding anybody up."""
         scope = tenant_scope([tenant_id])
         async with connection.transaction():
             await connection.execute(scope)
             head = await _head(connection, tenant_id)
-            (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
-            again = await Again.begin(connection, own, head["version"], page_facts=self._page_facts)
-        again.stop = close
-        until, more = self._now() - MARGIN, True
+            again = await self._begin(connection, head, close)
+        more = True
         while more:
             began = time.perf_counter()
             async with connection.transaction():
                 await connection.execute(scope)
-                more = await again.page(until)
+                more = await again.page(self._now() - margin)
             if self._rest is not None:
                 await self._rest(time.perf_counter() - began)
+        return again
+
+    async def _begin(
+        self, connection: Connection, head: asyncpg.Record, close: int | None
+    ) -> Again:
+        """Begin where everything before is as it was when it was settled last.
+
+        Who closes a period passes no midnights: those behind it are of other terms then.
+        """
+        tenant_id, version = head["tenant_id"], head["version"]
+        (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
+        closed = await closing.read(connection, tenant_id)
+        upto = min(
+            at for at in (head["unsettled_from"], close, self._now()) if at is not None
+        )  # fmt: skip
+        since = await midnights.latest(connection, own, closed, upto, version)
+        await midnights.begin(connection, tenant_id, since)
+        planned = midnights.planned(own.zone, self._now() - MINUTE) if close is None else ()
+        again = await Again.begin(
+            connection, own, version, page_facts=self._page_facts, since=since, midnights=planned
+        )
+        again.stop = close
         return again
 
     async def _post(
@@ -157,11 +182,7 @@ class Settling:
             head = (await load.lock(connection, [tenant_id], wait=True))[tenant_id]
             now = self._now()
             if again is None:
-                (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
-                again = await Again.begin(
-                    connection, own, head["version"], page_facts=self._page_facts
-                )
-                again.stop = close
+                again = await self._begin(connection, head, close)
             elif head["settings"] != again.terms.settings or not await again.goes_on(
                 head["version"]
             ):
@@ -178,8 +199,7 @@ class Settling:
             numbers = again.refold.number(state.last_lot, by_time.lots.values())
             state.last_lot = max(state.last_lot, *numbers.values(), 0)
             found = await self._correct(connection, again, changes, now)
-            since = 0 if again.checkpoint is None else own.zone.month(again.checkpoint.at)
-            moved = await settling.correct_contacts(connection, tenant_id, since)
+            moved = await settling.correct_contacts(connection, own, state.closed_until)
             state.unsettled_from = None
             settlement_id, differences = None, amounts(again.differences)
             keys = {number: key for key, number in own.balance_ids.items()}
@@ -203,16 +223,22 @@ class Settling:
                 tenant=own.key, facts=again.facts, corrected=len(again.differences),
                 differences=by_key, settlement_id=settlement_id,
             )  # fmt: skip
+            plan = () if close is not None else midnights.planned(own.zone, now)
+            forgotten = await midnights.keep_passed(
+                connection, own, again.passed, state.version, numbers, plan
+            )
             if close is not None:
+                assert again.ended is not None
                 await record.record(connection, [Changes(own, state, CLOSED)], now)
-                await closing.close(
-                    connection, own, close, state.version, now, again.snapshot or {}, numbers,
-                    again.checkpoint,
-                )  # fmt: skip
+                await closing.close(connection, own, again.ended, state.version, now, numbers)
             if keep is not None:
                 await keep(connection, settled, state.version)
         if differs and self._show is not None:
             self._show.settled(changes, now, moved=moved > 0)
+        if forgotten and close is None:
+            async with connection.transaction():
+                await connection.execute(tenant_scope([tenant_id]))
+                await midnights.forget_contacts(connection, tenant_id)
         return settled
 
     async def _correct(
@@ -221,7 +247,7 @@ class Settling:
         """Turn what differs into what a commit writes."""
         own, state, refold = again.terms, changes.state, again.refold
         tenant_id = own.tenant_id
-        books = await settling.books(connection, own, again.checkpoint)
+        books = await _books(connection, again)
         found = corrections(refold, books)
         for lot in (*found.lots, *found.drawn):
             changes.lots[lot.lot_id] = lot
@@ -253,6 +279,18 @@ class Settling:
 
 async def _head(connection: Connection, tenant_id: int) -> asyncpg.Record:
     return (await load.heads(connection, [tenant_id]))[tenant_id]
+
+
+async def _books(connection: Connection, again: Again) -> Books:
+    """The books as far as the log was read again."""
+    begun, closed = again.checkpoint, again.closing
+    books = await settling.books(
+        connection, again.terms,
+        days=settling.EARLIEST if begun is None else begun.at,
+        lots=settling.EARLIEST if closed is None else closed.at,
+    )  # fmt: skip
+    books.lot_days = {**books.lot_days, **again.lot_days}
+    return books
 
 
 def _roll_up(changes: Changes, own: Terms, difference: Difference) -> None:

@@ -15,7 +15,7 @@ from api.chain import Chain
 from api.proof import DAMAGED, Proof
 from domain.settle import Books
 from domain.verify import Finding, Findings, Names, of_ledger, of_lots, of_postings
-from persistence import load, settling, terms, verifying
+from persistence import closing, load, midnights, settling, terms, verifying
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door, tenant_scope
@@ -93,7 +93,14 @@ class Verifying:
         proof: Proof | None = None
         fault: Exception | None = None
         try:
-            proof = await Proof.begin(connection, own, head["version"], page_facts=self._page_facts)
+            closed = await closing.read(connection, tenant_id)
+            kept = await midnights.holding(connection, own, closed, END, head["version"])
+            passed = {row["at"]: row for row in reversed(kept)}
+            proof = await Proof.begin(
+                connection, own, head["version"], page_facts=self._page_facts,
+                midnights=list(passed),
+            )  # fmt: skip
+            proof.kept = passed
         except DAMAGED as damaged:
             fault = damaged
         await verifying.begin(connection)
@@ -141,6 +148,8 @@ class Verifying:
         of_postings(proof.findings, proof.names, proof.used, books)
         settled = proof.unsettled_from is None
         if proof.checkpoint is not None:
-            books = await settling.books(connection, proof.terms, proof.checkpoint)
+            closed = proof.checkpoint.at
+            books = await settling.books(connection, proof.terms, days=closed, lots=closed)
+            books.lot_days = {**books.lot_days, **proof.lot_days}
         of_lots(proof.findings, proof.names, proof.refold, books, settled=settled)
         await proof.rest(self._now(), chain.closed)

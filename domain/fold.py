@@ -106,13 +106,13 @@ class Fold:
         number = self.terms.numbers[fact.number_id]
         kind = fact.type
         status, market, parts = Status.ACCEPTED, "", NOTHING
-        closed_until, at = self.state.closed_until, None
+        at = None
         if charged_at is not None:
             flags = Flag.REPEATED | (Flag.LATE if fact.at < charged_at else Flag.NONE)
             if fact.at == charged_at:
                 self._unsettle(fact.at)  # which of the two charges, their names decide
-        elif closed_until is not None and fact.began < closed_until:
-            at = adjusted_at(fact, closed_until)
+        elif self.state.is_closed(fact):
+            at = adjusted_at(fact, self.state.closed_until or 0)
             status, flags, market, parts = self._adjusted(fact, number, at)
             self._unsettle(at)  # of one request all came at one instant
         elif kind is RECEIVED:

@@ -121,6 +121,12 @@ class Refold:
         """Bring everything to an instant: nothing more comes before it."""
         self._note(advance(self.terms, self.state, now))
 
+    def come_to(self, at: int) -> None:
+        """As `advance`, to an instant at which nothing came: whether a job did tells no row."""
+        known, stored = dict(self.periods), set(self.state.periods)
+        self.advance(at)
+        self.periods, self.state.periods = known, stored
+
     def number(self, last: int, made: Iterable[Lot] = ()) -> dict[int, int]:
         """Number lots that nobody has posted yet after `last`; gives their numbers by the old.
 
@@ -151,6 +157,8 @@ class Refold:
         if not run:
             return []
         facts = [one.fact if isinstance(one, Adjusted) else one for one in run]
+        # A call that was there when its period was closed, and ended after it, is none of them.
+        self.state.adjusted = {one.fact.key for one in run if isinstance(one, Adjusted)}
         changes = fold(self.terms, self.state, facts, repeated, self._now(run[-1].at))
         self._note(changes)
         legs = self.past.legs

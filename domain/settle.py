@@ -6,7 +6,7 @@ movements, days and lots. Posts nothing. What only time does, or nobody touched,
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -72,6 +72,7 @@ class Books:
     lots: Mapping[int, Lot]
     moved: Mapping[Movement, int]
     lot_days: Mapping[tuple[int, int], tuple[int, int]]  #: used and moved, by lot and local day
+    days_from: int = -(1 << 63)  #: the earliest of those days
 
 
 class Delta(NamedTuple):
@@ -115,13 +116,17 @@ def corrections(refold: Refold, books: Books) -> Corrections:
             found.lots.append(lot)
         elif known is not None and lot.drawn_at != known.drawn_at:
             found.drawn.append(lot)
+    days: dict[tuple[int, int], Sequence[int]] = dict(refold.lot_days)
     for lot_id, lot in books.lots.items():
         if lot_id not in refold.lots and lot_id not in ignored:
             emptied = _emptied(lot)
             if _sums(emptied) != _sums(lot):
                 found.lots.append(emptied)
-    for place in refold.lot_days.keys() | books.lot_days.keys():
-        used, moved = refold.lot_days.get(place, (0, 0))
+            began = refold.terms.zone.day_start(lot.starts_at)
+            if lot.amount and began >= books.days_from:
+                days[lot_id, began] = (0, lot.amount)  # it was never there
+    for place in days.keys() | books.lot_days.keys():
+        used, moved = days.get(place, (0, 0))
         before_used, before_moved = books.lot_days.get(place, (0, 0))
         if (used, moved) != (before_used, before_moved):
             found.lot_days[place] = [used - before_used, moved - before_moved]

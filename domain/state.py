@@ -7,6 +7,7 @@ the commit: it is true as long as the tenant's head still has its version.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -36,8 +37,8 @@ class State:
     """One tenant's figures, as far as they were loaded."""
 
     __slots__ = (
-        "action", "closed_until", "closing", "contacts", "counters", "digest", "last_lot",
-        "lot_ids", "lots", "lots_from", "months", "next_due", "period", "periods",
+        "action", "adjusted", "closed_until", "closing", "contacts", "counters", "digest",
+        "last_lot", "lot_ids", "lots", "lots_from", "months", "next_due", "period", "periods",
         "unsettled_from", "version",
     )  # fmt: skip
 
@@ -60,12 +61,19 @@ class State:
         self.action = ""  #: the idempotency key of what is done to the balances just now
         self.lots_from: int | None = None  #: lots that ended before it are not here
         self.closed_until: int | None = None  #: facts before it are adjusted (EV-3)
+        self.adjusted: Collection[bytes] | None = None  #: folded again: which ones were
         self.closing: dict[bytes, Contact] = {}  #: by adjusted fact: its windows as they were
         self.period: Period | None = None  #: the one that lots tell their use within
         self.counters: dict[tuple[str, int, int], Counter] = {}
         self.months: set[int] = set()  #: months whose counters are here
         self.contacts: dict[tuple[int, str], list[Contact]] = {}  #: rows of (channel, party)
         self.periods: set[int] = set()  #: months whose period is known to be stored
+
+    def is_closed(self, fact: Fact) -> bool:
+        """Whether a fact came after its period was closed."""
+        if self.adjusted is not None:
+            return fact.key in self.adjusted
+        return self.closed_until is not None and fact.began < self.closed_until
 
     def contact(self, channel: int, party: str, number_id: int) -> Contact:
         """The row of a contact on a number, new if there is none."""

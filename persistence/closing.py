@@ -1,28 +1,24 @@
 """Closed periods as stored: what was open around facts that come too late, and a place to begin.
 
-Owns the windows a closed period ends with, read from the flags of its facts, and the checkpoint of
-a closing: the figures at its end, from which a log is folded again. What closing means is
+Owns the windows a closed period ends with, read from the flags of its facts, and what stays of it
+at its end: its checkpoint and the contacts of whom something is open. What closing means is
 `domain.closed`'s and `api.operations.period_close`'s to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import asyncpg
-import msgspec
 
 from domain.categories import open_category
 from domain.contacts import Contact
-from domain.deeds import Deed
 from domain.facts import Fact, Flag, Status, Type
-from domain.lots import Lot, LotSource
 from domain.periods import SECOND, period
-from domain.refold import Movement, Refold, place, renamed
-from domain.state import Counter, State
+from domain.refold import place
+from domain.state import State
 from domain.terms import Terms
+from persistence.checkpoints import COLUMNS, Checkpoint, keep, kept
 from persistence.connection import Connection
 from persistence.log import OF_FACTS
 from persistence.record import CONTACT_COLUMNS
@@ -99,7 +95,12 @@ def _move(contact: Contact, fact: Fact, row: asyncpg.Record, lengths: tuple[int,
     at, flags = row["at"] - row["seconds"] * SECOND, row["flags"]
     service, conversation, entry = lengths
     if row["rank"] == 1:
-        contact.service_opened_at, contact.service_ends_at = at, at + service
+        first, ends = contact.service_opened_at, contact.service_ends_at
+        if first is None or ends is None or at >= ends:
+            contact.service_opened_at, contact.service_ends_at = at, at + service
+        else:  # a call stands where it ended, and began before what came meanwhile
+            contact.service_opened_at = min(first, at)
+            contact.service_ends_at = max(ends, at + service)
         return
     if flags & Flag.CONVERSATION_OPENED:
         contact.conversation_opened_at, contact.conversation_ends_at = at, at + conversation
@@ -113,129 +114,15 @@ def _move(contact: Contact, fact: Fact, row: asyncpg.Record, lengths: tuple[int,
         open_category(contact, opened, conversation)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A tenant's figures at the end of its closed periods."""
-
-    at: int
-    version: int  #: of the commit that closed; what came later for before `at` is adjusted
-    lots: Sequence[Lot]
-    counters: Mapping[tuple[str, int, int], Counter]
-    moved: Mapping[Movement, int]  #: everything that ever moved until then
-    paid_off: Sequence[tuple[int, int, int]]
-    next_due: int | None
-
-
-_LOT = (
-    "lot_id", "balance_id", "source", "priority", "month", "amount", "used", "moved", "lapsed",
-    "starts_at", "ends_at", "created_at", "origin", "drawn_at",
-)  # fmt: skip
-
-
-def taken(refold: Refold, at: int) -> dict[str, Any]:
-    """What a checkpoint keeps of a log that was folded up to an instant; lots are numbered later.
-
-    Lots that ended before it pay nothing any more and are left out.
-    """
-    return {
-        "lots": [
-            lot
-            for lots in refold.state.lots.values()
-            for lot in lots
-            if lot.ends_at is None or lot.ends_at >= at
-        ],
-        "sums": {
-            id(lot): (lot.amount, lot.used, lot.moved, lot.lapsed, lot.drawn_at)
-            for lots in refold.state.lots.values()
-            for lot in lots
-        },
-        "counters": [
-            [c.name, c.number_id, c.month, c.value, c.counted_at]
-            for c in refold.state.counters.values()
-        ],
-        "moved": dict(refold.moved),
-        "paid_off": refold.past.payers(),
-        "next_due": refold.state.next_due,
-    }
-
-
-KEEP = """
-insert into checkpoints (tenant_id, at, version, lots, counters, moved, paid_off, next_due)
-values ($1, $2, $3, $4::text::jsonb, $5::text::jsonb, $6::text::jsonb, $7::text::jsonb, $8)"""
-
-
-async def _keep(
-    connection: Connection,
-    tenant_id: int,
-    at: int,
-    version: int,
-    snapshot: dict[str, Any],
-    opening: Mapping[Movement, int],
-    numbers: Mapping[int, int],
-) -> None:
-    """Keep a checkpoint; `opening` is what had moved before the fold began.
-
-    `numbers` has the numbers of lots that were new to the books.
-    """
-    lots = []
-    for lot in snapshot["lots"]:
-        amount, used, moved, lapsed, drawn_at = snapshot["sums"][id(lot)]
-        values = {name: getattr(lot, name) for name in _LOT}
-        values |= {
-            "amount": amount, "used": used, "moved": moved, "lapsed": lapsed, "drawn_at": drawn_at
-        }  # fmt: skip
-        lots.append([values[name] for name in _LOT])
-
-    total = dict(opening)
-    for (balance_id, debit, credit, cause, day), amount in snapshot["moved"].items():
-        place = (balance_id, renamed(debit, numbers), renamed(credit, numbers), cause, day)
-        total[place] = total.get(place, 0) + amount
-    paid_off = [
-        [numbers.get(overdraft, overdraft), numbers.get(lot, lot), amount]
-        for overdraft, lot, amount in snapshot["paid_off"]
-    ]
-    spelt = [
-        msgspec.json.encode(each).decode()
-        for each in (
-            lots, snapshot["counters"], [[*place, amount] for place, amount in total.items()],
-            paid_off,
-        )
-    ]  # fmt: skip
-    await connection.execute(KEEP, tenant_id, at, version, *spelt, snapshot["next_due"])
-
-
-READ = """
-select at, version, lots::text as lots, counters::text as counters, moved::text as moved,
-    paid_off::text as paid_off, next_due
-from checkpoints where tenant_id = $1 order by at desc limit 1"""
+READ = f"""
+select {COLUMNS} from checkpoints
+where tenant_id = $1 and settings is null order by at desc limit 1"""
 
 
 async def read(connection: Connection, tenant_id: int) -> Checkpoint | None:
-    """The latest checkpoint of a tenant."""
+    """The checkpoint of a tenant's latest closing."""
     row = await connection.fetchrow(READ, tenant_id)
-    if row is None:
-        return None
-    lots: list[Lot] = []
-    for values in msgspec.json.decode(row["lots"]):
-        named: dict[str, Any] = dict(zip(_LOT, values, strict=True))
-        named["source"] = LotSource(named["source"])
-        lots.append(Lot(**named))
-    counters: dict[tuple[str, int, int], Counter] = {}
-    for name, number_id, month, value, counted_at in msgspec.json.decode(row["counters"]):
-        counter = counters[name, number_id, month] = Counter(name, number_id, month)
-        counter.value, counter.counted_at = value, counted_at
-    return Checkpoint(
-        at=row["at"],
-        version=row["version"],
-        lots=lots,
-        counters=counters,
-        moved={
-            (balance_id, debit, credit, cause, day): amount
-            for balance_id, debit, credit, cause, day, amount in msgspec.json.decode(row["moved"])
-        },
-        paid_off=[tuple(each) for each in msgspec.json.decode(row["paid_off"])],
-        next_due=row["next_due"],
-    )
+    return None if row is None else kept(row)
 
 
 _COLUMNS = ", ".join(("tenant_id", "channel", "party", "number_id", *CONTACT_COLUMNS))
@@ -250,11 +137,11 @@ where service_ends_at > $1 or conversation_ends_at > $1 or entry_ends_at > $1
 FORGET_CONTACTS = """
 delete from closing_contacts
 where tenant_id = $1 and (closed_until = $2 or closed_until < (
-    select max(at) from checkpoints where tenant_id = $1))"""
+    select max(at) from checkpoints where tenant_id = $1 and settings is null))"""
 
 BEGIN_CONTACTS = f"""
-insert into contacts_again ({_COLUMNS})
-select {_COLUMNS} from closing_contacts where tenant_id = $1 and closed_until = $2"""
+insert into contacts_again ({_COLUMNS}, until)
+select {_COLUMNS}, $3::bigint from closing_contacts where tenant_id = $1 and closed_until = $2"""
 
 
 async def keep_contacts(connection: Connection, tenant_id: int, at: int) -> None:
@@ -263,9 +150,9 @@ async def keep_contacts(connection: Connection, tenant_id: int, at: int) -> None
     await connection.execute(OPEN_CONTACTS, at)
 
 
-async def begin_contacts(connection: Connection, tenant_id: int, at: int) -> None:
-    """Begin with the contacts of whom something was open at a closing."""
-    await connection.execute(BEGIN_CONTACTS, tenant_id, at)
+async def begin_contacts(connection: Connection, tenant_id: int, at: int, until: int) -> None:
+    """Begin with the contacts of whom something was open at a closing; they stand so `until`."""
+    await connection.execute(BEGIN_CONTACTS, tenant_id, at, until)
 
 
 CLOSE_HEAD = "update tenant_head set closed_until = $2 where tenant_id = $1"
@@ -281,66 +168,18 @@ update periods set closed_at = $3 where tenant_id = $1 and ends_at <= $2 and clo
 async def close(
     connection: Connection,
     own: Terms,
-    at: int,
+    checkpoint: Checkpoint,
     version: int,
     now: int,
-    snapshot: dict[str, Any],
     numbers: Mapping[int, int],
-    before: Checkpoint | None,
 ) -> None:
-    """Close everything of a locked tenant before `at`; `version` is that of the closing commit."""
-    tenant_id = own.tenant_id
-    opening = {} if before is None else before.moved
-    await _keep(connection, tenant_id, at, version, snapshot, opening, numbers)
+    """Close everything of a locked tenant before a checkpoint; `version` is the closing commit's.
+
+    `numbers` has the numbers of lots that were new to the books.
+    """
+    tenant_id, at = own.tenant_id, checkpoint.at
+    await keep(connection, tenant_id, checkpoint, version, numbers, None)
     span = period(own.zone, at - 1)
     await connection.execute(CLOSE_HEAD, tenant_id, at)
     await connection.execute(CLOSE_PERIOD, tenant_id, span.label, span.start, span.end, now)
     await connection.execute(CLOSE_BEFORE, tenant_id, at, now)
-
-
-def begin(refold: Refold, checkpoint: Checkpoint, deeds: Collection[Deed]) -> None:
-    """Give a fold that begins the figures of a checkpoint, and the deeds that are in them."""
-    state, past = refold.state, refold.past
-    for lot in checkpoint.lots:
-        state.lots.setdefault(lot.balance_id, []).append(lot)
-        refold.lots[lot.lot_id] = lot
-    state.counters = dict(checkpoint.counters)
-    state.next_due = checkpoint.next_due
-    state.closed_until = checkpoint.at
-    past.begin(checkpoint.paid_off)
-    by_origin = {lot.origin: lot for lot in checkpoint.lots}
-    for deed in deeds:
-        past.known(deed, by_origin.get(f"action/{deed.key}"))
-
-
-LEGS = """
-select asked.key, asked.part, c.lots, c.taken
-from unnest($2::bytea[], $3::smallint[]) asked (key, part)
-join fact_keys k on k.tenant_id = $1 and k.key = asked.key
-cross join lateral (
-    select coalesce(max(revision), 0) as revision from revisions
-    where tenant_id = $1 and at = k.at and key = k.key
-) v
-cross join lateral (
-    select array[lot_id] as lots, array[amount] as taken from facts
-    where tenant_id = $1 and at = k.at and key = k.key and lot_id is not null
-        and v.revision = 0 and asked.part = 0
-    union all
-    select lots, taken from charges
-    where tenant_id = $1 and at = k.at and key = k.key and part = asked.part
-        and revision = v.revision and not reversal
-) c
-where k.at < $4"""
-
-
-async def legs(
-    connection: Connection, tenant_id: int, asked: Collection[tuple[bytes, int]], before: int
-) -> dict[tuple[bytes, int], list[tuple[int, int]]]:
-    """What paid charges of closed periods: (lot, taken) by fact and part."""
-    if not asked:
-        return {}
-    keys, parts = zip(*asked, strict=True)
-    rows = await connection.fetch(LEGS, tenant_id, list(keys), list(parts), before)
-    return {
-        (row["key"], row["part"]): list(zip(row["lots"], row["taken"], strict=True)) for row in rows
-    }

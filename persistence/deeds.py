@@ -25,7 +25,7 @@ from domain.deeds import (
 from domain.lots import LotSource
 from domain.refold import place
 from persistence.actions import ActionKind
-from persistence.closing import Checkpoint
+from persistence.checkpoints import Checkpoint
 from persistence.connection import Connection
 
 ACTIONS = """

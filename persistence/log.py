@@ -121,13 +121,16 @@ async def came_behind(connection: Connection, tenant_id: int, *, after: int, upt
 
 
 # In the order they came; those that were unrated when their period was closed stand at its end.
+# What came before a closing, but after the period's end, is in no figures at that end. A call may
+# have ended after its period did.
 ADJUSTED = f"""
 select greatest(f.arrived_at, $3::bigint) as came_at, {_KEPT},
     f.balance_id, f.rule_id, f.units, f.amount, f.lot_id
 {OF_FACTS}
-where f.tenant_id = $1 and f.at < $3 and (
-    f.status = {Status.ADJUSTED.value} and f.version > $2
-    or f.status = {Status.UNRATED.value} and v.status = {Status.ADJUSTED.value} and v.version > $2
+where f.tenant_id = $1 and (
+    f.status = {Status.ADJUSTED.value} and (f.version > $2 or f.arrived_at >= $3)
+    or f.status = {Status.UNRATED.value} and v.status = {Status.ADJUSTED.value}
+        and (v.version > $2 or f.arrived_at >= $3)
 )
 order by came_at, f.source, f.id"""
 

@@ -206,6 +206,7 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         further += own_further
         revisions += own_revisions
         waiting = [each.fact.at for each in changes.outcomes if each.status is Status.UNRATED]
+        waiting += [each.fact.at for each in changes.revisions if each.status == Status.UNRATED]
         if waiting:
             unrated.append((tenant, min(waiting)))
         transfers += own_transfers

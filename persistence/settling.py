@@ -19,14 +19,18 @@ from domain.settle import Books, Posted
 from domain.state import Charged, Counter
 from domain.terms import Terms
 from persistence.bulk import Columns, Table, Write
-from persistence.closing import Checkpoint
 from persistence.connection import Connection
 from persistence.log import PostedFact
 from persistence.record import CONTACT_COLUMNS, CONTACTS, contact_rows
 
+#: Before every instant.
+EARLIEST = -(1 << 63)
+
 # A table of the session: it goes with the connection, whatever ends that.
 OPEN = """
-create temp table if not exists contacts_again (like contacts including indexes);
+create temp table if not exists contacts_again (
+    like contacts including indexes, until bigint not null
+);
 truncate contacts_again"""
 
 CHARGES = """
@@ -35,7 +39,13 @@ from charges
 where tenant_id = $1 and at >= $2 and at <= $3 and not reversal
 order by at, key, revision, part"""
 
-write_contacts = Write(Table("contacts_again", CONTACTS.written, CONTACTS.conflict))
+write_contacts = Write(
+    Table(
+        "contacts_again",
+        f"{CONTACTS.written}, until bigint",
+        f"{CONTACTS.conflict}, until = excluded.until",
+    )
+)
 
 
 async def open_contacts(connection: Connection) -> None:
@@ -44,16 +54,37 @@ async def open_contacts(connection: Connection) -> None:
 
 
 async def keep_contacts(
-    connection: Connection, tenant_id: int, contacts: Iterable[Contact]
+    connection: Connection, tenant_id: int, contacts: Iterable[Contact], until: int
 ) -> None:
-    """Keep contacts as they now stand in the order."""
-    await write_contacts(connection, contact_rows(tenant_id, contacts))
+    """Keep contacts as they now stand in the order; `until` is the next midnight that is kept."""
+    rows = contact_rows(tenant_id, contacts)
+    await write_contacts(connection, [(*row, until) for row in rows])
+
+
+REVISED = "select exists (select from revisions where tenant_id = $1 and version > $2)"
+
+
+async def revised(connection: Connection, tenant_id: int, version: int) -> bool:
+    """Whether something was rated anew after a version."""
+    found: bool = await connection.fetchval(REVISED, tenant_id, version)
+    return found
+
+
+def _again(name: str) -> str:
+    """A column as it is to be: what ended in closed periods, and is not folded, stays."""
+    window = name.partition("_")[0]
+    if window in ("service", "conversation", "entry") and name != "entry_at":
+        over = f"a.{window}_ends_at is null and c.{window}_ends_at <= $3"
+        return f"case when {over} then c.{name} else a.{name} end"
+    if name == "last_at":
+        return "case when c.last_at < $3 then greatest(a.last_at, c.last_at) else a.last_at end"
+    return f"a.{name}"
 
 
 _WINDOWS = [name for name in CONTACT_COLUMNS if name != "visited"]
 _BEFORE = ", ".join(f"c.{name}" for name in _WINDOWS)
-_AGAIN = ", ".join(f"a.{name}" for name in _WINDOWS)
-_SET = ", ".join(f"{name} = a.{name}" for name in _WINDOWS)
+_AGAIN = ", ".join(map(_again, _WINDOWS))
+_SET = ", ".join(f"{name} = {_again(name)}" for name in _WINDOWS)
 
 # Months of periods that were closed before the fold began stay as they are.
 _VISITED = """array(
@@ -71,12 +102,11 @@ where c.tenant_id = $1 and a.tenant_id = c.tenant_id and a.channel = c.channel
 returning c.channel"""
 
 
-async def correct_contacts(connection: Connection, tenant_id: int, since: int) -> int:
-    """Bring the tenant's contacts to what they are in order; gives how many were otherwise.
-
-    `since` is the first month whose visitors were folded.
-    """
-    return len(await connection.fetch(CORRECT_CONTACTS, tenant_id, since))
+async def correct_contacts(connection: Connection, own: Terms, closed_until: int | None) -> int:
+    """Bring the tenant's contacts to what they are in order; gives how many were otherwise."""
+    since = 0 if closed_until is None else own.zone.month(closed_until)
+    closed = EARLIEST if closed_until is None else closed_until
+    return len(await connection.fetch(CORRECT_CONTACTS, own.tenant_id, since, closed))
 
 
 async def posted(
@@ -157,7 +187,7 @@ async def claim(
         await connection.execute(CLAIM, *_MESSAGES.parameters(rows), tenant_id)
 
 
-# What ended before a checkpoint pays nothing any more.
+# What ended in a closed period pays nothing any more.
 LOTS = """
 select lot_id, balance_id, source, priority, month, amount, used, moved, lapsed, starts_at, ends_at,
     created_at, origin, drawn_at
@@ -184,27 +214,30 @@ async def lot_ids(connection: Connection, tenant_id: int) -> dict[tuple[int, str
     return {(row["balance_id"], row["origin"]): row["lot_id"] for row in rows}
 
 
-async def books(connection: Connection, own: Terms, checkpoint: Checkpoint | None = None) -> Books:
-    """What the books have of a tenant's lots and what moved between them, since a checkpoint."""
-    since = EARLIEST if checkpoint is None else checkpoint.at
+async def books(
+    connection: Connection, own: Terms, *, days: int = EARLIEST, lots: int = EARLIEST
+) -> Books:
+    """What the books have of a tenant's lots and of what moved between them.
+
+    `days` is the earliest day of theirs that is asked for; of lots, those that ended before `lots`
+    are not.
+    """
     tenant_id = own.tenant_id
-    lots: dict[int, Lot] = {}
-    for row in await connection.fetch(LOTS, tenant_id, since):
+    found: dict[int, Lot] = {}
+    for row in await connection.fetch(LOTS, tenant_id, lots):
         values = dict(row)
         values["source"] = LotSource(values["source"])
-        lots[row["lot_id"]] = Lot(**values)
-    days = {
+        found[row["lot_id"]] = Lot(**values)
+    lot_days = {
         (row["lot_id"], row["day"]): (row["used"], row["moved"])
-        for row in await connection.fetch(LOT_DAYS, tenant_id, since)
+        for row in await connection.fetch(LOT_DAYS, tenant_id, days)
     }
     moved: dict[Movement, int] = {}
     for row in await connection.fetch(MOVED, tenant_id):
         accounts = row["debit"], row["credit"]
         of = movement(own.zone, row["at"], row["balance_id"], *accounts, row["cause"])
         moved[of] = moved.get(of, 0) + row["amount"]
-    for place, amount in ({} if checkpoint is None else checkpoint.moved).items():
-        moved[place] = moved.get(place, 0) - amount
-    return Books(lots=lots, moved=moved, lot_days=days)
+    return Books(lots=found, moved=moved, lot_days=lot_days, days_from=days)
 
 
 async def counters(connection: Connection, tenant_id: int) -> dict[tuple[str, int, int], Counter]:
@@ -216,8 +249,6 @@ async def counters(connection: Connection, tenant_id: int) -> dict[tuple[str, in
         found[counter.name, counter.number_id, counter.month] = counter
     return found
 
-
-EARLIEST = -(1 << 63)
 
 # Taken by the session that settles; the first number says what for.
 ALONE = "select pg_try_advisory_lock(7301, $1::integer)"

@@ -214,11 +214,12 @@ def test_the_fold_alone_meters_and_rates() -> None:
     drawing = users("domain.draw")
     deciding = {"domain.counted", "domain.fold", "domain.ledger", "domain.purse", "domain.rate"}
     assert set(drawing) - deciding == {
-        "domain.deeds", "domain.simulate", "domain.state", "persistence.load",
+        "domain.deeds", "domain.simulate", "domain.state", "persistence.checkpoints",
+        "persistence.load",
     }  # fmt: skip
     assert drawing["domain.state"] == {"Leg"}
     assert drawing["domain.deeds"] == drawing["domain.simulate"] == {"order"}
-    assert drawing["persistence.load"] == {"order"}
+    assert drawing["persistence.load"] == drawing["persistence.checkpoints"] == {"order"}
 
 
 def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> None:

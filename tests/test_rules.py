@@ -31,7 +31,6 @@ ELSEWHERE = {
 
 #: Ids of which a part belongs elsewhere and is not proven: what is missing.
 PARTLY = {
-    "TZ-3": "zone changes of the past (settling)",
     "EV-3": "closing by the invoice run (invoices)",
     "EV-5": "shares of holds (before a send)",
     "EV-8": "invoices",

@@ -254,7 +254,7 @@ class Reading:
                 contact = state.contact(fact.channel, fact.party, fact.number_id)
                 remember(self._own, contact, fact, row.status, row.flags)
             touched = [contact for rows_of in state.contacts.values() for contact in rows_of]
-        await settling.keep_contacts(connection, tenant_id, touched)
+        await settling.keep_contacts(connection, tenant_id, touched, settling.EARLIEST)
         refold.contacts.clear()
         state.contacts.clear()
 

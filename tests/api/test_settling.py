@@ -246,7 +246,7 @@ async def test_the_command_settles_whoever_it_is_told_to(
     code, out, _ = await type_in("late", "nobody", "--json")
     assert (code, json.loads(out)) == (1, {
         "settled": [
-            {"tenant": "late", "facts": 2, "corrected": 0, "differences": {}, "posted": False}
+            {"tenant": "late", "facts": 0, "corrected": 0, "differences": {}, "posted": False}
         ],
         "refused": [
             {"tenant": "nobody", "code": "NOT_FOUND", "message": "there is no tenant 'nobody'"}

@@ -2,8 +2,9 @@
 
 Facts of one tenant are posted to a served process, one in a hundred of them hours late. A process
 of its own settles them; beside it the pure fold takes the same facts from memory, in order. Then
-what a settling takes of memory at ten times the facts, and what live ingestion of the same tenant
-loses while the served process settles it.
+what a settling takes of memory at ten times the facts, how much of a month is read for a fact that
+is an hour late, from a midnight and without any, and what live ingestion of the same tenant loses
+while the served process settles it.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from api.settling import Cause, Settling
 from domain.facts import Fact
 from domain.fold import fold
 from domain.terms import Terms
-from persistence import log, terms
+from persistence import log, midnights, terms
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.tenants import find_by_keys
@@ -48,8 +49,10 @@ CLIENTS = 4
 LIVE_SECONDS = 2.0
 LIVE_BATCH = 200
 LIVE_FACTS = 30_000
-#: Tenants by what they are for: settled once to warm up, at 1x, at 10x.
-WARM, ONCE, TEN_TIMES = 1, 2, 3
+#: Tenants by what they are for: settled once to warm up, at 1x, at 10x, with a fact an hour late.
+WARM, ONCE, TEN_TIMES, MONTH = 1, 2, 3, 4
+#: How long their facts take.
+PAST, MONTH_PAST = timedelta(days=14), timedelta(days=30)
 
 
 def main() -> None:
@@ -58,7 +61,10 @@ def main() -> None:
     scale = 5 if arguments.parse_args().full else 1
     began = time.monotonic()
     with serve() as served:
-        sizes = {WARM: 500, ONCE: FACTS * scale, TEN_TIMES: FACTS * scale * TIMES}
+        sizes = {
+            WARM: 500, ONCE: FACTS * scale, TEN_TIMES: FACTS * scale * TIMES,
+            MONTH: FACTS * scale * 2,
+        }  # fmt: skip
         for tenant in sizes:
             open_tenant(served, tenant)
         asyncio.run(load(served, [past(tenant, facts) for tenant, facts in sizes.items()]))
@@ -71,6 +77,12 @@ def main() -> None:
                 f" {run['corrected']:,} corrected, {run['memory']:.1f} MB more at its peak"
             )
         print(f"{'fold, the same 10x':28}{folded['rate']:11,.0f} facts/s")
+        for name, forgotten in (
+            ("a month", True), ("then an hour late", False), ("the same, no midnights", True),
+        ):  # fmt: skip
+            hour_late(served)
+            run = apart(settled_in, served, MONTH, forgotten)
+            print(f"{name:28}{run['took']:11.3f} s        {run['facts']:,} facts read")
         alone, beside, rounds = live(served)
         print(f"{'live, not settled':28}{alone:11,.0f} facts/s")
         print(
@@ -94,7 +106,7 @@ def past(tenant: int, facts: int) -> list[bytes]:
     """Bodies of a tenant's facts of the last two weeks, in the order they arrive."""
     picks = random.Random(f"settle/{tenant}")
     end = datetime.now(UTC) - timedelta(minutes=5)
-    step = timedelta(days=14) / facts
+    step = (MONTH_PAST if tenant == MONTH else PAST) / facts
     arriving: list[tuple[datetime, str]] = []
     for n in range(facts):
         at = end - step * (facts - n)
@@ -104,6 +116,14 @@ def past(tenant: int, facts: int) -> list[bytes]:
         arriving.append((at + timedelta(hours=picks.uniform(*LATE_HOURS) if late else 0), event))
     events = [event for _, event in sorted(arriving)]
     return [_body(events[n : n + BATCH]) for n in range(0, facts, BATCH)]
+
+
+def hour_late(served: Served) -> None:
+    """Let a fact come that is an hour late."""
+    picks = random.Random(time.time())
+    at = datetime.now(UTC) - timedelta(hours=1)
+    event = _event(f"late{picks.random()}", at, MONTH, int(CONTACTS * picks.random() ** 2), picks)
+    asyncio.run(load(served, [[_body([event])]]))
 
 
 def _body(events: Sequence[str]) -> bytes:
@@ -173,32 +193,43 @@ def live(served: Served) -> tuple[float, float, int]:
     return (before + run()) / 2, beside, rounds
 
 
-def apart(work: Callable[[Pipe, str, int], None], served: Served, tenant: int) -> dict[str, Any]:
+def apart(
+    work: Callable[..., None], served: Served, tenant: int, *told_too: object
+) -> dict[str, Any]:
     """What `work` finds in a process of its own."""
     told = json.loads((served.data / "servers.json").read_text())
     context = multiprocessing.get_context("spawn")
     mine, theirs = context.Pipe()
-    process = context.Process(target=work, args=(theirs, told["addresses"]["app_url"], tenant))
+    process = context.Process(
+        target=work, args=(theirs, told["addresses"]["app_url"], tenant, *told_too)
+    )
     process.start()
     found: dict[str, Any] = mine.recv()
     process.join()
     return found
 
 
-def settled_in(pipe: Pipe, url: str, tenant: int) -> None:
-    """Settle a tenant, after a small one: facts a second, and how much memory grew for it."""
+def settled_in(pipe: Pipe, url: str, tenant: int, forgotten: bool = False) -> None:
+    """Settle a tenant, after a small one: facts a second, and how much memory grew for it.
+
+    With `forgotten` its midnights are no more.
+    """
 
     async def run() -> dict[str, Any]:
         async with Door.open(url, size=1) as door:
             ids = await find_by_keys(door, [tenant_key(WARM), tenant_key(tenant)])
             settling = Settling(door, await _catalogue(door), _now, None)
             await settling.settle(ids[tenant_key(WARM)].tenant_id, Cause.DEMAND)
+            tenant_id = ids[tenant_key(tenant)].tenant_id
+            if forgotten:
+                async with door.tenant_tx(tenant_id) as connection:
+                    await midnights.begin(connection, tenant_id, None)
             before, began = _peak_begins(), time.perf_counter()
-            done = await settling.settle(ids[tenant_key(tenant)].tenant_id, Cause.DEMAND)
+            done = await settling.settle(tenant_id, Cause.DEMAND)
             took = time.perf_counter() - began
             return {
                 "facts": done.facts, "corrected": done.corrected, "rate": done.facts / took,
-                "memory": _memory("VmHWM") - before,
+                "took": took, "memory": _memory("VmHWM") - before,
             }  # fmt: skip
 
     pipe.send(asyncio.run(run()))

@@ -180,3 +180,55 @@ async def test_a_period_is_closed_when_it_is_over_and_once(world: World) -> None
     )
     assert dict(map(tuple, rows))[NOVEMBER] is True
     assert (await world.reading(TENANT, END - MINUTE)).closed
+
+
+async def test_a_contact_may_be_open_at_two_closings(world: World) -> None:
+    """EV-3: the second closing begins with the windows of the first, and keeps its own."""
+    await send(world, message("oct", END - HOUR))
+    world.clock.at = END + 2 * DAY
+    await close(world)
+    end = END + 30 * DAY
+    await send(world, message("nov", end - HOUR))
+    world.clock.at = end + 2 * DAY
+    closed = await close(world, NOVEMBER, key="november")
+    assert closed.body["closed_until"] == end
+    await send(world, message("inside", end + HOUR))
+    tenant_id = world.tenants[TENANT].tenant_id
+    assert (await settling(world).settle(tenant_id, Cause.DEMAND)).settlement_id is None
+    (inside,) = await charges(world, "inside")
+    assert inside[2] == 0
+
+
+async def test_a_call_over_the_end_of_a_closed_period_stays_what_it_was(world: World) -> None:
+    """EV-3, VO-1: what was there when its period was closed is not adjusted, whenever it ended."""
+    await send(world, called("there", END + MINUTE))
+    world.clock.at = END + 2 * DAY
+    await close(world)
+    tenant_id = world.tenants[TENANT].tenant_id
+    assert (await settling(world).settle(tenant_id, Cause.DEMAND)).settlement_id is None
+    assert await send(world, called("late", END + MINUTE)) == ["adjusted"]
+    world.clock.at += DAY
+    assert (await settling(world).settle(tenant_id, Cause.DEMAND)).settlement_id is None
+
+
+def called(id: str, at: int) -> Json:
+    data = {"number": "+62 800 0000 01", "contact": "+62 811 0000 0009", "direction": "in"}
+    return message(id, at) | {"type": "call.ended", "data": data | {"seconds": 120}}
+
+
+async def test_what_is_adjusted_between_an_end_and_its_closing_is_kept(world: World) -> None:
+    """EV-3: it came after October's end, so it is in no figures that October was closed with."""
+    world.clock.at = END - 20 * DAY
+    await close(world, OCTOBER - 1, key="september")
+    await send(world, message("oct", END - 3 * DAY))
+    world.clock.at = END + HOUR
+    september = END - 40 * DAY
+    assert await send(world, message("new", september, contact="3")) == ["adjusted"]
+    (before,) = await charges(world, "new")
+    assert before[2:] == (UNIT, "allowance/2026-11")
+    world.clock.at = END + 2 * DAY
+    await close(world)
+    world.clock.at += HOUR
+    tenant_id = world.tenants[TENANT].tenant_id
+    assert (await settling(world).settle(tenant_id, Cause.DEMAND)).settlement_id is None
+    assert await charges(world, "new") == [before]

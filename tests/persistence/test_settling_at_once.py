@@ -12,8 +12,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 import asyncpg
 import pytest
 
+from api.operations import period_close
+from api.operations.period_close import PeriodClose
 from api.settling import BusyError, Cause, Settled, Settling
-from domain.periods import DAY, HOUR, MINUTE, iso
+from api.verifying import Verifying
+from domain.fold import CLOSED
+from domain.periods import DAY, HOUR, MINUTE, iso, month_label
+from domain.problems import Problem
+from persistence.actions import Action
 from persistence.door import CONNECTION_LOST
 from tests.conftest import Database, on
 from tests.persistence.test_due import at
@@ -22,6 +28,7 @@ from tests.persistence.test_settling import BOOKS, books
 from tests.scenarios.world import Json, World
 
 TEN = at("2026-10-20 10:00")
+OCTOBER, MONTH_END = month_label(2026, 10), at("2026-11-01 00:00")
 ACME, TWIN = "acme", "twin"
 
 Act = Callable[[], Awaitable[object]]
@@ -327,3 +334,102 @@ async def test_a_fact_waits_for_no_more_than_the_posting(world: World) -> None:
     await made.settle(tenant_id, Cause.DEMAND, keep)
 
     assert seen == [False, False, False, True]
+
+
+async def close(world: World, rest: Callable[[float], Awaitable[None]] | None = None) -> Action:
+    request = PeriodClose(tenant=ACME, period=OCTOBER, idempotency_key="close")
+    made = settling(world, rest)
+    return await period_close.run(world.door, made, request, now=world.clock.now())
+
+
+async def closed_once(world: World) -> None:
+    """October is closed, everything is settled, and the books prove it."""
+    row = await world.row(
+        ACME,
+        "select closed_until, (select count(*) from commits c where c.tenant_id = h.tenant_id"
+        " and cause = $2) as closings from tenant_head h where tenant_id = $1",
+        CLOSED,
+    )
+    assert tuple(row) == (MONTH_END, 1)
+    assert (await settle(world)).settlement_id is None
+    verified = await Verifying(world.door, world.catalogue, world.clock.now).verify(
+        world.tenants[ACME].tenant_id
+    )
+    assert (verified.findings, verified.unsettled) == ([], {})
+
+
+async def statuses(world: World) -> dict[str, int]:
+    rows = await world.rows(ACME, "select id, status from facts where tenant_id = $1")
+    return {row["id"]: row["status"] for row in rows}
+
+
+async def test_a_close_while_somebody_settles_is_told_so(world: World) -> None:
+    """EV-3, EV-9: it closes nothing by halves; asked again behind the settling, it closes."""
+    await late(world)
+    world.clock.at = MONTH_END + HOUR
+    refused: list[str] = []
+
+    async def meanwhile() -> None:
+        with pytest.raises(Problem) as caught:
+            await close(world)
+        refused.append(caught.value.code)
+
+    settled = await settle(world, rest=Between(meanwhile))
+
+    assert (refused, settled.corrected) == (["SETTLING"], 2)
+    done = await close(world)
+    assert (done.body["corrected"], done.body["settlement_id"]) == (0, None)
+    assert await close(world) == done
+    await closed_once(world)
+
+
+async def test_a_settle_while_somebody_closes_is_told_so(world: World) -> None:
+    """EV-3, EV-9: the closing settles on its way, and nothing is left for the other one."""
+    await late(world)
+    world.clock.at = MONTH_END + HOUR
+    refused: list[BusyError] = []
+
+    async def meanwhile() -> None:
+        with pytest.raises(BusyError) as caught:
+            await settle(world)
+        refused.append(caught.value)
+
+    done = await close(world, Between(meanwhile))
+
+    assert (len(refused), done.body["corrected"], await settlements(world)) == (1, 2, 1)
+    await closed_once(world)
+
+
+async def test_facts_come_in_while_a_period_is_closed(world: World) -> None:
+    """EV-3: until the closing holds the lock they are of the period, behind it they are adjusted.
+
+    One comes ahead of the reader and one behind its back, which makes it begin anew; one waits for
+    the lock that the closing holds, and one comes later.
+    """
+    await late(world)
+    world.clock.at = MONTH_END + HOUR
+    ahead, behind = outbound(120, MONTH_END - HOUR, contact=5), outbound(121, TEN - DAY, contact=6)
+    waiting, after = outbound(122, MONTH_END - DAY, contact=7), outbound(123, TEN - DAY, contact=8)
+    between = Between(lambda: arrive(world, ahead), lambda: arrive(world, behind))
+    sent: list[asyncio.Task[list[Json]]] = []
+
+    async def keep(*_: object) -> None:
+        # The lock is held since before this: the fact is taken when it is free.
+        sent.append(asyncio.create_task(world.send([waiting])))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not sent[0].done()
+
+    tenant_id = world.tenants[ACME].tenant_id
+    settled = await settling(world, between).settle(tenant_id, Cause.CLOSE, keep, close=MONTH_END)
+
+    results = [*await sent[0], *await world.send([after])]
+    assert [each["status"] for each in results] == ["adjusted", "adjusted"]
+    found = await statuses(world)
+    accepted, adjusted = found["delivered-120"], found["delivered-122"]
+    assert found["delivered-121"] == accepted
+    assert found["delivered-123"] == adjusted
+    assert accepted != adjusted
+    assert settled.facts == 11
+    await check_ledger(world, ACME)
+    assert (await settle(world)).settlement_id is None

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from api.operations import period_close
+from api.operations import settle as settle_operation
 from api.operations.period_close import PeriodClose
 from api.settling import Cause, Settling
 from api.verifying import TooLargeError, Verified, Verifying
@@ -99,6 +100,19 @@ async def test_closed_periods_are_right(world: World, database: Database, seed: 
     findings = told_of(await verify(world, TENANT))
     assert "periods 2026-05: closed_at is never, should be when a commit closed it" in findings
     assert any(finding.startswith("lots conversations allowance/2026-05") for finding in findings)
+
+
+async def test_a_settling_that_somebody_asked_for_by_name_is_right(world: World) -> None:
+    """BA-7, EV-9: its action stands beside what it posted; the next one found nothing."""
+    await arrive(world, 0, 100, 7)
+    settling = Settling(world.door, world.catalogue, world.clock.now, world.show)
+    found = []
+    for key in ("first", "second"):
+        request = settle_operation.Settle(tenant=TENANT, idempotency_key=key)
+        done = await settle_operation.run(world.door, settling, request, now=NOW)
+        found.append(done.settlement_id is not None)
+        assert told_of(await verify(world, TENANT)) == []
+    assert found == [True, False]
 
 
 #: What a row of a table is called; of a fact that is gone only its key is left.
