@@ -77,7 +77,11 @@ class Account:
         self.acted: set[str] = set()
         self.refused: list[str] = []
         self.returned: Counter[str] = Counter()
+        self.own: dict[str, list[tuple[str, int | None]]] = {key: [] for key in self.documents}
+        #: By numbers of overdraft and payer: what was paid off, the latest last.
+        self.paid_off: dict[tuple[int, int], int] = {}
         self.clock: int | None = None
+        self.closed_until = -(2**62)
         self.numbers = count()
 
     # Time
@@ -95,8 +99,15 @@ class Account:
         """The plan in force, and whether it grants."""
         return next((plan, grants) for since, plan, grants in reversed(self.plans) if since <= at)
 
-    def allowance(self, plan: str, grants: bool, key: str) -> int:
-        return micros(self.rules.balance(plan, key)["allowance"]) if grants else 0
+    def allowance(self, plan: str, grants: bool, key: str, month: str) -> int:
+        """BA-12: the tenant's own, from some month on, or its plan's."""
+        amount, latest = None, ""
+        for since, own in self.own[key]:
+            if latest <= since <= month:
+                amount, latest = own, since
+        if amount is None:
+            amount = micros(self.rules.balance(plan, key)["allowance"])
+        return amount if grants else 0
 
     # Lots
 
@@ -111,7 +122,7 @@ class Account:
         month = self.zone.month(at)
         name, (start, end) = f"allowance/{month}", self.zone.bounds(month)
         if all(lot.name != name for lot in self.lots[key]):
-            amount = self.allowance(*self.plan(start), key)
+            amount = self.allowance(*self.plan(start), key, month)
             if amount:  # BA-3
                 self.new_lot(key, name, "allowance", amount, starts=start, ends=end, created=start)
         lots = self.lots[key]
@@ -163,6 +174,12 @@ class Account:
                     if amount > 0:
                         lot.take(at, moved=amount)
                         debt.take(at, moved=-amount)
+                        self.note(debt, lot, amount)
+
+    def note(self, debt: Lot, payer: Lot, amount: int) -> None:
+        """Remember who paid off what, or had it given back."""
+        place = debt.number, payer.number
+        self.paid_off[place] = self.paid_off.pop(place, 0) + amount
 
     # What people do
 
@@ -172,9 +189,15 @@ class Account:
             return
         self.acted.add(action["key"])
         kind, key = action["action"], action.get("balance", "")
+        if kind == "publish":
+            return
         name, accepted = f"action/{action['key']}", instant(action["time"])
         if kind == "zone_change":
             self.calendars.get(action.get("number"), self.zone).change(action["zone"], at)
+        elif kind == "allowance":
+            self.allow(action, name, at)
+        elif kind == "close":
+            self.closed_until = self.zone.bounds(action["month"])[1]
         elif kind == "plan_change":
             self.change_plan(action["plan"], name, at)
         elif kind in ("refund", "take_back"):
@@ -236,22 +259,44 @@ class Account:
         end = self.zone.bounds(self.zone.month(at))[1]
         present = self.plan(at)
         after = (present[0], False) if to is None else (to, True)
-        before = {key: self.allowance(*present, key) for key in self.lots}
-        target = {key: self.allowance(*after, key) for key in self.lots}
+        month = self.zone.month(at)
+        before = {key: self.allowance(*present, key, month) for key in self.lots}
+        target = {key: self.allowance(*after, key, month) for key in self.lots}
         more = [key for key in self.lots if target[key] > before[key]]
         since = end
         if more and all(target[key] >= before[key] for key in self.lots):
             since = at
             for key in more:
-                self.paying(key, at)
-                granted = sum(
-                    lot.amount
-                    for lot in self.lots[key]
-                    if lot.kind == "allowance" and lot.ends == end
-                )
-                if (lacking := target[key] - granted) > 0:
-                    self.new_lot(key, name, "allowance", lacking, starts=at, ends=end, created=at)
+                self.grant_up_to(key, target[key], name, at)
         self.plans = [each for each in self.plans if each[0] < since] + [(since, *after)]
+
+    def grant_up_to(self, key: str, target: int, name: str, at: int) -> None:
+        """What the present period was granted, filled up to an amount by a lot from now on."""
+        end = self.zone.bounds(self.zone.month(at))[1]
+        self.paying(key, at)
+        granted = sum(
+            lot.amount for lot in self.lots[key] if lot.kind == "allowance" and lot.ends == end
+        )
+        if (lacking := target - granted) > 0:
+            self.new_lot(key, name, "allowance", lacking, starts=at, ends=end, created=at)
+
+    def allow(self, action: Json, name: str, at: int) -> None:
+        """BA-12: an own allowance, from the first whole period on; if that began, more at once."""
+        key, since = action["balance"], action["since"]
+        amount = None if action["amount"] is None else micros(action["amount"])
+        present = self.zone.month(at)
+        first, following = (
+            self.zone.month(self.zone.bounds(month)[1]) for month in (since[:7], present)
+        )
+        month = max(since[:7] if since.endswith("-01") else first, following)
+        before = self.allowance(*self.plan(at), key, present)
+        if since <= self.zone.date(at).isoformat():
+            self.own[key].append((present, amount))
+            target = self.allowance(*self.plan(at), key, present)
+            self.own[key].pop()
+            if target > before:
+                self.grant_up_to(key, target, name, at)
+        self.own[key].append((month, amount))
 
     # What is shown
 

@@ -34,7 +34,7 @@ from domain.rollup import USAGE
 from domain.state import Changes, Outcome, State
 from domain.terms import NumberTerms, Terms
 from domain.top_ups import carried_until, top_up
-from tests.simulation.model import place_of
+from tests.simulation.closed import place_of
 from tests.simulation.rulebook import instant
 from tests.simulation.world import RULES, Tenant
 

@@ -9,12 +9,25 @@ gives the canonical form that `figures` describes.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NamedTuple
 
 from tests.simulation.account import Account
+from tests.simulation.closed import (
+    CALL,
+    RECEIVED,
+    Contact,
+    Order,
+    Past,
+    Window,
+    closings,
+    fact_order,
+    is_open,
+    name_of,
+    published,
+)
+from tests.simulation.refunds import give_back
 from tests.simulation.rulebook import (
     HOUR,
     SECOND,
@@ -28,45 +41,9 @@ from tests.simulation.rulebook import (
     price_of,
 )
 
-RECEIVED, SENT, CALL, MAIL = "message.received", "message.sent", "call.ended", "email.sent"
-SESSION, METERED = "session.ended", "usage.recorded"
+SENT, MAIL, SESSION, METERED = "message.sent", "email.sent", "session.ended", "usage.recorded"
 REACHED = ("message.delivered", "message.read", "message.played")
 COUNTED = ("per_segment", "per_minute", "per_unit")
-
-
-def place_of(one: Json) -> int:
-    """When an input takes place; a top-up that was dated back, at its start."""
-    at = instant(one["time"])
-    return min(at, instant(one["starts"])) if "starts" in one else at
-
-
-def fact_order(one: Json) -> tuple[int, int, str, str]:
-    """EV-4: time, rank, source, id."""
-    if "action" in one:
-        return place_of(one), 0, "", one["key"]
-    inbound = one["type"] == CALL and one["data"]["direction"] == "in"
-    rank = 1 if inbound or one["type"] == RECEIVED else 2
-    return place_of(one), rank, one["source"], one["id"]
-
-
-class Window(NamedTuple):
-    opened: int
-    ends: int
-
-
-def is_open(window: Window | None, at: int) -> bool:
-    return window is not None and window.opened <= at < window.ends
-
-
-@dataclass
-class Contact:
-    """What is open between a contact (or group) and a number."""
-
-    service: Window | None = None
-    conversation: Window | None = None
-    paid: bool = False  #: the conversation covers the messages inside it
-    entry: Window | None = None
-    came: int | None = None  #: an ad brought the contact, and nobody has answered yet
 
 
 @dataclass
@@ -82,6 +59,8 @@ class Fact:
     asked: Asked  #: which rows speak of it
     month: str  #: at the number, whose counts go by it (TZ-5)
     data: Json
+    paid_at: int  #: whose lots pay, and in whose hour it counts: its own, or when it came late
+    known: Contact | None = None  #: of a closed period: what was open around it (EV-3)
     flags: set[str] = field(default_factory=set)
     charges: list[Json] = field(default_factory=list)
     covered: bool = False
@@ -98,35 +77,77 @@ class Fact:
 class Tenant:
     """One tenant while its inputs are taken in fact order."""
 
-    def __init__(self, rules: Rulebook, setup: Json, answers: Collection[str] | None) -> None:
+    def __init__(
+        self,
+        rules: Rulebook,
+        setup: Json,
+        answers: Collection[str] | None,
+        late: Collection[str],
+        given: Mapping[str, Json] | None,
+    ) -> None:
         self.rules = rules
+        self.late = late
+        self.given = given
+        self.refunded: Counter[str] = Counter()  #: by the fact whose first charge it was
         self.account = Account(rules, setup, answers)
         self.numbers = {number["address"]: number for number in setup["numbers"]}
+        self.past = Past()
         self.contacts: defaultdict[tuple[str, str], Contact] = defaultdict(Contact)
         self.visits: set[tuple[str, str, str]] = set()  #: month, channel, contact
+        self.late_visits: set[tuple[str, str, str]] = set()  #: to closed months
         self.messages: set[tuple[str, str, str]] = set()  #: that were charged
         self.counts: Counter[tuple[str, str, str]] = Counter()  #: free counts and tiers
         self.series: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
         self.facts: dict[str, Json] = {}
 
-    def take(self, one: Json) -> None:
-        """Take the next input in fact order."""
-        at = place_of(one)
+    def take(self, one: Json, at: int) -> None:
+        """Take the next input in fact order, at its place."""
         self.account.advance(at)
-        if "action" in one:
+        if "fact" in one:
+            self.refund(one, at)
+        elif "action" in one:
             self.account.act(one, at)
-        elif (name := f"{one['source']}/{one['id']}") not in self.facts:  # EV-1
+        elif (name := name_of(one)) not in self.facts:  # EV-1
             fact = self.read(one, at)
+            counts = self.counts.copy()
             rated = self.rate(fact)
+            repeated = "repeated" in fact.flags
+            if fact.known is None:
+                who = self.who(fact)
+                self.past.note(who, fact_order(one), self.contacts[who])
+            else:  # EV-3: it opens nothing, and counts on nothing
+                self.counts = counts
+                fact.flags &= {"visitor", "overdrawn", "repeated"}
+            kept = "accepted" if fact.known is None or repeated else "adjusted"
             self.facts[name] = {
-                "status": "accepted" if rated else "unrated",
+                "status": kept if rated else "unrated",
                 "flags": sorted(fact.flags),
                 "charges": fact.charges,
             }
         self.account.pay_off(at)
 
-    def read(self, event: Json, at: int) -> Fact:
-        kind, data = event["type"], event["data"]
+    def refund(self, action: Json, at: int) -> None:
+        """BA-8: the first charge of a fact is given back, in part or whole."""
+        name = action["fact"]
+        charge = next(iter(self.facts.get(name, {}).get("charges", ())), None)
+        if self.given is not None:
+            answer = self.given.get(action["key"])
+        else:
+            left = 0 if charge is None else charge["amount"] - self.refunded[name]
+            amount = micros(action["amount"]) if "amount" in action else left
+            answer = {"balance": charge["balance"], "amount": amount} if charge else None
+            answer = answer if 0 < amount <= left else None
+        if answer is None:
+            self.account.refused.append(action["key"])
+            return
+        key, amount = answer["balance"], answer["amount"]
+        legs = charge["legs"] if charge is not None and charge["balance"] == key else []
+        before, own = self.refunded[name], f"action/{action['key']}"
+        give_back(self.account, key, legs, before, amount, own, at)
+        self.refunded[name] += amount
+
+    def read(self, event: Json, came: int) -> Fact:
+        kind, data, at = event["type"], event["data"], instant(event["time"])
         number, contact = self.numbers[data["number"]], data.get("contact", "").removeprefix("+")
         direction, category = data.get("direction", "none"), data.get("category", "")
         if kind.startswith("message.") or kind == MAIL:
@@ -135,6 +156,7 @@ class Tenant:
             category = "service"
         if kind == CALL:
             at -= data["seconds"] * SECOND
+        late = name_of(event) in self.late
         local = self.account.calendars[number["address"]]
         named = data["meter"] if kind == METERED else category
         asked = (
@@ -142,7 +164,12 @@ class Tenant:
             self.rules.market(number["channel"], contact), local.date(at),
         )  # fmt: skip
         month = local.month(at)
-        return Fact(kind, at, number, contact, category, direction, asked, month, data)
+        paid_at = came if late else at
+        fact = Fact(kind, at, number, contact, category, direction, asked, month, data, paid_at)
+        if late:
+            assert at < self.account.closed_until <= came, "it is not late at all"
+            fact.known = self.past.contact(self.who(fact), fact_order(event))
+        return fact
 
     def rate(self, fact: Fact) -> bool:
         """Take a fact; False if it should be charged and no rate covers it (EV-7)."""
@@ -166,7 +193,7 @@ class Tenant:
         return rated
 
     def usage(self, fact: Fact) -> Counter[str]:
-        hour, country = self.account.zone.hour(fact.at), self.rules.country(fact.contact)
+        hour, country = self.account.zone.hour(fact.paid_at), self.rules.country(fact.contact)
         user, broadcast = fact.data.get("user", ""), fact.data.get("broadcast", "")
         dimensions = (fact.direction, country, fact.category, user, broadcast)
         return self.series[str(hour), fact.number["address"], *dimensions]
@@ -179,16 +206,19 @@ class Tenant:
         hours: Json | None = self.rules.book["windows"].get(fact.channel)
         return hours
 
-    def contact(self, fact: Fact) -> Contact:
+    def who(self, fact: Fact) -> tuple[str, str]:
         party = f"group {fact.data['group']['id']}" if "group" in fact.data else fact.contact
-        return self.contacts[fact.number["address"], party]
+        return fact.number["address"], party
+
+    def contact(self, fact: Fact) -> Contact:
+        return fact.known or self.contacts[self.who(fact)]
 
     # What comes in
 
     def heard(self, fact: Fact) -> None:
         """WI-1: a contact wrote or called; WI-2: an ad may have brought it."""
         hours = self.hours(fact)
-        if hours is None:
+        if hours is None or fact.known is not None:
             return
         contact, known = self.contact(fact), self.contact(fact).service
         window = Window(fact.at, fact.at + hours["customer_service_hours"] * HOUR)
@@ -205,9 +235,9 @@ class Tenant:
         self.heard(fact)
         self.usage(fact).update(messages_in=1)
         visit = (self.account.zone.month(fact.at), fact.channel, fact.contact)
-        if visit in self.visits:
+        if visit in self.visits | self.late_visits:
             return
-        self.visits.add(visit)
+        (self.visits if fact.known is None else self.late_visits).add(visit)
         fact.flags.add("visitor")
         self.usage(fact).update(visitors=1)
         plan, day = self.account.plan(fact.at)[0], fact.asked[4]
@@ -254,7 +284,7 @@ class Tenant:
                 contact.conversation = Window(at, at + hours["conversation_hours"] * HOUR)
                 contact.paid = False
                 fact.flags.add("conversation")
-                self.usage(fact).update(conversations=1)
+                self.usage(fact).update(conversations=fact.known is None)
         self.usage(fact).update(messages_out=1, segments=fact.data.get("segments", 0))
         rated = self.message(fact, contact)
         if fact.charges and not fact.charges[0]["amount"] and not fact.covered:  # FI-4
@@ -294,6 +324,7 @@ class Tenant:
 
         Where nothing else pays, the last balance owes the unit.
         """
+        last = keys[-1] if only and keys else ""
         for key in keys:
             row = self.per_conversation(fact, fact.asked[4])
             price, amount = price_of(row), UNIT
@@ -301,7 +332,7 @@ class Tenant:
                 if price is None:
                     continue
                 amount = charge(price, UNIT)
-            elif self.account.whole_units(key, fact.at) < UNIT and not (only and key == keys[-1]):
+            elif self.account.whole_units(key, fact.paid_at) < UNIT and key != last:
                 continue
             self.pay(fact, key, row, UNIT, amount)
             contact.paid = True
@@ -344,7 +375,7 @@ class Tenant:
                     amount = charge(Fraction(tier["price"]), share, self.divisor(basis))
                     self.pay(fact, key, tier, share, amount)
                 break
-            held = self.account.whole_units(key, fact.at)
+            held = self.account.whole_units(key, fact.paid_at)
             if taken := left if key == keys[-1] else min(held, left):
                 self.pay(fact, key, row, taken, taken)
                 left -= taken
@@ -393,7 +424,7 @@ class Tenant:
         return True
 
     def pay(self, fact: Fact, key: str, row: Json, units: int, amount: int) -> None:
-        legs = self.account.draw(key, fact.at, amount)
+        legs = self.account.draw(key, fact.paid_at, amount)
         if any(name.startswith("overdraft") for name, _ in legs):
             fact.flags.add("overdrawn")
         rule = self.rules.rule(row)
@@ -431,16 +462,23 @@ class Tenant:
 def run(
     rules: Rulebook,
     setup: Json,
-    inputs: Iterable[Json],
+    inputs: Collection[Json],
     since: int,
     until: int,
     refused: Collection[str] | None = None,
+    late: Mapping[str, int] | None = None,
+    given: Mapping[str, Json] | None = None,
 ) -> Json:
     """The figures at `until` after all inputs of a tenant, given in whatever order.
 
     `refused` are the keys of actions that were refused when they came; None: as of fact order.
+    `late` are the facts that came after their period was closed, and when they did; `given` is
+    what was refunded of charges, balance and amount by the key of the action.
     """
-    tenant = Tenant(rules, setup, refused)
-    for one in sorted(inputs, key=fact_order):
-        tenant.take(one)
+    order = Order(closings(setup, inputs), late or {})
+    # PR-2: a version holds from its own date on; of what is closed by then it says nothing.
+    books = [one["book"] for one in sorted(published(inputs), key=fact_order)]
+    tenant = Tenant(Rulebook(rules.documents, books), setup, refused, order.late, given)
+    for one in sorted(inputs, key=order.place):
+        tenant.take(one, order.place(one)[0])
     return tenant.figures(since, until)

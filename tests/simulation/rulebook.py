@@ -7,7 +7,7 @@ written 2026-10.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -29,6 +29,10 @@ MICROSECOND = timedelta(microseconds=1)
 
 def instant(text: str) -> int:
     return (datetime.fromisoformat(text) - EPOCH) // MICROSECOND
+
+
+def written(at: int) -> str:
+    return (EPOCH + at * MICROSECOND).isoformat()
 
 
 def micros(text: str) -> int:
@@ -109,8 +113,14 @@ def price_of(row: Json) -> Fraction | None:
 class Rulebook:
     """The documents of a book, its plans and its markets, as people wrote them."""
 
-    def __init__(self, documents: Json) -> None:
+    def __init__(self, documents: Json, versions: Sequence[Json] = ()) -> None:
+        """`versions` are those of the book that were published since, in order."""
+        self.documents = documents
         self.book: Json = documents["book"]
+        books = [self.book, *versions]
+        self.version_of = [
+            (version, row) for version, book in enumerate(books) for row in book["rows"]
+        ]
         self.plans: Json = documents["plans"]
         self.markets: Json = documents["markets"]
         self.countries: Json = documents["countries"]["prefixes"]
@@ -134,13 +144,13 @@ class Rulebook:
                     place = [basis, own_channel, own_category, direction, own_market]
                     names = ("basis", "channel", "category", "direction", "market")
                     rows = [
-                        row
-                        for row in self.book["rows"]
+                        (row["valid_from"], version, row)
+                        for version, row in self.version_of
                         if [row[name] for name in names] == place and row["valid_from"] <= day
                     ]
                     if rows:
-                        latest = max(row["valid_from"] for row in rows)
-                        found = [row for row in rows if row["valid_from"] == latest]
+                        latest = max(each[:2] for each in rows)
+                        found = [row for *when, row in rows if tuple(when) == latest]
                         return sorted(found, key=lambda row: row.get("tier", {}).get("above", 0))
         return []
 
@@ -153,7 +163,7 @@ class Rulebook:
             and row["direction"] == direction
             and row["channel"] in (channel, "*")
             and (category == "*" or row["category"] in (category, "*"))
-            for row in self.book["rows"]
+            for _, row in self.version_of
         )
 
     def market(self, channel: str, address: str) -> str:

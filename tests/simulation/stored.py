@@ -89,7 +89,7 @@ async def stored(world: World, tenant: str, since: int, until: int, refused: lis
             if row["service_opened_at"] is not None or row["conversation_opened_at"] is not None
         },
         "visitors": dict(
-            Counter(month_name(label) for row in contacts for label in row["visited"])
+            Counter(month_name(label) for row in contacts for label in row["visited"] if label > 0)
         ),
         "usage": {
             " | ".join(

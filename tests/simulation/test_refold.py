@@ -12,8 +12,8 @@ from domain.rate import claims_message
 from domain.refold import Input, Refold, place
 from domain.top_ups import carried_until
 from tests.simulation import figures, model
+from tests.simulation.closed import place_of
 from tests.simulation.driver import Driver
-from tests.simulation.model import place_of
 from tests.simulation.rulebook import Json, instant
 from tests.simulation.world import RULEBOOK, Tenant, world
 

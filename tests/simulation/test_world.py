@@ -12,12 +12,13 @@ from pathlib import Path
 from random import Random
 
 from tests.simulation import figures, model
+from tests.simulation.closed import closings, fact_order, published
 from tests.simulation.driver import drive
 from tests.simulation.rulebook import Json, instant
 from tests.simulation.world import RULEBOOK, RULES, SPREAD, Disorder, Tenant, World, world
 
 #: What imports nothing of the product.
-MODEL = ("model.py", "account.py", "rulebook.py")
+MODEL = ("model.py", "account.py", "closed.py", "refunds.py", "rulebook.py")
 LATE: tuple[Disorder, ...] = ("hours", "weeks")
 
 
@@ -69,7 +70,7 @@ def test_arrivals_bring_every_input_when_it_can_be_there() -> None:
                 assert all(instant(one["time"]) <= batch.at for one in batch.inputs)
                 if any("action" in one for one in batch.inputs):
                     assert [instant(one["time"]) for one in batch.inputs] == [batch.at]
-            ordered = sorted(came, key=model.fact_order) == came
+            ordered = sorted(came, key=fact_order) == came
             assert ordered == (disorder == "none") or any("starts" in one for one in came)
 
 
@@ -106,6 +107,47 @@ def test_worlds_touch_every_row_and_every_kind_of_lot() -> None:
         "accepted", "conversation", "conversation_paid", "free_entry", "overdrawn", "repeated",
         "service_window", "unrated", "visitor",
     }  # fmt: skip
+
+
+def test_whole_worlds_have_what_only_the_database_knows() -> None:
+    """Closings and what comes after them, refunds of charges, own allowances, changing books."""
+    kinds: set[str] = set()
+    rules: set[str] = set()
+    statuses: set[str] = set()
+    legs: set[str] = set()
+    flags: set[str] = set()
+    given: set[str] = set()
+    for seed in (3, 4, 8, 9, 10, 16, 20):
+        of = world(seed, tenants=1, steps=200, whole=True)
+        (tenant,) = of.tenants
+        found = model.run(
+            RULEBOOK, tenant.setup, tenant.inputs, of.start, of.end, late=tenant.late
+        )  # fmt: skip
+        kinds |= {one["action"] for one in tenant.inputs if "action" in one}
+        kinds |= {f"rerate {one['rerate']}" for one in published(tenant.inputs)}
+        kinds |= {"conflict"} if tenant.conflicts else set()
+        kinds |= {"two closings"} if len(closings(tenant.setup, tenant.inputs)) > 1 else set()
+        for name, fact in found["facts"].items():
+            if name in tenant.late:
+                statuses.add(fact["status"])
+                flags |= {*fact["flags"]}
+                legs |= {
+                    name.partition("/")[0] for part in fact["charges"] for name, _ in part["legs"]
+                }
+            rules |= {part["rule"].rpartition("-")[2] for part in fact["charges"]}
+        given |= {name.split("/")[1].split("-")[0] for name in found["lots"] if "/" in name}
+        given |= {"back"} if any(
+            "fact" in one and one["key"] not in found["refused"] for one in tenant.inputs
+        ) else set()  # fmt: skip
+    assert {
+        "close", "two closings", "publish", "rerate True", "rerate False", "refund_charge",
+        "allowance", "conflict",
+    } <= kinds  # fmt: skip
+    assert statuses == {"accepted", "adjusted", "unrated"}
+    assert {"visitor", "overdrawn", "repeated"} == flags
+    assert legs == {"allowance", "action", "overdraft"}
+    assert {"v1", "v2"} <= rules
+    assert {"back", "allowance"} <= given
 
 
 def test_the_model_imports_nothing_of_the_product() -> None:

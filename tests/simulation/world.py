@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from tests.simulation.model import fact_order
+from tests.simulation import upheavals
+from tests.simulation.closed import closings, fact_order, name_of
 from tests.simulation.rulebook import Rulebook, instant
 
 Json = dict[str, Any]
@@ -36,6 +37,8 @@ ZONES = (
     ("Asia/Kolkata", "Europe/Bucharest"),
     ("Australia/Lord_Howe", "America/Bogota"),
 )
+#: In one world of so many the book changes.
+PUBLISHED_OF = 4
 START = datetime(2026, 9, 12, tzinfo=UTC)
 DAYS = 65
 PHONES = (
@@ -53,6 +56,21 @@ class Tenant:
 
     setup: Json  #: tenant, zone, country, plan, numbers (channel, address, zone)
     inputs: list[Json]
+    #: Facts of closed periods, and when they come.
+    late: dict[str, int] = field(default_factory=dict)
+    #: What comes under the key of a fact, after it, with other content.
+    conflicts: dict[str, Json] = field(default_factory=dict)
+
+    def stands(self, one: Json) -> bool:
+        """Whether it comes when it does, and alone, whatever the disorder."""
+        if "action" in one or name_of(one) in self.late:
+            return True
+        return self.conflicts.get(name_of(one)) is one
+
+    def comes(self, one: Json) -> int:
+        """When it can be there first."""
+        at = instant(one["time"])
+        return at if "action" in one else self.late.get(name_of(one), at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,28 +105,44 @@ class World:
         come twice. `none` keeps fact order, a batch an input.
         """
         if disorder == "none":
-            arriving_in_order = sorted(tenant.inputs, key=lambda one: instant(one["time"]))
-            return [Batch(instant(one["time"]), [one]) for one in arriving_in_order]
+            in_order = [(tenant.comes(one), [one]) for one in tenant.inputs]
+            return [Batch(*each) for each in sorted(in_order, key=lambda each: each[0])]
         random = Random(f"{self.seed} {tenant.setup['tenant']} {disorder}")
-        end = self.end
+        end, ends = self.end, closings(tenant.setup, tenant.inputs)
+        on_time = upheavals.punctual(tenant.inputs, tenant.late)
         arriving: list[tuple[int, int, Json]] = []
+        first: dict[str, int] = {}
         for place, one in enumerate(tenant.inputs):
-            at = instant(one["time"])
-            if "action" in one:
+            at = tenant.comes(one)
+            if tenant.stands(one):
                 arriving.append((at, place, one))
+                if "action" not in one:
+                    first[name_of(one)] = at
                 continue
-            for _ in range(2 if random.random() < 0.05 else 1):
+            name, closed_at = name_of(one), upheavals.deadline(ends, one)
+            for again in range(2 if random.random() < 0.05 else 1):
                 late = int(random.random() ** 3 * SPREAD[disorder].total_seconds() * 1_000_000)
-                arriving.append((min(at + late, end), place, one))
+                came = min(at + late, end)
+                if name in on_time:
+                    came = at
+                elif closed_at is not None and not again:
+                    came = max(min(came, closed_at - 1), at)
+                arriving.append((came, place, one))
+                first[name] = min(came, first.get(name, came))
+        for name, one in tenant.conflicts.items():
+            came = first[name] + random.randrange(upheavals.DAY)
+            arriving.append((min(came, end), len(tenant.inputs), one))
         arriving.sort(key=lambda each: each[:2])
-        return list(_batches(random, arriving))
+        return list(_batches(random, tenant, arriving))
 
 
-def _batches(random: Random, arriving: list[tuple[int, int, Json]]) -> Iterator[Batch]:
+def _batches(
+    random: Random, tenant: Tenant, arriving: list[tuple[int, int, Json]]
+) -> Iterator[Batch]:
     gathered: list[Json] = []
     room, last = random.randint(1, 40), 0
     for at, _, one in arriving:
-        alone = "action" in one
+        alone = tenant.stands(one)
         if gathered and (alone or len(gathered) >= room):
             random.shuffle(gathered)
             yield Batch(last, gathered)
@@ -123,9 +157,29 @@ def _batches(random: Random, arriving: list[tuple[int, int, Json]]) -> Iterator[
         yield Batch(last, gathered)
 
 
-def world(seed: int, *, tenants: int = 2, steps: int = 150) -> World:
-    """The world of a seed; `steps` inputs for each tenant, and some duplicates."""
-    return World(seed, [_Author(Random(f"{seed}/{n}"), n).tenant(steps) for n in range(tenants)])
+def world(seed: int, *, tenants: int = 2, steps: int = 150, whole: bool = False) -> World:
+    """The world of a seed; `steps` inputs for each tenant, and some duplicates.
+
+    A `whole` one has what only the database knows too.
+    """
+    found = [_Author(Random(f"{seed}/{n}"), n).tenant(steps) for n in range(tenants)]
+    of = World(seed, found)
+    if not whole:
+        return of
+    return World(seed, [_whole(Random(f"{seed}/{n} late"), of, n) for n in range(tenants)])
+
+
+def _whole(random: Random, of: World, number: int) -> Tenant:
+    tenant = of.tenants[number]
+    closes = upheavals.closes(random, tenant.setup, tenant.inputs, of.end)
+    deeds = upheavals.deeds(random, tenant.inputs, of.end)
+    inputs = sorted([*tenant.inputs, *closes, *deeds], key=fact_order)
+    late = upheavals.late_facts(random, tenant.setup, inputs, of.end)
+    if of.seed % PUBLISHED_OF == 0:
+        books = upheavals.books(random, tenant.setup, RULES["book"], inputs, of.end)
+        inputs = sorted([*inputs, *books], key=fact_order)
+    conflicts = upheavals.conflicts(random, inputs)
+    return replace(tenant, inputs=inputs, late=late, conflicts=conflicts)
 
 
 class _Author:
