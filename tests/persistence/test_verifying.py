@@ -212,7 +212,7 @@ HANDS = [
     Hand("lots", insert='{"lot_id": 99, "origin": "inserted", "used": 1}', says="inserted"),
     Hand("lot_days", insert='{"day": 86400000000}', where="used > 0"),
     Hand("counters", insert='{"name": "inserted", "value": 5}', says="counters inserted"),
-    Hand("contacts", insert='{"party": "inserted"}', says="whatsapp inserted"),
+    Hand("contacts", insert='{"party": "inserted"}', says="inserted on"),
     Hand("messages", insert='{"message": "\\\\x0102"}', says="messages 0102"),
     Hand("usage_hour", insert='{"category": "inserted"}', where="messages_out > 0"),
     Hand("usage_day", insert='{"category": "inserted"}', where="messages_out > 0"),

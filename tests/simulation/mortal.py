@@ -304,7 +304,8 @@ class Mortal:
         me = asyncio.current_task()
         while own := [task for task in asyncio.all_tasks() - self._older if task is not me]:
             for task in own:
-                task.cancel()
+                if not _takes_in(task):
+                    task.cancel()
             # redis-py may swallow a cancellation: it is told again.
             ended, _ = await asyncio.wait(own, timeout=0.02)
             await asyncio.gather(*ended, return_exceptions=True)
@@ -313,6 +314,11 @@ class Mortal:
             await self._exits.aclose()
         await self.life.noticed()
         await self._begin()
+
+
+def _takes_in(task: asyncio.Task[object]) -> bool:
+    """Whether the loop is taking in a connection: cancelled at once, it would forget the socket."""
+    return "_accept_connection2" in repr(task.get_coro())
 
 
 async def _of(what: Awaitable[T]) -> T:
