@@ -16,28 +16,42 @@ STATUS = {
     "UNAUTHENTICATED": 401,
     "FORBIDDEN": 403,
     "NOT_FOUND": 404,
+    "PERSISTED_QUERY_NOT_FOUND": 404,
     "METHOD_NOT_ALLOWED": 405,
     "NOT_ACCEPTABLE": 406,
+    "GONE": 410,
     "PAYLOAD_TOO_LARGE": 413,
     "UNSUPPORTED_MEDIA_TYPE": 415,
     "RATE_LIMITED": 429,
     "INTERNAL_SERVER_ERROR": 500,
     "SERVICE_UNAVAILABLE": 503,
 }
-CODES = {status: code for code, status in STATUS.items() if code != "BAD_USER_INPUT"}
+OF_OPERATIONS = {"BAD_USER_INPUT", "PERSISTED_QUERY_NOT_FOUND"}
+CODES = {status: code for code, status in STATUS.items() if code not in OF_OPERATIONS}
 
 MASKED = "something went wrong on our side; the request id finds it in the log"
 
 
 class Fault(Exception):  # noqa: N818 - it says whose it is: a fault of the request, or ours
-    """Why a request, or a field of it, was not answered; `code` is one of `STATUS`."""
+    """Why a request, or a field of it, was not answered; `code` is one of `STATUS`.
 
-    def __init__(self, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+    `reason` is finer than the code, where a program wants to act on it.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        headers: dict[str, str] | None = None,
+        *,
+        reason: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
         self.status = STATUS[code]
         self.headers = headers or {}
+        self.reason = reason
 
 
 def unauthenticated(message: str) -> Fault:
