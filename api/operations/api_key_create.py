@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from api.auth import SCOPES, Principal, new_secret
+from api.auth import new_secret
 from api.faults import Fault
 from api.limits import NAME_LENGTH_MAX
 from api.operations.checks import checked_text, find_tenant
+from api.rights import SCOPES, Principal
 from domain.problems import Problem
 from persistence.credentials import KeyRecord, create_key
 from persistence.door import Door

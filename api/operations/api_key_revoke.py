@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from api import ids
-from api.auth import Authenticator, Principal
+from api.auth import Authenticator
+from api.rights import Principal
 from domain.problems import Problem
 from persistence.credentials import KeyRecord, find_by_id, revoke_key
 from persistence.door import Door

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple, NoReturn
 
@@ -11,14 +13,17 @@ from starlette.requests import Request
 from api.errors import Fault
 from api.items import depth_of
 from api.limits import GRAPHQL_BODY_BYTES_MAX, GRAPHQL_DRAIN_BYTES_MAX, JSON_DEPTH_MAX
+from api.stored import PREFIX
 
 SHAPE = 'write {"query": "...", "variables": {...}, "operationName": "..."}'
+HASH = re.compile(r"[0-9a-f]{64}")
 
 
 class Params(NamedTuple):
-    query: str
+    query: str  #: empty: that of the document
     variables: dict[str, Any] | None
     operation_name: str | None
+    document: str | None = None  #: the id of a stored document, where one was named
 
 
 async def read_body(request: Request) -> bytes:
@@ -67,7 +72,7 @@ def from_body(body: bytes, content_type: str | None) -> Params:
 def from_url(request: Request) -> Params:
     """The parameters in a GET."""
     given: dict[str, Any] = {}
-    for name in ("query", "operationName", "variables", "extensions"):
+    for name in ("query", "documentId", "operationName", "variables", "extensions"):
         values = request.query_params.getlist(name)
         if len(values) > 1:
             bad(f"`{name}` is given {len(values)} times: give it once")
@@ -82,9 +87,7 @@ def from_url(request: Request) -> Params:
 
 def params_of(value: dict[str, Any]) -> Params:
     query = value.get("query")
-    if query is None or query == "":
-        bad(f"`query` is missing: {SHAPE}")
-    if not isinstance(query, str):
+    if not isinstance(query, str | None):
         bad(f"`query` is {name_of(query)}: write a string")
     variables = value.get("variables")
     if variables is not None and not isinstance(variables, dict):
@@ -95,8 +98,29 @@ def params_of(value: dict[str, Any]) -> Params:
     extensions = value.get("extensions")
     if extensions is not None and not isinstance(extensions, dict):
         bad(f"`extensions` is {name_of(extensions)}: write an object, or leave it out")
+    document = document_of(value)
+    if not query and document is None:
+        bad(f"`query` is missing: {SHAPE}")
     # An empty name is what tools send when there is none.
-    return Params(query, variables, operation_name or None)
+    return Params(query or "", variables, operation_name or None, document)
+
+
+def document_of(value: Mapping[str, Any]) -> str | None:
+    """The id of the stored document that is asked for, in the draft's way or in Apollo's."""
+    id = value.get("documentId")
+    if not isinstance(id, str | None):
+        bad(f"`documentId` is {name_of(id)}: write the string 'sha256:...'")
+    persisted = (value.get("extensions") or {}).get("persistedQuery")
+    if persisted is not None:
+        written = persisted.get("sha256Hash") if isinstance(persisted, dict) else None
+        if not isinstance(written, str) or not HASH.fullmatch(written):
+            bad('`extensions.persistedQuery` is {"version": 1, "sha256Hash": 64 hex digits}')
+        if persisted.get("version") != 1:
+            bad("`extensions.persistedQuery.version` is 1 here")
+        if id and id != PREFIX + written:
+            bad("`documentId` and `extensions.persistedQuery` name two documents: leave one out")
+        id = PREFIX + written
+    return id or None
 
 
 def decode(body: bytes, what: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 
 from api.errors import Fault
 from api.limits import SOCKET_ID_LENGTH_MAX
-from api.transport.body import Params, decode, name_of
+from api.transport.body import Params, decode, document_of, name_of
 
 SUBPROTOCOL = "graphql-transport-ws"
 #: What a close frame holds beside its code.
@@ -33,6 +33,7 @@ class Code(IntEnum):
     INIT_TIMEOUT = 4408
     DUPLICATE = 4409
     INIT_TWICE = 4429
+    TOO_MANY = 4429
     INTERNAL = 4500
     SLOW = 4508
     NO_PONG = 4510
@@ -139,16 +140,20 @@ def params_of(payload: Mapping[str, Any] | None) -> Params:
     """What to run; an empty query is a syntax error like others, and its operation's alone."""
     if payload is None:
         raise bad('`payload` is null: write {"query": "..."}')
-    query = payload.get("query")
-    if not isinstance(query, str):
-        raise bad(f"`query` is {name_of(query)}: write a string")
     for name in ("variables", "extensions"):
         if not isinstance(payload.get(name), dict | None):
             raise bad(f"`{name}` is {name_of(payload[name])}: write an object, or leave it out")
+    query = payload.get("query")
+    try:
+        document = document_of(payload)
+    except Fault as fault:
+        raise bad(fault.message) from None
+    if not isinstance(query, str) and (document is None or query is not None):
+        raise bad(f"`query` is {name_of(query)}: write a string")
     operation_name = payload.get("operationName")
     if not isinstance(operation_name, str | None):
         raise bad(f"`operationName` is {name_of(operation_name)}: write a string, or leave it out")
-    return Params(query, payload.get("variables"), operation_name or None)
+    return Params(query or "", payload.get("variables"), operation_name or None, document)
 
 
 def bad(reason: str) -> Close:

@@ -10,9 +10,12 @@ import httpx2
 import pytest
 from starlette.applications import Starlette
 
-from api.auth import ALL_SCOPES, Authenticator, digest_of, new_secret
+from api.auth import Authenticator, Secret, digest_of, new_secret
 from api.faults import Fault
+from api.rights import ALL_SCOPES
 from api.settings import Clock
+from domain.periods import iso
+from persistence.audit import COMMAND, acting_as
 from persistence.credentials import create_key, revoke_key
 from persistence.door import Door
 from tests.api.conftest import KEY_CREATE, KEY_REVOKE, NUMBER_CREATE, Ask
@@ -118,7 +121,7 @@ async def test_scopes_hold(ask: Ask, tenants: list[str], key_of: KeyOf) -> None:
         '{ tenant(key: "one") { balances { key } } }': "billing:read",
         '{ tenant(key: "one") { balance(key: "whatsapp") { key } } }': "billing:read",
         '{ tenant(key: "one") { charges { nodes { id } } } }': "billing:read",
-        '{ tenant(key: "one") { usageSeries(metrics: [COST], range: {preset: TODAY}) '
+        '{ tenant(key: "one") { usageSeries(metrics: [EMAILS], range: {preset: TODAY}) '
         "{ metric } } }": "usage:read",
         '{ node(id: "key_n0zmmz5qsvdw9") { id } }': "keys:write",
         'mutation { apiKeyRevoke(input: {id: "x"}) { userErrors { code } } }': "keys:write",
@@ -244,28 +247,106 @@ async def test_a_look_up_is_believed_for_five_seconds(
             except Fault:
                 return False
 
+        async def kept(secret: Secret) -> int:
+            end = clock.now() + 3_600_000_000
+            with acting_as(COMMAND):
+                return await create_key(
+                    door, None, name="x", prefix=secret.prefix, digest=secret.digest,
+                    scopes=["usage:read"], expires_at=end, now=clock.now(),
+                )  # fmt: skip
+
         assert not await accepted()
         time.seconds += 5.1
-        key_id = await create_key(
-            door, None, name="x", prefix=secret.prefix, digest=secret.digest,
-            scopes=["usage:read"], expires_at=clock.now() + 3_600_000_000, now=clock.now(),
-        )  # fmt: skip
+        key_id = await kept(secret)
         assert await accepted()
-        await revoke_key(door, key_id, None, now=clock.now())
+        with acting_as(COMMAND):
+            await revoke_key(door, key_id, None, now=clock.now())
         time.seconds += 4.9
         assert await accepted()
         time.seconds += 0.2
         assert not await accepted()
 
-        other = new_secret()
-        await create_key(
-            door, None, name="y", prefix=other.prefix, digest=other.digest,
-            scopes=["usage:read"], expires_at=clock.now() + 3_600_000_000, now=clock.now(),
-        )  # fmt: skip
-        secret = other
+        secret = new_secret()
+        await kept(secret)
         assert await accepted()
         clock.offset += 3_600_000_000
         assert not await accepted()
+
+
+async def test_the_last_use_is_kept_to_the_minute(
+    app_url: str, ask: Ask, tenants: list[str], key_of: KeyOf
+) -> None:
+    """Written once a minute and process, all keys at once; a later one is never set back."""
+    secrets = {name: await key_of("one", "keys:write", "usage:read") for name in "ab"}
+    query = '{ tenant(key: "one") { apiKeys { nodes { lastUsedAt } } } }'
+
+    async def shown() -> list[str | None]:
+        nodes = (await ask(query))["data"]["tenant"]["apiKeys"]["nodes"]
+        return [node["lastUsedAt"] for node in nodes]
+
+    minute = 60_000_000
+    clock, other = Clock(), Clock()
+    async with Door.open(app_url) as door:
+        here = Authenticator(door, None, clock)
+        there = Authenticator(door, None, other)
+        assert await shown() == [None, None]
+        for _ in range(3):
+            for secret in secrets.values():
+                await here.authenticate(f"Bearer {secret}")
+        used = clock.now() - clock.now() % minute
+        assert await shown() == [None, None]
+        await here.uses.write()
+        first, second = await shown()
+        assert first == second == iso(used)
+        clock.offset += 2 * minute
+        await here.authenticate(f"Bearer {secrets['b']}")
+        await here.uses.write()
+        other.offset += minute
+        await there.authenticate(f"Bearer {secrets['b']}")
+        await there.uses.write()
+        assert await shown() == [first, iso(used + 2 * minute)]
+
+
+PAGE = """
+query ($first: Int!, $after: String) {
+  apiKeys(first: $first, after: $after) {
+    nodes { id name tenant } pageInfo { hasNextPage endCursor }
+  }
+  tenant(key: "one") {
+    apiKeys(first: $first, after: $after) {
+      nodes { id name tenant revokedAt } pageInfo { hasNextPage endCursor }
+    }
+  }
+}
+"""
+
+
+async def test_keys_are_listed_page_by_page(ask: Ask, tenants: list[str], key_of: KeyOf) -> None:
+    """A tenant's with the tenant, operators' own at the root; nothing of their secrets."""
+    for tenant in ("one", None, "two", "one", None, "one"):
+        secret = await key_of(tenant, "keys:write")
+    answer = (await ask(PAGE, first=2))["data"]
+    for page, owner in ((answer["apiKeys"], None), (answer["tenant"]["apiKeys"], "one")):
+        assert [node["tenant"] for node in page["nodes"]] == [owner, owner]
+    assert not answer["apiKeys"]["pageInfo"]["hasNextPage"]
+    end = answer["tenant"]["apiKeys"]["pageInfo"]
+    assert end["hasNextPage"]
+    await ask(KEY_REVOKE, id=answer["tenant"]["apiKeys"]["nodes"][0]["id"])
+    behind = (await ask(PAGE, first=2, after=end["endCursor"]))["data"]["tenant"]["apiKeys"]
+    assert len(behind["nodes"]) == 1
+    assert not behind["pageInfo"]["hasNextPage"]
+    again = (await ask(PAGE, first=1))["data"]["tenant"]["apiKeys"]["nodes"]
+    assert again[0]["revokedAt"] is not None
+
+    own = await ask(PAGE, key=secret, first=9)
+    assert codes(own) == ["FORBIDDEN"]  # operators' keys
+    one = '{ tenant(key: "one") { apiKeys { nodes { name } } } }'
+    assert len((await ask(one, key=secret))["data"]["tenant"]["apiKeys"]["nodes"]) == 3
+    reading = await key_of("one", *(ALL_SCOPES - {"keys:write"}))
+    assert codes(await ask(one, key=reading)) == ["FORBIDDEN"]
+    for after in ("x", "W10", "WyJ4Il0"):
+        assert "BAD_USER_INPUT" in codes(await ask(PAGE, first=2, after=after))
+    assert secret[-32:] not in repr(answer)
 
 
 async def test_only_a_digest_is_kept(
