@@ -5,19 +5,15 @@ Owns the words and the files; the lines are `exporting`'s and `importing`'s.
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from api.cli.database import at_hand
+from api.cli.files import STDOUT, written_to
 from api.cli.operating import operate_on
 from api.cli.options import AsJson, Data
 from api.cli.progress import progress
@@ -31,8 +27,6 @@ from api.submissions import Unavailable
 from domain.money import text as amount_text
 from persistence.catalogue import Catalogue
 from persistence.door import Door
-
-STDOUT = "-"
 
 #: Connections of one import: its lane has another, and settling has.
 CONNECTIONS = 2
@@ -60,7 +54,7 @@ def export_(
     async def act(door: Door) -> dict[str, int]:
         async with door.system_tx("the catalogue is of no tenant") as connection:
             catalogue = await Catalogue.load(connection)
-        with _written(file) as written, progress("export", None) as show:
+        with written_to(file) as written, progress("export", None) as show:
             return await export(
                 door, catalogue, tenant, Writer(written), clock.now, lambda lines: show(0, lines)
             )
@@ -116,35 +110,6 @@ def import_(
     if as_json:
         result("", _shown(imported), as_json=True)
     return 1 if imported.differences else 0
-
-
-@contextlib.contextmanager
-def _written(name: str) -> Iterator[BinaryIO | gzip.GzipFile]:
-    """A file that has its name once it is whole."""
-    if name == STDOUT:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-        return
-    path = Path(name)
-    try:
-        number, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    except OSError as fault:
-        raise Failure(f"{name} cannot be written: {fault.strerror}") from fault
-    try:
-        with os.fdopen(number, "wb") as file:
-            if path.suffix == ".gz":
-                with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as zipped:
-                    yield zipped
-            else:
-                yield file
-        os.replace(beside, path)
-    except (ConnectionError, TimeoutError):
-        raise  # of the database, and no file's fault
-    except OSError as fault:
-        raise Failure(f"{name} cannot be written: {fault.strerror}") from fault
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)
 
 
 def _told(log: LogFile, imported: Imported, seconds: float) -> Iterator[str]:
