@@ -1,4 +1,4 @@
-"""How faults look over HTTP: RFC 9457 problems with our two members, `code` and `request_id`."""
+"""How faults look over HTTP: RFC 9457 problems with `code`, `request_id`, at times `reason`."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ __all__ = [
 
 
 def problem(
-    status: int, code: str, detail: str, request_id: str, headers: dict[str, str] | None = None
+    status: int,
+    code: str,
+    detail: str,
+    request_id: str,
+    headers: dict[str, str] | None = None,
+    *,
+    reason: str | None = None,
 ) -> Response:
-    """A problem as a response."""
-    body = {
+    """A problem as a response; `reason` is finer than the code."""
+    body: dict[str, object] = {
         "type": "about:blank",
         "title": HTTPStatus(status).phrase,
         "status": status,
@@ -34,6 +40,8 @@ def problem(
         "code": code,
         "request_id": request_id,
     }
+    if reason is not None:
+        body["reason"] = reason
     return Response(
         json.dumps(body, ensure_ascii=False, separators=(",", ":")),
         status,
@@ -43,4 +51,6 @@ def problem(
 
 
 def problem_of(fault: Fault, request_id: str) -> Response:
-    return problem(fault.status, fault.code, fault.message, request_id, fault.headers)
+    return problem(
+        fault.status, fault.code, fault.message, request_id, fault.headers, reason=fault.reason
+    )

@@ -15,9 +15,13 @@ GRAPHQL_DRAIN_BYTES_MAX = 8 * 1024 * 1024
 #: Levels of lists and objects in a body: a CloudEvent with deep data has ten.
 JSON_DEPTH_MAX = 64
 
-#: Characters of a query. Parsing costs 10 microseconds a token.
+#: Characters of a query. Parsing and validating cost 15 microseconds a token, so 15 ms at most; a
+#: large dashboard has 300, introspection by today's tools 250.
 QUERY_CHARACTERS_MAX = 32 * 1024
-QUERY_TOKENS_MAX = 2_000
+QUERY_TOKENS_MAX = 1_000
+
+#: What is told of a document that is wrong: finding what was meant may take 3 milliseconds each.
+QUERY_ERRORS_MAX = 3
 
 #: Open brackets while a query is read: the parser calls itself for each.
 QUERY_BRACKETS_MAX = 100
@@ -34,11 +38,24 @@ QUERY_OPERATIONS_MAX = 20
 #: Pairs of fields with one name in one place: validation compares each with each.
 QUERY_OVERLAPS_MAX = 1_000
 
+#: Digits of one number in a document: no figure of ours has 40.
+QUERY_DIGITS_MAX = 1_000
+
+#: `__schema` and `__type` in one operation: each may answer with the whole schema.
+QUERY_INTROSPECTIONS_MAX = 5
+
 #: Mutations in one document: each is a transaction.
 QUERY_MUTATIONS_MAX = 10
 
 #: Values an answer may have: fields, times the lengths of the lists they stand in.
 QUERY_COST_MAX = 100_000
+
+#: What a document costs that is refused: some five milliseconds of reading it, as values.
+QUERY_REFUSED_COST = 100
+
+#: Values in variables, lists and objects included: coercing one takes a microsecond or more, and
+#: an estimate may have 10,000 recipients.
+VARIABLES_VALUES_MAX = 12_000
 
 #: What a list is taken to hold when the query does not say how much of it is wanted.
 LIST_LENGTH_ASSUMED = 10
@@ -53,11 +70,45 @@ PAGE_SIZE_MAX = 100
 KEY_CACHE_SECONDS = 5.0
 KEY_CACHE_ENTRIES_MAX = 10_000
 
+#: Keys that one statement looks up: some milliseconds of the loop.
+KEYS_LOOKED_UP_MAX = 500
+
+#: Seconds between two writings of when keys were last taken: one statement for all of them.
+KEY_USES_WRITE_SECONDS = 10.0
+
+#: Seconds between two looks at the credentials of open sockets: one statement for all of them.
+SOCKET_JUDGE_SECONDS = 2.0
+
+#: Seconds a widget's token lives, and may live at most: whoever opens the page can read it.
+WIDGET_SECONDS = 15 * 60
+WIDGET_SECONDS_MAX = 3_600
+
+#: What one widget's token is bound to: the pages of a site, the queries of a page.
+WIDGET_ORIGINS_MAX = 10
+WIDGET_DOCUMENTS_MAX = 50
+
+#: Seconds after its end for which a widget's token is kept, and how many are cleared away at once.
+WIDGET_KEPT_SECONDS = 86_400
+WIDGETS_CLEARED_MAX = 1_000
+
+#: Stored documents, and bytes of their file: each is checked at the start, a millisecond or two.
+STORED_DOCUMENTS_MAX = 2_000
+STORED_BYTES_MAX = 16 * 1024 * 1024
+
 #: Seconds readiness waits for one server's answer.
 READY_TIMEOUT_SECONDS = 2.0
 
 #: Seconds a client is asked to wait while the database is away.
 RETRY_AFTER_SECONDS = 1
+
+#: Seconds a signed link is taken: time to click on it, none to pass it on.
+LINK_SECONDS = 300
+
+#: What a download costs an address, as values: sixty a minute, which is more than people click.
+DOWNLOAD_COST = 500
+
+#: Characters of a link's last part, which is read before its signature says that it is ours.
+LINK_LENGTH_MAX = 1_024
 
 #: Characters of names and notes people write.
 NAME_LENGTH_MAX = 200
@@ -139,3 +190,86 @@ SIMULATIONS_MAX = 2
 
 #: Facts that a query verifies while somebody waits for it: a second or two.
 VERIFY_FACTS_MAX = 5_000
+
+#: What a key, or a person, may spend in a minute: twelve of the dearest queries there are, a third
+#: of a process's time; a hundred dashboards spend a tenth of it. `KUOTA_RATE_LIMIT` says another.
+RATE_COST_A_MINUTE = 1_200_000
+
+#: What a tenant may spend, in the limits of one key: some services of it at once.
+RATE_TENANT_KEYS = 4
+
+#: Facts that cost as much as one value: 200,000 a second pass, ten times what a process takes in.
+RATE_FACTS = 10
+
+#: What an address may spend in a minute without a credential: six introspections, or 300 documents
+#: that are refused.
+RATE_ADDRESS_COST = 30_000
+
+#: Credentials that are wrong which an address may send in a minute: a person errs less often, and
+#: a machine that tries secrets gets nowhere.
+RATE_WRONG_CREDENTIALS = 60
+
+#: Credentials that were right lately, and pass while their address is refused for wrong ones.
+RATE_TRUSTED_MAX = 10_000
+
+#: The part of a minute's limit that a process takes from Valkey at once and then spends by itself:
+#: one in a hundred makes asking rare, and is by how much each process may let pass too much.
+RATE_LEASES = 100
+
+#: Seconds a request waits for Valkey to say what is left, before the process decides alone, and
+#: for which it then does not ask again.
+RATE_ANSWER_SECONDS = 0.25
+RATE_AWAY_SECONDS = 1.0
+
+#: Keys, tenants and addresses a process remembers the limits of, some 500 bytes each.
+RATE_REMEMBERED_MAX = 20_000
+
+#: Websockets of a process: 51 KB each.
+SOCKETS_MAX = 10_000
+
+#: Of one key or person, and of one tenant, in a process: a large office's dashboards; a client
+#: that opens them in a loop stops here.
+SOCKETS_OF_CREDENTIAL_MAX = 5_000
+SOCKETS_OF_TENANT_MAX = 5_000
+
+#: Of one address before a credential was shown on them: an office that comes back after a cut.
+SOCKETS_OF_ADDRESS_MAX = 500
+
+#: A person's token in bytes: those of large directories have 4 KB.
+TOKEN_BYTES_MAX = 8 * 1024
+
+#: Seconds the clock of an issuer may be ahead of ours; a token's end has no leeway.
+TOKEN_AHEAD_SECONDS_MAX = 30
+
+#: Seconds for which a signature that was right is not verified again. Who it names, and whether
+#: that person is let in, is looked up as often as a key is.
+TOKEN_CACHE_SECONDS = 60.0
+
+#: Characters of a subject, by which an issuer names a person (OpenID Connect has 255).
+SUBJECT_LENGTH_MAX = 255
+
+#: Seconds between two questions to an issuer for its keys: tokens with made-up keys cost one.
+JWKS_REFRESH_SECONDS = 60.0
+
+#: Seconds after which keys are asked for again, so that one the issuer took back is no more.
+JWKS_LIFETIME_SECONDS = 600.0
+
+#: Seconds an issuer has for its configuration and its keys together.
+JWKS_TIMEOUT_SECONDS = 5.0
+
+#: Bytes and keys of an issuer's documents: the large ones have ten keys, in some 20 KB.
+JWKS_BYTES_MAX = 256 * 1024
+JWKS_KEYS_MAX = 100
+
+#: Seconds for which a person signs in: a working day.
+TOKEN_SECONDS = 8 * 3_600
+
+#: Seconds for which a sign-in link works: it lies in a mailbox.
+SIGN_IN_LINK_SECONDS = 15 * 60
+SIGN_IN_BODY_BYTES_MAX = 4 * 1024
+
+#: Seconds for which one key signs tokens.
+SIGNING_KEY_SECONDS = 30 * 86_400
+
+#: Seconds between two looks for a signing key that is not known here.
+SIGNING_KEYS_LOOK_SECONDS = 1.0

@@ -16,12 +16,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
+from urllib.parse import urlsplit
 
 import msgspec
 import uvicorn
 
 from api.limits import SOCKET_MESSAGE_BYTES_MAX
+from api.logs import Formatter
+from api.secrecy import is_near, weakness
 from api.settings import Clock, Settings
+from api.stored import StoredError
 from persistence.migrate import migrate
 from persistence.servers import Addresses, Owner, Servers
 
@@ -117,6 +121,28 @@ def check_clock(settings: Settings, listening: socket.socket) -> None:
         )
 
 
+def check_secrets(settings: Settings, listening: socket.socket) -> None:
+    """What other machines reach is not served with secrets that everybody knows."""
+    host = listening.getsockname()[0]
+    public = urlsplit(settings.public_url or "").hostname or ""
+    if is_near(host) and is_near(public):
+        return
+    where, instead = f"--host {host}", "serve on --host 127.0.0.1"
+    if is_near(host):
+        where, instead = f"KUOTA_PUBLIC_URL {settings.public_url}", "unset KUOTA_PUBLIC_URL"
+    for name, secret in (
+        ("KUOTA_SECRET", settings.secret), ("KUOTA_OPERATOR_KEY", settings.operator_key),
+    ):  # fmt: skip
+        why = weakness(secret) if secret is not None else None
+        if secret is None and name == "KUOTA_SECRET":
+            why = "is not set"
+        if why is not None:
+            raise ServeError(
+                f"{where} is open to other machines, and {name} {why}:"
+                f" export {name}=$(openssl rand -hex 32), or {instead}"
+            )
+
+
 def embedded(settings: Settings, data: Path) -> Servers | None:
     """The servers that no URL is set for, not started; None when both have one."""
     wants_postgres = settings.database_url is None
@@ -172,7 +198,10 @@ def serve(
     from api.app import create_app
     from api.transport.wire import Wire
 
-    app = create_app(settings, clock)
+    try:
+        app = create_app(settings, clock)
+    except StoredError as fault:
+        raise ServeError(str(fault)) from fault
     server = Server(
         uvicorn.Config(
             app,
@@ -205,10 +234,8 @@ def serve(
 
 def start_logging(level: str) -> None:
     """Plain lines on stderr; uvicorn's own news are no more than we say ourselves."""
-    logging.basicConfig(
-        level=level.upper(),
-        stream=sys.stderr,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=level.upper(), handlers=[handler])
     if level != "debug":
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)

@@ -18,8 +18,12 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from api.secrecy import FILES, opened
+
 PREFIX = "KUOTA_"
 OPERATOR_KEY_CHARACTERS_MIN = 16
+SECRET_CHARACTERS_MIN = 32
+RATE_LIMIT_MAX = 10**9
 SECONDS_MAX = 86_400  # a day: whoever wants more wants no settling
 LOG_LEVELS = ("debug", "info", "warning", "error")
 #: Read by the tests alone; no setting of the application, and no reason not to start.
@@ -43,18 +47,25 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     database_owner_url: str | None = None  #: migrations and partitions; default: `database_url`
     redis_url: str | None = None
     operator_key: str | None = None
+    secret: str | None = None  #: what signatures and seals are derived from
+    documents: Path | None = None  #: the file of stored documents
     data: Path | None = None  #: where embedded servers keep their files
     public_url: str | None = None  #: without a slash at its end
     allowed_origins: tuple[str, ...] = ()
     log_level: str = "info"
+    jwt_issuer: str | None = None  #: whose tokens of people are taken, as their `iss` says
+    jwt_audience: str | None = None  #: what their `aud` says
+    jwks_url: str | None = None  #: the issuer's keys; default: its configuration says where
+    rate_limit: int | None = None  #: cost a minute of a key; 0: none; None: the default
     settle_seconds: int = 900  #: how long after a late fact its tenant is settled, at most
     clock: int | None = None  #: the instant the clock starts at, microseconds since 1970 UTC
 
     def __repr__(self) -> str:
         """The settings without secrets: keys hidden, passwords of URLs removed."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        if self.operator_key is not None:
-            shown["operator_key"] = "(hidden)"
+        for name in ("operator_key", "secret"):
+            if shown[name] is not None:
+                shown[name] = "(hidden)"
         for name in ("database_url", "database_owner_url", "redis_url"):
             if shown[name] is not None:
                 shown[name] = without_secrets(shown[name])
@@ -76,14 +87,18 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
     """The settings of `environ` (default: the process's), or SettingsError.
 
     A `KUOTA_` name nobody knows stops the start, so that a misspelt one is not silently ignored.
-    An empty value is the same as none.
+    An empty value is the same as none. A secret may stand in a file that `KUOTA_..._FILE` names.
     """
     environ = os.environ if environ is None else environ
     known = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known and name not in OF_THE_TESTS:
-            near = difflib.get_close_matches(name, known, 1, 0.0)[0]
+        if name.startswith(PREFIX) and name not in {*known, *FILES, *OF_THE_TESTS}:
+            near = difflib.get_close_matches(name, [*known, *FILES], 1, 0.0)[0]
             raise SettingsError(f"{name} is no setting of kuota; the nearest is {near}")
+    try:
+        environ = opened(environ)
+    except ValueError as fault:
+        raise SettingsError(str(fault)) from None
     found: dict[str, object] = {}
     for variable, name in known.items():
         if text := environ.get(variable, "").strip():
@@ -91,7 +106,22 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
                 found[name] = READERS[name](text)
             except ValueError as fault:
                 raise SettingsError(f"{variable} {fault}") from None
+    check_issuer(found)
     return Settings(**found)  # type: ignore[arg-type]  # each reader gives its field's type
+
+
+def check_issuer(found: Mapping[str, object]) -> None:
+    """A token that is taken says for whom it was made, and by whom: SettingsError otherwise."""
+    issuer = found.get("jwt_issuer")
+    if issuer is not None and found.get("jwt_audience") is None:
+        raise SettingsError(
+            "KUOTA_JWT_ISSUER wants KUOTA_JWT_AUDIENCE beside it: what its tokens have as `aud`"
+        )
+    for name in ("jwt_audience", "jwks_url"):
+        if issuer is None and found.get(name) is not None:
+            raise SettingsError(f"{PREFIX}{name.upper()} is of no use without KUOTA_JWT_ISSUER")
+    if issuer is not None and issuer == found.get("public_url"):
+        raise SettingsError("KUOTA_JWT_ISSUER is KUOTA_PUBLIC_URL, whose tokens kuota makes itself")
 
 
 def data_folder(settings: Settings, environ: Mapping[str, str] | None = None) -> Path:
@@ -154,11 +184,26 @@ def _operator_key(text: str) -> str:
     return text
 
 
+def _secret(text: str) -> str:
+    if len(text) < SECRET_CHARACTERS_MIN:
+        raise ValueError(f"is shorter than {SECRET_CHARACTERS_MIN} characters")
+    return text
+
+
 def _public_url(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise ValueError(f"is {text!r}; it wants the outside address, like https://kuota.example")
     return text.rstrip("/")
+
+
+def _issuer(text: str) -> str:
+    parts = urlsplit(text)
+    # Keys that come by an open road could be anybody's.
+    near = parts.hostname in ("localhost", "127.0.0.1", "::1")
+    if not parts.netloc or not (parts.scheme == "https" or (parts.scheme == "http" and near)):
+        raise ValueError("is no URL beginning with https:// (or http:// on this machine)")
+    return text
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -178,6 +223,15 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _rate_limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= RATE_LIMIT_MAX):
+        raise ValueError(
+            f"is {text!r}; it wants the cost a key may have in a minute, 0 (no limit) to"
+            f" {RATE_LIMIT_MAX}"
+        )
+    return int(text)
+
+
 def _log_level(text: str) -> str:
     if text.lower() not in LOG_LEVELS:
         raise ValueError(f"is {text!r}; it wants one of {', '.join(LOG_LEVELS)}")
@@ -189,10 +243,16 @@ READERS: Mapping[str, Reader] = {
     "database_owner_url": _url("postgresql", "postgres"),
     "redis_url": _url("redis", "rediss", "unix"),
     "operator_key": _operator_key,
+    "secret": _secret,
+    "documents": lambda text: Path(text).expanduser(),
     "data": lambda text: Path(text).expanduser(),
     "public_url": _public_url,
     "allowed_origins": _origins,
+    "jwt_issuer": _issuer,
+    "jwt_audience": str,
+    "jwks_url": _issuer,
     "log_level": _log_level,
+    "rate_limit": _rate_limit,
     "settle_seconds": _seconds,
     "clock": instant_of,
 }

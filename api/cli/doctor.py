@@ -22,7 +22,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, RedisError
 
-from api.cli import surroundings
+from api.cli import safety, surroundings
 from api.cli.database import at_hand
 from api.cli.options import AsJson, Data
 from api.cli.terminal import Failure, result
@@ -69,7 +69,9 @@ def doctor(*, data: Data = None, as_json: AsJson = False) -> int:
     """Say what is wrong, and what to do about it; 1 if anything is broken."""
     given, environment, left_out = surroundings.environment(os.environ)
     findings = [environment, surroundings.python(), surroundings.packages()]
-    findings += [surroundings.clock(given), surroundings.outside(given)]
+    findings += [surroundings.clock(given), surroundings.outside(given), safety.secret(given)]
+    findings += [safety.secret_files(os.environ), safety.exposure(given, os.environ)]
+    findings.append(surroundings.documents(given))
     folder = data if data is not None else data_folder(given)
     owner_url = None
     if left_out & {"KUOTA_DATABASE_URL", "KUOTA_REDIS_URL"}:

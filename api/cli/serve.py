@@ -12,12 +12,16 @@ from cyclopts import Parameter, validators
 from api import serve as process
 from api.cli.options import AsJson, Data
 from api.cli.terminal import Failure, note, result, settings
+from api.secrecy import without_files
 from api.settings import Clock, Settings, data_folder
+from api.stored import StoredError
 from persistence.migrate import MigrationError
 from persistence.servers import Servers, ServersError
 
 PARTS = ("edge", "feed", "jobs")
-SCOPES = "events:write,usage:read,billing:read,billing:write,keys:write"
+SCOPES = (
+    "events:write,usage:read,billing:read,billing:write,billing:adjust,prices:publish,keys:write"
+)
 
 Port = Annotated[
     int,
@@ -46,11 +50,13 @@ def serve(
     """
     check_parts(only)
     given = settings()
+    check_documents(given)
     process.start_logging(given.log_level)
     folder = data if data is not None else data_folder(given)
     try:
         with process.listen(host, port) as listening:
             process.check_clock(given, listening)
+            process.check_secrets(given, listening)
             clock = Clock.starting(given.clock)
             with process.housed(given, folder) as (complete, servers):
                 ready = _teller(complete, servers, listening, as_json=as_json)
@@ -73,11 +79,23 @@ def check_parts(only: str) -> None:
         )
 
 
+def check_documents(given: Settings) -> None:
+    """Refuse to start with a stored document that does not fit the schema."""
+    if given.documents is not None:
+        from api.app import stored_documents
+
+        try:
+            stored_documents(given)
+        except StoredError as fault:
+            raise Failure(str(fault)) from fault
+
+
 def worker(*, fd: int, offset: int) -> None:
     """Serve a socket that `serve --workers` has opened; not for people."""
     from api.workers import READY, WAITING, end_with_parent
 
     given = settings()
+    check_documents(given)
     process.start_logging(given.log_level)
 
     def ready(able: bool) -> None:
@@ -100,7 +118,13 @@ def _serve_many(
         "KUOTA_DATABASE_OWNER_URL": complete.owner_url,
         "KUOTA_REDIS_URL": complete.redis_url,
     }
-    environ = {**os.environ, **{name: url for name, url in urls.items() if url is not None}}
+    secrets = {
+        "KUOTA_OPERATOR_KEY": complete.operator_key,
+        "KUOTA_SECRET": complete.secret,
+        **urls,
+    }
+    told = {name: secret for name, secret in secrets.items() if secret is not None}
+    environ = {**without_files(os.environ), **told}
 
     async def run() -> None:
         await Workers(count, listening, clock.offset, environ).run(ready)

@@ -1,4 +1,8 @@
-"""What an answer may cost: the values it may have, known before any of them is looked up."""
+"""What an answer may cost: the values it may have, known before any of them is looked up.
+
+What comes with a request costs too: each item of a list in its variables as much as one value. Of
+those in the document there are never many.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,7 @@ from graphql import (
     is_list_type,
 )
 
-from api.limits import LIST_LENGTH_ASSUMED, PAGE_SIZE_MAX, QUERY_COST_MAX
+from api.limits import LIST_LENGTH_ASSUMED, PAGE_SIZE_MAX, QUERY_COST_MAX, VARIABLES_VALUES_MAX
 from api.transport.documents import COUNT_MAX, Document, checked
 
 
@@ -29,7 +33,7 @@ def cost(
     document: Document, schema: GraphQLSchema, operation_name: str | None, variables: dict[str, Any]
 ) -> int:
     """The values an answer to a valid document may have; a GraphQLError where they are too many."""
-    total = 0
+    total = items_of(variables)
     for node in document.node.definitions:
         if isinstance(node, OperationDefinitionNode) and (
             operation_name is None or (node.name and node.name.value == operation_name)
@@ -37,6 +41,23 @@ def cost(
             root = schema.get_root_type(node.operation)
             total = cost_of(node.selection_set, root, schema, document.fragments, variables, {})
     return checked("cost", total, QUERY_COST_MAX, "ask for shorter pages or fewer fields")
+
+
+def items_of(variables: dict[str, Any]) -> int:
+    """The items of all lists in variables; a GraphQLError where they hold too many values."""
+    items = values = 0
+    waiting: list[Any] = [variables]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, list):
+            items += len(value)
+        inner = value.values() if isinstance(value, dict) else value
+        values += len(value)
+        if values > VARIABLES_VALUES_MAX:
+            break
+        waiting += [each for each in inner if isinstance(each, dict | list)]
+    checked("variables", values, VARIABLES_VALUES_MAX, "send fewer values at once")
+    return items
 
 
 def cost_of(

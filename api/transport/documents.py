@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from graphql import (
     DocumentNode,
@@ -18,12 +18,14 @@ from graphql import (
     FragmentDefinitionNode,
     FragmentSpreadNode,
     GraphQLError,
+    GraphQLSchema,
     GraphQLSyntaxError,
     InlineFragmentNode,
     OperationDefinitionNode,
     OperationType,
     SelectionSetNode,
     parse,
+    validate,
 )
 
 from api.limits import (
@@ -32,18 +34,23 @@ from api.limits import (
     QUERY_BRACKETS_MAX,
     QUERY_CHARACTERS_MAX,
     QUERY_DEPTH_MAX,
+    QUERY_DIGITS_MAX,
     QUERY_DIRECTIVES_MAX,
     QUERY_FIELDS_MAX,
+    QUERY_INTROSPECTIONS_MAX,
     QUERY_MUTATIONS_MAX,
     QUERY_OPERATIONS_MAX,
     QUERY_OVERLAPS_MAX,
     QUERY_TOKENS_MAX,
 )
 
-# Brackets, and what may hold brackets that are none.
-BRACKETS = re.compile(
-    r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[\[({]|[\])}]', re.DOTALL
+# The tokens of a document, as far as they are counted: what may hold others is one.
+TOKENS = re.compile(
+    r'"""(?:[^"\\]|\\.|"(?!""))*"""|"(?:[^"\\\n]|\\.)*"|#[^\n]*|[A-Za-z_][A-Za-z0-9_]*'
+    r"|-?[0-9][0-9.eE+-]*|\.\.\.|[^\s,\ufeff]",
+    re.DOTALL,
 )
+INTROSPECTION = ("__schema", "__type")
 #: Counts stop here, so that fragments cannot make numbers of a thousand digits.
 COUNT_MAX = 1_000_000
 
@@ -68,10 +75,17 @@ class Measure(NamedTuple):
 class Document:
     """A document within its limits, and, once it was validated, what was wrong with it."""
 
-    __slots__ = ("errors", "fragments", "node")
+    __slots__ = ("answers", "errors", "fragments", "introspects", "node")
 
-    def __init__(self, node: DocumentNode, fragments: dict[str, FragmentDefinitionNode]) -> None:
+    def __init__(
+        self,
+        node: DocumentNode,
+        fragments: dict[str, FragmentDefinitionNode],
+        introspects: bool = False,
+    ) -> None:
         self.node = node
+        self.introspects = introspects  #: and asks for nothing else, so its answers never change
+        self.answers: dict[str | None, dict[str, Any]] = {}  #: by the name of the operation
         self.fragments = fragments
         self.errors: list[GraphQLError] | None = None
 
@@ -80,7 +94,7 @@ class Document:
 def read(query: str) -> Document:
     """Parse a document; a GraphQLError says what is wrong, or which limit it passes."""
     checked("length", len(query), QUERY_CHARACTERS_MAX, "send a shorter query")
-    checked("nesting", nesting(query), QUERY_BRACKETS_MAX, "nest fewer brackets")
+    nesting(query)
     try:
         node = parse(query, max_tokens=QUERY_TOKENS_MAX)
     except GraphQLSyntaxError as error:
@@ -93,6 +107,9 @@ def read(query: str) -> Document:
     operations = [d for d in node.definitions if isinstance(d, OperationDefinitionNode)]
     fragments = {d.name.value: d for d in node.definitions if isinstance(d, FragmentDefinitionNode)}
     checked("operations", len(operations), QUERY_OPERATIONS_MAX, "send them one by one")
+    if operations:
+        refuse_unused(node, fragments)
+    introspects = bool(operations)
     measures: dict[str, Measure] = {}
     whole = Measure()
     for fragment in fragments.values():
@@ -100,16 +117,50 @@ def read(query: str) -> Document:
     for operation in operations:
         own = measure(operation.selection_set, fragments, measures, ())
         whole = whole.beside(own)
+        names = [n.name.value for n in flat(operation.selection_set, fragments, QUERY_FIELDS_MAX)]
         if operation.operation is OperationType.MUTATION:
-            roots = sum(1 for _ in flat(operation.selection_set, fragments, QUERY_FIELDS_MAX))
-            checked("mutations", roots, QUERY_MUTATIONS_MAX, "send them in several documents")
+            checked("mutations", len(names), QUERY_MUTATIONS_MAX, "send them in several documents")
+        asked = sum(name in INTROSPECTION for name in names)
+        introspects = introspects and 0 < asked == len(names)
+        checked("introspections", asked, QUERY_INTROSPECTIONS_MAX, "ask for the schema once")
     checked("depth", whole.depth, QUERY_DEPTH_MAX, "ask for fewer levels")
     checked("fields", whole.fields, QUERY_FIELDS_MAX, "ask for fewer fields, or in several queries")
     checked("aliases", whole.aliases, QUERY_ALIASES_MAX, "use fewer aliases")
     checked("directives", whole.directives, QUERY_DIRECTIVES_MAX, "use fewer directives")
     overlaps = sum(overlapping([o.selection_set], fragments) for o in operations)
     checked("overlaps", overlaps, QUERY_OVERLAPS_MAX, "name the same field fewer times")
-    return Document(node, fragments)
+    return Document(node, fragments, introspects)
+
+
+def refuse_unused(node: DocumentNode, fragments: dict[str, FragmentDefinitionNode]) -> None:
+    """Raise for a fragment that nobody spreads, before each of them is validated."""
+    spread: set[str] = set()
+    waiting: list[Any] = [d for d in node.definitions if hasattr(d, "selection_set")]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, FragmentSpreadNode):
+            spread.add(one.name.value)
+        elif one.selection_set:
+            waiting += one.selection_set.selections
+    for name, fragment in fragments.items():
+        if name not in spread:
+            words = f"Fragment {name[:60]!r} is never used."
+            raise GraphQLError(words, [fragment], extensions={"code": "GRAPHQL_VALIDATION_FAILED"})
+
+
+def judged(schema: GraphQLSchema, query: str) -> frozenset[str]:
+    """The kinds of the operations in a valid document; a ValueError says what is wrong with it."""
+    try:
+        node = read(query).node
+        errors = validate(schema, node, max_errors=1)
+    except GraphQLError as error:
+        errors = [error]
+    if errors:
+        raise ValueError(" ".join(errors[0].message.split()))
+    kinds = [d.operation.value for d in node.definitions if isinstance(d, OperationDefinitionNode)]
+    if not kinds:
+        raise ValueError("it has no operation")
+    return frozenset(kinds)
 
 
 def checked(what: str, value: int, most: int, advice: str) -> int:
@@ -123,15 +174,29 @@ def checked(what: str, value: int, most: int, advice: str) -> int:
 
 
 def nesting(query: str) -> int:
-    """How many brackets are open at once: the parser calls itself for each."""
+    """How many brackets are open at once: the parser calls itself for each.
+
+    A GraphQLError where there are too many, and for too many tokens or digits: a document is read
+    no further than that.
+    """
     depth = deepest = 0
-    for match in BRACKETS.finditer(query):
-        first = match[0][0]
-        if first in "[({":
+    for number, match in enumerate(TOKENS.finditer(query), 1):
+        token = match[0]
+        if token in "[({":
             depth += 1
             deepest = max(deepest, depth)
-        elif first in "])}":
+            if depth > QUERY_BRACKETS_MAX:
+                checked("nesting", depth, QUERY_BRACKETS_MAX, "nest fewer brackets")
+        elif token in "])}":
             depth -= 1
+        elif len(token) > QUERY_DIGITS_MAX and token[0] in "-0123456789":
+            # Beyond some thousands Python turns no digits into a number.
+            checked("digits", len(token), QUERY_DIGITS_MAX, "write shorter numbers")
+        if number > QUERY_TOKENS_MAX:
+            raise GraphQLError(
+                f"the query has more than {QUERY_TOKENS_MAX} tokens: ask in several queries",
+                extensions={"code": "BAD_USER_INPUT", "limit": "tokens", "max": QUERY_TOKENS_MAX},
+            )
     return deepest
 
 

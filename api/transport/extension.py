@@ -1,16 +1,38 @@
-"""The one extension of the schema: documents come from the cache, are validated once, and cost."""
+"""The one extension of the schema: documents come from the cache, are validated once, and cost.
+
+Owns what is done before an operation is executed, the charge for it included. What the schema says
+of itself is executed once for a document: it is the same until the process ends.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from typing import Any
 
-from graphql import GraphQLError
+from graphql import (
+    ASTValidationRule,
+    DocumentNode,
+    ExecutionResult,
+    GraphQLError,
+    GraphQLSchema,
+    validate,
+)
 from strawberry.extensions import SchemaExtension
-from strawberry.schema.schema import validate_document
+from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
+from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
 
+from api.faults import Fault
+from api.limits import QUERY_ERRORS_MAX, QUERY_REFUSED_COST
 from api.transport.cost import cost
 from api.transport.documents import Document, read
+
+
+def validate_document(
+    schema: GraphQLSchema, node: DocumentNode, rules: Iterable[type[ASTValidationRule]]
+) -> list[GraphQLError]:
+    """What is wrong with a document, as the library finds it, but not all of it."""
+    rules = (*rules, MaybeNullValidationRule, OneOfInputValidationRule)
+    return validate(schema, node, rules, max_errors=QUERY_ERRORS_MAX)
 
 
 class Documents(SchemaExtension):
@@ -27,7 +49,7 @@ class Documents(SchemaExtension):
             context.graphql_document = self._document.node
         yield
 
-    def on_validate(self) -> Iterator[None]:
+    async def on_validate(self) -> AsyncIterator[None]:
         context, document = self.execution_context, self._document
         if document.errors is None:
             document.errors = validate_document(
@@ -42,7 +64,33 @@ class Documents(SchemaExtension):
                 self._cost = cost(document, schema, context.operation_name, variables)
             except GraphQLError as error:
                 context.pre_execution_errors = [error]
+        await self._charge(bool(context.pre_execution_errors))
         yield
+
+    def on_execute(self) -> Iterator[None]:
+        context, document = self.execution_context, self._document
+        if not document.introspects or context.variables:
+            yield
+            return
+        data = document.answers.get(context.operation_name)
+        if data is not None:
+            context.result = ExecutionResult(data=data)
+        yield
+        result = context.result
+        if isinstance(result, ExecutionResult) and result.data and not result.errors:
+            document.answers[context.operation_name] = result.data
+
+    async def _charge(self, refused: bool) -> None:
+        """Charge the cost before anything is executed; what is refused had to be read as well."""
+        spending = getattr(self.execution_context.context, "spending", None)
+        if spending is None:
+            return
+        try:
+            await spending.charge(QUERY_REFUSED_COST if refused else self._cost or 1)
+        except Fault as fault:
+            self.execution_context.pre_execution_errors = [
+                GraphQLError(fault.message, original_error=fault)
+            ]
 
     def get_results(self) -> dict[str, Any]:
         return {} if self._cost is None else {"cost": self._cost}

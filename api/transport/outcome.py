@@ -55,6 +55,16 @@ def without_operation(name: str | None) -> str:
     return f"the document has no operation named {name[:60]!r}"
 
 
+def said_of(fault: Fault) -> dict[str, Any]:
+    """What a program is told of a fault: its code, a finer reason, when to come again."""
+    said: dict[str, Any] = {"code": fault.code}
+    if fault.reason is not None:
+        said["reason"] = fault.reason
+    if fault.code == "RATE_LIMITED" and "retry-after" in fault.headers:
+        said["retryAfter"] = int(fault.headers["retry-after"])
+    return said
+
+
 def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
     """An error as clients see it: with a code, and masked where nobody expected it."""
     shown: dict[str, Any] = dict(error.formatted)
@@ -63,7 +73,7 @@ def formatted(error: GraphQLError, request_id: str) -> dict[str, Any]:
     extensions: dict[str, Any] = dict(error.extensions or {})
     if fault is not None:
         shown["message"] = fault.message
-        extensions["code"] = fault.code
+        extensions |= said_of(fault)
     elif isinstance(original, Problem):
         shown["message"] = original.message
         extensions |= {"code": "BAD_USER_INPUT", "field": original.field}

@@ -12,7 +12,6 @@ import contextlib
 from collections.abc import Sequence
 from contextlib import aclosing
 from typing import Any, assert_never
-from urllib.parse import urlsplit
 
 import structlog
 from graphql import GraphQLError, OperationType, get_operation_ast
@@ -21,17 +20,20 @@ from starlette.types import Receive, Scope, Send
 from strawberry.schema import BaseSchema
 from strawberry.types.execution import ExecutionResult, PreExecutionError
 
-from api.auth import Expired, Principal
+from api.context import Context
 from api.core import Core
+from api.cors import is_welcome, origins_of
 from api.errors import Fault, fault_of
 from api.limits import (
+    QUERY_REFUSED_COST,
     SOCKET_CLOSE_SECONDS,
     SOCKET_INIT_SECONDS,
     SOCKET_OPERATIONS_MAX,
     SOCKET_SEND_SECONDS,
 )
-from api.settings import Settings
+from api.origins import spelt
 from api.transport import documents
+from api.transport.asking import asked, check_page
 from api.transport.body import Params
 from api.transport.outcome import Teller, formatted, was_refused
 from api.transport.protocol import (
@@ -48,8 +50,8 @@ from api.transport.protocol import (
     pong,
     read,
 )
-
-PORTS = {"http": ":80", "https": ":443"}
+from api.transport.seats import Seat, Seats, turn_away
+from api.transport.vigil import Vigil, judge
 
 log = structlog.get_logger("kuota.socket")
 
@@ -65,16 +67,41 @@ class Sockets:
         self.schema = schema
         self.core = core
         self.teller = Teller(core.metrics)
+        self.vigil = Vigil(core)
         self._origins = origins_of(core.settings)
-        self._open = 0
-        core.metrics.watch("kuota_sockets", "Open websockets.", lambda: float(self._open))
+        self._seats = Seats()
+        core.metrics.watch("kuota_sockets", "Open websockets.", lambda: float(self._seats.taken))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take one connection, from its handshake to its end."""
         await receive()
-        if not is_welcome(Headers(scope=scope), self._origins):
+        headers = Headers(scope=scope)
+        page = headers.get("origin")
+        ours = is_welcome(headers, self._origins)
+        if not ours and not await self._is_of_widgets(page):
             await send({"type": "websocket.close"})  # before accepting: 403
             return
+        address = None if scope.get("client") is None else scope["client"][0]
+        seat = self._seats.sit(address)
+        try:
+            if (excess := seat.excess()) is not None:
+                await turn_away(scope, send, excess)
+                return
+            await self._take(scope, receive, send, seat, page=page, ours=ours)
+        finally:
+            seat.leave()
+
+    async def _take(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        seat: Seat,
+        *,
+        page: str | None,
+        ours: bool,
+    ) -> None:
+        """Accept a connection and serve it to its end."""
         request_id: str = scope["state"]["request_id"]
         spoken = SUBPROTOCOL in scope["subprotocols"]
         accept = {
@@ -87,27 +114,48 @@ class Sockets:
             refusal = Close(Code.SUBPROTOCOL, f"Subprotocol not acceptable: offer {SUBPROTOCOL}")
         elif not self.core.ready:
             refusal = Close(Code.TRY_AGAIN_LATER, "the database is away; try again in a moment")
-        self._open += 1
+        elif self._seats.are_full:
+            refusal = Close(Code.TRY_AGAIN_LATER, "this process has no room; try again in a moment")
         try:
             # A close before accepting would be an answer without a code.
             await send(accept)
-            await Socket(self, send, request_id).run(receive, refusal)
+            address = None if scope.get("client") is None else scope["client"][0]
+            socket = Socket(self, send, request_id, address, seat=seat, page=page, ours=ours)
+            await socket.run(receive, refusal)
         except OSError:
             pass  # the client left in the middle of the handshake
-        finally:
-            self._open -= 1
+
+    async def _is_of_widgets(self, page: str | None) -> bool:
+        """Whether a page of strangers may have a widget on it."""
+        origin = None if page is None else spelt(page)
+        return origin is not None and await self.core.authenticator.welcomes(origin)
 
 
 class Socket:
     """One connection and its operations."""
 
-    def __init__(self, sockets: Sockets, send: Send, request_id: str) -> None:
+    def __init__(
+        self,
+        sockets: Sockets,
+        send: Send,
+        request_id: str,
+        address: str | None = None,
+        *,
+        seat: Seat,
+        page: str | None = None,
+        ours: bool = True,
+    ) -> None:
+        """`page` is the origin it was opened from; from one that is not `ours` come widgets."""
         self._sockets = sockets
         self._core = sockets.core
         self._asgi_send = send
         self._request_id = request_id
+        self._address = address
+        self._seat = seat
+        self._page = page
+        self._ours = ours
         self._greeted = False
-        self._authorization: str | None = None
+        self.authorization: str | None = None
         self._count = 0
         #: Running, by id. One that was told to end leaves this at once, and `_tasks` when it did.
         self._operations: dict[str, asyncio.Task[None]] = {}
@@ -141,6 +189,7 @@ class Socket:
 
     async def _end(self) -> None:
         self._reading = False
+        self._sockets.vigil.end(self)
         self._operations.clear()
         for task in self._tasks:
             task.cancel()
@@ -183,16 +232,27 @@ class Socket:
             raise Close(Code.INIT_TWICE, "Too many initialisation requests")
         self._greeted = True
         self._patience.reschedule(None)
-        self._authorization = authorization
+        self.authorization = authorization
         try:
-            await self._core.authenticator.authenticate(authorization)
+            principal = await self._core.gate.admit(authorization, self._address)
+            check_page(principal, self._page)
         except Exception as error:
             fault = fault_of(error)
             if fault is None:
                 raise
             if fault.code == "UNAUTHENTICATED":
                 raise Close(Code.FORBIDDEN, "Forbidden") from None
+            if fault.code == "FORBIDDEN":
+                raise Close(Code.FORBIDDEN, f"Forbidden: {fault.message}") from None
             raise Close(Code.TRY_AGAIN_LATER, fault.message) from None
+        if not self._ours and (principal is None or principal.widget is None):
+            raise Close(Code.FORBIDDEN, "Forbidden: pages of this origin have tokens of widgets")
+        if principal is not None:
+            self._seat.show(principal)
+            if (excess := self._seat.excess()) is not None:
+                # Coming again soon would not help: such a client is to stop.
+                raise Close(Code.TOO_MANY, excess)
+        self._sockets.vigil.begin(self, principal)
         await self._send(ACK)
 
     async def _subscribe(self, id: str, params: Params) -> None:
@@ -235,7 +295,7 @@ class Socket:
                 of_operation("complete", id) if errors is None else refused(id, errors, request_id)
             )
         except Close as close:
-            self._interrupt(close)
+            self.interrupt(close)
         except Gone:
             pass  # the reader learns of it as well
 
@@ -243,8 +303,22 @@ class Socket:
         self, id: str, params: Params, request_id: str
     ) -> Sequence[GraphQLError] | None:
         """Send what the operation gives; its errors if it was refused or broke off."""
-        principal = await self._judge()
-        context = self._core.context(principal, request_id)
+        principal = await judge(self._core.authenticator, self.authorization)
+        spending = self._core.gate.spending(principal, self._address)
+        spending.check()
+        params = asked(self._core.stored, principal, params)
+        context = self._core.context(principal, request_id, self._address)
+        context.spending = spending
+        try:
+            with context.acting():
+                return await self._follow(id, params, context)
+        except GraphQLError:
+            await spending.settle(QUERY_REFUSED_COST)
+            raise
+
+    async def _follow(
+        self, id: str, params: Params, context: Context
+    ) -> Sequence[GraphQLError] | None:
         lasting = is_subscription(params)
         results: Any = await self._sockets.schema.stream(
             params.query,
@@ -256,26 +330,15 @@ class Socket:
             async for result in results:
                 if isinstance(result, PreExecutionError) or was_refused(result):
                     return result.errors or ()
-                self._sockets.teller.tell(result.errors, request_id)
+                self._sockets.teller.tell(result.errors, context.request_id)
                 if lasting:
                     await self._judge_again()
-                await self._send(of_operation("next", id, payload_of(result, request_id)))
+                await self._send(of_operation("next", id, payload_of(result, context.request_id)))
         return None
-
-    async def _judge(self) -> Principal | None:
-        """Who is asking, by now; Close where the credential was taken back or has ended."""
-        try:
-            return await self._core.authenticator.authenticate(self._authorization)
-        except Expired:
-            raise Close(Code.FORBIDDEN, "the credential has expired") from None
-        except Fault as fault:
-            if fault.code == "UNAUTHENTICATED":
-                raise Close(Code.UNAUTHORIZED, "the credential is not valid any more") from None
-            raise
 
     async def _judge_again(self) -> None:
         try:
-            await self._judge()
+            await judge(self._core.authenticator, self.authorization)
         except Close:
             raise
         except Exception as error:
@@ -283,8 +346,8 @@ class Socket:
             if fault_of(error) is None:
                 raise
 
-    def _interrupt(self, close: Close) -> None:
-        """Close the socket on behalf of an operation: the reader stops wherever it waits."""
+    def interrupt(self, close: Close) -> None:
+        """Close the socket on behalf of somebody else: the reader stops wherever it waits."""
         if self._closing is None and self._reading and not self._patience.expired():
             self._closing = close
             self._patience.reschedule(asyncio.get_running_loop().time())
@@ -297,28 +360,6 @@ class Socket:
             raise Close(Code.SLOW, "messages are not read fast enough") from None
         except OSError:
             raise Gone from None
-
-
-def is_welcome(headers: Headers, origins: frozenset[str]) -> bool:
-    """Whether the page that opens the socket may: no page at all, one of ours, or one allowed."""
-    origin = headers.get("origin")
-    if origin is None:
-        return True
-    origin = origin.lower()
-    scheme, _, place = origin.partition("://")
-    port = PORTS.get(scheme)
-    if origin in origins or port is None or not place:
-        return origin in origins
-    return place.removesuffix(port) == headers.get("host", "").lower().removesuffix(port)
-
-
-def origins_of(settings: Settings) -> frozenset[str]:
-    """The origins that are allowed beside the host's own."""
-    origins = [origin.lower() for origin in settings.allowed_origins]
-    if settings.public_url is not None:
-        parts = urlsplit(settings.public_url.lower())
-        origins.append(f"{parts.scheme}://{parts.netloc}")
-    return frozenset(origins)
 
 
 def is_subscription(params: Params) -> bool:

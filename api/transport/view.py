@@ -20,9 +20,14 @@ from strawberry.types.graphql import OperationType
 
 from api.context import Context
 from api.core import Core
+from api.cors import is_welcome, origins_of
 from api.errors import Fault, fault_of, problem_of
+from api.gate import Spending
+from api.limits import QUERY_REFUSED_COST
+from api.rights import Principal
+from api.transport.asking import asked, check_page
 from api.transport.body import Params, from_body, from_url, read_body
-from api.transport.outcome import Teller, formatted, was_refused, without_operation
+from api.transport.outcome import Teller, formatted, said_of, was_refused, without_operation
 
 GRAPHQL_JSON = "application/graphql-response+json"
 PLAIN_JSON = "application/json"
@@ -40,6 +45,7 @@ class View:
         self.schema = schema
         self.core = core
         self._teller = Teller(core.metrics)
+        self._origins = origins_of(core.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = Request(scope, receive)
@@ -54,21 +60,56 @@ class View:
                 raise Fault(
                     "METHOD_NOT_ALLOWED", "GraphQL is asked by GET or POST", {"allow": "GET, POST"}
                 )
-            principal = await self.core.authenticator.authenticate(
-                request.headers.get("authorization")
-            )
-            if request.method == "GET":
-                params = from_url(request)
-            else:
-                params = from_body(await read_body(request), request.headers.get("content-type"))
-            context = self.core.context(principal, request_id)
-            result = await self.run_operation(params, context, request.method)
+            address = None if request.client is None else request.client.host
+            principal = await self.core.gate.admit(request.headers.get("authorization"), address)
+            self.check_origin(principal, request)
+            spending = request.state.spending = self.core.gate.spending(principal, address)
+            spending.check()
+            try:
+                result = await self.operate(principal, request, address, spending)
+            except Fault as fault:
+                if fault.code != "SERVICE_UNAVAILABLE":
+                    await spending.settle(QUERY_REFUSED_COST)
+                raise
+            await spending.settle(QUERY_REFUSED_COST)
             self._teller.tell(result.errors, request_id)
         except Fault as fault:
             if fault.code in ("UNAUTHENTICATED", "SERVICE_UNAVAILABLE"):
                 return problem_of(fault, request_id)
             return refusal(fault, request_id, media_type)
         return answer(result, request_id, media_type)
+
+    def check_origin(self, principal: Principal | None, request: Request) -> None:
+        """Refuse pages of strangers, whose browsers were told that they may ask (see `cors`)."""
+        origin = request.headers.get("origin")
+        check_page(principal, origin)
+        if principal is not None and principal.widget is not None:
+            request.state.widget = True
+        elif not is_welcome(request.headers, self._origins):
+            raise Fault(
+                "FORBIDDEN",
+                f"pages of {str(origin)[:100]} may not ask here; their origin is not in"
+                " KUOTA_ALLOWED_ORIGINS",
+                reason="ORIGIN",
+            )
+
+    async def operate(
+        self,
+        principal: Principal | None,
+        request: Request,
+        address: str | None,
+        spending: Spending,
+    ) -> ExecutionResult:
+        """Read what is asked, and run it."""
+        if request.method == "GET":
+            params = from_url(request)
+        else:
+            params = from_body(await read_body(request), request.headers.get("content-type"))
+        params = asked(self.core.stored, principal, params)
+        context = self.core.context(principal, request.state.request_id, address)
+        context.spending = spending
+        with context.acting():
+            return await self.run_operation(params, context, request.method)
 
     async def run_operation(self, params: Params, context: Context, method: str) -> ExecutionResult:
         try:
@@ -120,6 +161,7 @@ def answer(result: ExecutionResult, request_id: str, media_type: str) -> Respons
         for fault in faults:
             if fault is not None and fault.code == "SERVICE_UNAVAILABLE":
                 return problem_of(fault, request_id)
+    headers: dict[str, str] = {}
     body: dict[str, Any] = {}
     if errors:
         body["errors"] = [formatted(error, request_id) for error in errors]
@@ -129,16 +171,20 @@ def answer(result: ExecutionResult, request_id: str, media_type: str) -> Respons
     if result.extensions:
         body["extensions"] = result.extensions
     status = 400 if refused and media_type == GRAPHQL_JSON else 200
-    return written(body, status, media_type)
+    for fault in faults:
+        if refused and fault is not None and fault.code == "RATE_LIMITED":
+            status, headers = fault.status, fault.headers
+    return written(body, status, media_type, headers)
 
 
 def refusal(fault: Fault, request_id: str, media_type: str) -> Response:
     """A request that is no GraphQL request."""
-    error = {
-        "message": fault.message,
-        "extensions": {"code": fault.code, "requestId": request_id},
-    }
-    return written({"errors": [error]}, fault.status, media_type, fault.headers)
+    extensions = {**said_of(fault), "requestId": request_id}
+    error = {"message": fault.message, "extensions": extensions}
+    # The request was well-formed; in the older media type only such an answer is read.
+    unknown = fault.code == "PERSISTED_QUERY_NOT_FOUND" and media_type == PLAIN_JSON
+    status = 200 if unknown else fault.status
+    return written({"errors": [error]}, status, media_type, fault.headers)
 
 
 def written(
