@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -13,13 +14,17 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
-from api import health, logs
+from api import health, logs, signing_in
 from api.core import Core
+from api.downloads import download
 from api.errors import CODES, problem
 from api.events import events
 from api.metrics import Metrics
 from api.schema.root import schema
 from api.settings import Clock, Settings
+from api.signing import Signing
+from api.stored import Stored, load
+from api.transport.documents import judged
 from api.transport.envelope import Envelope
 from api.transport.socket import Sockets
 from api.transport.view import View
@@ -39,12 +44,17 @@ PAGE = """<!doctype html>
 
 def create_app(settings: Settings, clock: Clock) -> Starlette:
     """The application; its lifespan opens the database and closes it again."""
-    logs.configure()
+    logs.configure(
+        Signing(settings.secret).key(logs.PURPOSE),
+        plain=settings.log_level == "debug",
+        secrets=(settings.operator_key, settings.secret),
+    )
     metrics = Metrics()
+    stored = stored_documents(settings)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Core.open(settings, clock, metrics) as core:
+        async with Core.open(settings, clock, metrics, stored) as core:
             app.state.core = core
             app.state.graphql = View(schema, core)
             app.state.sockets = Sockets(schema, core)
@@ -55,6 +65,10 @@ def create_app(settings: Settings, clock: Clock) -> Starlette:
         Route("/graphql", GraphQLRoute()),
         WebSocketRoute("/graphql", SocketRoute()),
         Route("/v1/events", events, methods=["POST"]),
+        Route("/v1/downloads/{link}", download, methods=["GET"]),
+        Route("/sign-in", signing_in.page, methods=["GET"]),
+        Route("/v1/sign-in", signing_in.exchange, methods=["POST"]),
+        Route("/.well-known/jwks.json", signing_in.keys, methods=["GET"]),
         Route("/healthz", health.healthz, methods=["GET"]),
         Route("/readyz", health.readyz, methods=["GET"]),
         Route("/metrics", health.metrics, methods=["GET"]),
@@ -63,10 +77,20 @@ def create_app(settings: Settings, clock: Clock) -> Starlette:
         routes=routes,
         lifespan=lifespan,
         middleware=[
-            Middleware(Envelope, metrics=metrics, routes=frozenset(route.path for route in routes))
+            Middleware(
+                Envelope,
+                metrics=metrics,
+                routes=frozenset(route.path for route in routes),
+                settings=settings,
+            )
         ],
         exception_handlers={HTTPException: refused},
     )
+
+
+def stored_documents(settings: Settings) -> Stored:
+    """The documents that the settings name, held against the schema, or StoredError."""
+    return load(settings.documents, partial(judged, schema._schema))
 
 
 class GraphQLRoute:

@@ -7,16 +7,22 @@ never shared; a subscription renews its own for every event.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from strawberry.dataloader import DataLoader
 
-from api.auth import Authenticator, Principal
+from api.auth import Authenticator
 from api.errors import unauthenticated
+from api.gate import Spending
 from api.intake import Intake
+from api.rights import Principal
 from api.settings import Clock
 from api.settling import Settling
+from api.signing import Signing
+from api.stored import Stored
+from persistence.audit import Actor, ActorKind, acting_as
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.hub import Hub
@@ -42,13 +48,24 @@ class Context:
     live: Live
     hub: Hub
     settling: Settling
+    signing: Signing
+    public_url: str  #: without a slash at its end; empty: this server does not know it
     clock: Clock = field(default_factory=Clock)  #: read for each event
+    address: str | None = None  #: the other end of the connection
+    stored: Stored = field(default_factory=Stored)
+    spending: Spending | None = None  #: what it is charged to
     _loaders: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def renew(self) -> None:
         """Begin an event of a subscription: its own instant, and nothing looked up before."""
         self.now = self.clock.now()
         self._loaders.clear()
+
+    def acting(self) -> AbstractContextManager[None]:
+        """Who changes what is changed while it is entered; a stranger changes nothing."""
+        if self.principal is None:
+            return nullcontext()
+        return acting_as(actor_of(self.principal, self.address, self.request_id))
 
     def caller(self) -> Principal:
         """Who asks; raises UNAUTHENTICATED where no credential came."""
@@ -75,3 +92,13 @@ class Context:
         if loader is None:
             loader = self._loaders[name] = DataLoader(load_fn=load)
         return loader
+
+
+def actor_of(principal: Principal, address: str | None, request_id: str) -> Actor:
+    """A principal as traces tell it."""
+    return Actor(
+        name=principal.name,
+        kind=ActorKind.KEY if principal.role is None else ActorKind.PERSON,
+        address=address,
+        request_id=request_id,
+    )

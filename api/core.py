@@ -14,13 +14,21 @@ import asyncpg
 import structlog
 from redis.asyncio import Redis
 
-from api.auth import Authenticator, Principal
+from api.auth import Authenticator
 from api.context import Context
 from api.engines import Engines
 from api.errors import unavailable
+from api.gate import Gate
 from api.intake import Intake
+from api.issuer import Issuer
+from api.jwks import Jwks
 from api.metrics import Metrics
+from api.rates import Rates
+from api.rights import Principal
 from api.settings import Clock, Settings
+from api.signing import Signing
+from api.stored import Stored
+from api.tokens import Tokens
 from persistence.catalogue import Catalogue
 from persistence.door import CONNECTION_LOST, Door
 from persistence.valkey import client
@@ -35,19 +43,33 @@ class Core:
     """The doors and engines of one process."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, door: Door, valkey: Redis, metrics: Metrics
+        self,
+        settings: Settings,
+        clock: Clock,
+        door: Door,
+        valkey: Redis,
+        metrics: Metrics,
+        stored: Stored,
     ) -> None:
         self.settings = settings
+        self.stored = stored
         self.clock = clock
         self.door = door
         self.valkey = valkey
         self.metrics = metrics
-        self.authenticator = Authenticator(door, settings.operator_key, clock)
+        self.signing = Signing(settings.secret)
+        self.issuer = Issuer(door, self.signing, clock, settings.public_url)
+        self.tokens = Tokens(door, clock, self.issuer, configured(settings))
+        self.authenticator = Authenticator(door, settings.operator_key, clock, self.tokens)
+        rates = Rates(valkey, metrics)
+        self.gate = Gate(self.authenticator, rates, metrics, settings.rate_limit)
         self._engines: Engines | None = None
 
     @classmethod
     @contextlib.asynccontextmanager
-    async def open(cls, settings: Settings, clock: Clock, metrics: Metrics) -> AsyncIterator[Core]:
+    async def open(
+        cls, settings: Settings, clock: Clock, metrics: Metrics, stored: Stored | None = None
+    ) -> AsyncIterator[Core]:
         """A core that is ready when the database is; leaving stops what was started."""
         if settings.database_url is None or settings.redis_url is None:
             raise ValueError("an app is given both its servers: a database URL and a redis URL")
@@ -55,7 +77,7 @@ class Core:
             Door.open(settings.database_url) as door,
             client(settings.redis_url) as valkey,
         ):
-            core = cls(settings, clock, door, valkey, metrics)
+            core = cls(settings, clock, door, valkey, metrics, stored or Stored())
             opening = None if await core._open() else asyncio.create_task(core._keep_opening())
             try:
                 yield core
@@ -65,6 +87,7 @@ class Core:
                     await asyncio.gather(opening, return_exceptions=True)
                 if core._engines is not None:
                     await core._engines.stop()
+                await core.tokens.close()
 
     @property
     def ready(self) -> bool:
@@ -86,7 +109,9 @@ class Core:
     def intake(self) -> Intake:
         return self.engines.intake
 
-    def context(self, principal: Principal | None, request_id: str) -> Context:
+    def context(
+        self, principal: Principal | None, request_id: str, address: str | None = None
+    ) -> Context:
         """What the resolvers of one operation are given; raises 503 while the database is away."""
         engines = self.engines
         return Context(
@@ -97,11 +122,15 @@ class Core:
             authenticator=self.authenticator,
             now=self.clock.now(),
             request_id=request_id,
+            address=address,
+            stored=self.stored,
             clock=self.clock,
             show=engines.show,
             live=engines.live,
             hub=engines.hub,
             settling=engines.settling,
+            signing=self.signing,
+            public_url=self.settings.public_url or "",
         )
 
     async def _open(self) -> bool:
@@ -122,3 +151,10 @@ class Core:
         while not opened:
             await asyncio.sleep(OPEN_RETRY_SECONDS)
             opened = await self._open()
+
+
+def configured(settings: Settings) -> Jwks | None:
+    """The keys of the issuer that the settings name."""
+    if settings.jwt_issuer is None or settings.jwt_audience is None:
+        return None
+    return Jwks(settings.jwt_issuer, settings.jwt_audience, settings.jwks_url)

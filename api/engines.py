@@ -35,6 +35,7 @@ class Engines:
         door, valkey, now = core.door, core.valkey, core.clock.now
         assert core.settings.redis_url is not None
         self.catalogue = catalogue
+        self.uses = core.authenticator.uses
         self.rebuild = Rebuild(valkey, door, catalogue, now)
         self.show = Show(valkey, door, self.rebuild)
         self.sweep = Sweep(valkey, door, self.rebuild, now)
@@ -59,8 +60,10 @@ class Engines:
         await self.intake.start()
         await self.jobs.start()
         self.reload.start()
+        self.uses.start()
 
     async def stop(self) -> None:
+        await self.uses.stop()
         await self.reload.stop()
         await self.jobs.stop()
         await self.intake.stop()

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from api.core import Core
 from api.errors import Fault, unauthenticated, unavailable
 from api.intake import SCOPE
-from api.limits import EVENTS_BODY_BYTES_MAX
+from api.limits import EVENTS_BODY_BYTES_MAX, RATE_FACTS
 from api.submissions import Busy, Unavailable
 
 
@@ -45,15 +45,24 @@ def check_encoding(request: Request) -> None:
 async def events(request: Request) -> Response:
     """Take facts; 200 whenever the body has the announced shape, even if each is refused."""
     core: Core = request.app.state.core
-    principal = await core.authenticator.authenticate(request.headers.get("authorization"))
+    address = None if request.client is None else request.client.host
+    principal = await core.gate.admit(request.headers.get("authorization"), address)
+    spending = request.state.spending = core.gate.spending(principal, address)
+    spending.check()
     if principal is None:
+        await spending.charge(1)
         raise unauthenticated("this needs a key: Authorization: Bearer KEY")
     principal.require(SCOPE)
     check_encoding(request)
     # A client that goes away meanwhile ends it here: half a body is no body.
     body = await read_limited(request, EVENTS_BODY_BYTES_MAX)
+
+    async def charge(facts: int) -> None:
+        await spending.charge(1 + facts // RATE_FACTS)
+
+    content_type = request.headers.get("content-type", "")
     try:
-        answer = await core.intake.record(principal, body, request.headers.get("content-type", ""))
+        answer = await core.intake.record(principal, body, content_type, charge)
     except Busy as busy:
         raise unavailable(f"{busy}; send it again in a moment") from None
     except Unavailable as away:

@@ -59,7 +59,8 @@ async def metrics(request: Request) -> Response:
     """Prometheus's page, for who asks from this machine or with an operator's key."""
     core: Core = request.app.state.core
     if not from_loopback(request):
-        principal = await core.authenticator.authenticate(request.headers.get("authorization"))
+        address = None if request.client is None else request.client.host
+        principal = await core.gate.admit(request.headers.get("authorization"), address)
         if principal is None:
             raise unauthenticated("metrics are for this machine, or for an operator's key")
         if not principal.is_operator:

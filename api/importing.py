@@ -26,9 +26,11 @@ from api.redoing import REDO, Numbers, Redoing
 from api.settling import Cause, Settling
 from domain.facts import CHANNELS, TYPES, Status
 from domain.facts import Fact as DomainFact
+from domain.periods import iso
 from domain.terms import Terms
 from persistence import actions, exporting, importing, record
 from persistence.actions import ActionKind
+from persistence.audit import told_as_a_whole, trace
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.importing import NewNumber, NewTenant, Published
@@ -101,6 +103,7 @@ class Importing:
         self._directory: Directory
         self._numbers: Numbers = {}
         self._tenant_id = 0
+        self._published: list[str] = []  #: books and plans that came with the log
         self._facts = self._actions = self._passed_over = 0
 
     async def run(self) -> Imported:
@@ -122,8 +125,9 @@ class Importing:
             self._catalogue = await Catalogue.load(connection)
         self._directory = Directory(self._door, self._catalogue)
         await self._begin()
-        await self._take_in()
-        differences = await self._settle()
+        with told_as_a_whole():
+            await self._take_in()
+            differences = await self._settle()
         if not differences:
             async with self._door.tenant_tx(self._tenant_id) as connection:
                 await importing.finish(connection, self._tenant_id, self._now)
@@ -181,6 +185,7 @@ class Importing:
         if self._owner_url is None:
             raise ImportRefusedError("books and plans are published as the database's owner")
         missing.update(others)
+        self._published = sorted(f"{kind} {key}" for kind, key in missing)
         try:
             await importing.publish(self._owner_url, documents, missing, others)
         except ValueError as fault:
@@ -230,6 +235,14 @@ class Importing:
             tenant_id = await importing.next_tenant(connection)
         async with self._door.tenant_tx(tenant_id) as connection:
             await importing.begin(connection, tenant_id, tenant, self._file.name, now=self._now)
+            await trace(
+                connection, tenant_id, "logImport", f"tnt/{tenant_id}", at=self._now,
+                after={
+                    "tenant": of_file.key, "log": self._file.name.hex(),
+                    "exportedAt": iso(self._file.header.exported_at),
+                    "published": self._published,
+                },
+            )  # fmt: skip
         self._tenant_id = tenant_id
 
     async def _terms(self) -> Terms:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 
 import msgspec
 
-from api.auth import Principal
 from api.cloudevents import Envelope, Refusal, is_plain, read_body, read_object, to_item
 from api.directory import Directory
 from api.edge import to_fact
 from api.lanes import Lanes
 from api.metrics import Metrics
+from api.rights import Principal
 from api.submissions import Verdict
 from domain.facts import Fact, Status
 from domain.money import text
@@ -95,9 +95,21 @@ class Intake:
         """Facts that wait for a lane."""
         return self._lanes.waiting
 
-    async def record(self, principal: Principal, body: bytes, content_type: str) -> bytes:
-        """Take a request's body and give its answer as JSON; raises Fault for the whole."""
-        return _encode(Answer(await self._record(principal, read_body(body, content_type))))
+    async def record(
+        self,
+        principal: Principal,
+        body: bytes,
+        content_type: str,
+        charge: Callable[[int], Awaitable[None]] | None = None,
+    ) -> bytes:
+        """Take a request's body and give its answer as JSON; raises Fault for the whole.
+
+        `charge` is told how many events there are, and may refuse them all.
+        """
+        events = read_body(body, content_type)
+        if charge is not None:
+            await charge(len(events))
+        return _encode(Answer(await self._record(principal, events)))
 
     async def record_events(self, principal: Principal, events: Sequence[object]) -> list[Result]:
         """Take events that were decoded elsewhere; as `record` in everything else."""

@@ -89,7 +89,7 @@ def depth_of(value: Any) -> int:
     Counting ends one above `JSON_DEPTH_MAX`.
     """
     level, depth = [value], 0
-    while level := [item for item in level if isinstance(item, dict | list)]:
+    while level := [item for item in level if isinstance(item, (dict, list))]:
         depth += 1
         if depth > JSON_DEPTH_MAX:
             break

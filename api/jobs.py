@@ -1,4 +1,4 @@
-"""Jobs: what time alone changes, rates that came later, and months of partitions.
+"""Jobs: what time alone changes, rates that came later, months of partitions, ended widgets.
 
 Owns when due heads are taken, and how fast any job goes; who is rated later is `rating`'s. Figures
 go by the instant that is asked for, so nobody sees a job that is late: it rests at least as long as
@@ -19,14 +19,16 @@ import asyncpg
 import structlog
 
 from api.lanes import of_the_data
+from api.limits import WIDGET_KEPT_SECONDS, WIDGETS_CLEARED_MAX
 from api.logs import Seldom
 from api.metrics import Metrics
 from api.rating import Rating
 from domain.fold import advance
-from domain.periods import MINUTE
+from domain.periods import MINUTE, SECOND
 from domain.state import Changes
 from persistence import due, load, record, terms
 from persistence.catalogue import Catalogue
+from persistence.credentials import clear_widgets
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
 from persistence.migrate import make_months
 from persistence.show import Show
@@ -85,6 +87,7 @@ class Jobs:
         self._passed_over: set[int] = set()
         self._aside: dict[int, int] = {}  #: tenants that failed, and when they are tried again
         self._waiting = 0
+        self._cleared = 0  #: when no token was left to clear away, as far as this process knows
         self.rating = Rating(door, catalogue, now, show, metrics)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -96,7 +99,11 @@ class Jobs:
 
     async def start(self) -> None:
         """Begin to look: at heads, unrated and late facts and, with an owner's URL, partitions."""
-        steps: dict[str, Step] = {"due heads": self.advance_due, "unrated facts": self.rating.step}
+        steps: dict[str, Step] = {
+            "due heads": self.advance_due,
+            "unrated facts": self.rating.step,
+            "ended widgets": self.clear_widgets,
+        }
         if self._settle is not None:
             steps["late facts"] = self._settle
         for name, step in steps.items():
@@ -149,6 +156,17 @@ class Jobs:
             await self._halve(tenants)
         if not more or len(self._passed_over) > PASSED_OVER_MAX:
             self._passed_over.clear()
+        return more
+
+    async def clear_widgets(self) -> bool:
+        """Remove tokens of widgets a day after their end; gives whether there may be more."""
+        now = self._now()
+        if now < self._cleared + MINUTE:
+            return False
+        before, most = now - WIDGET_KEPT_SECONDS * SECOND, WIDGETS_CLEARED_MAX
+        more = await clear_widgets(self._door, before, limit=most) == most
+        if not more:
+            self._cleared = now
         return more
 
     async def _halve(self, tenants: Sequence[int]) -> None:

@@ -62,6 +62,17 @@ class Metrics:
             "Facts that are charged otherwise since their tenants were settled.",
             registry=self.registry,
         )
+        self.refused_by_rate = Counter(
+            "kuota_rate_limited",
+            "Requests and operations refused because a limit was spent, by the limit.",
+            ["policy"],
+            registry=self.registry,
+        )
+        self.rates_alone = Counter(
+            "kuota_rate_limits_alone",
+            "Limits that a process counted by itself, because Valkey was away.",
+            registry=self.registry,
+        )
         self.failures = Counter(
             "kuota_failures", "Exceptions nobody expected.", ["where"], registry=self.registry
         )

@@ -16,6 +16,7 @@ from api.metrics import Metrics
 from api.settling import BusyError, Cause, Settling
 from domain.periods import MINUTE, SECOND
 from persistence import unsettled
+from persistence.audit import SETTLE_JOB, acting_as
 from persistence.door import CONNECTION_LOST, Door
 
 #: Microseconds for which a tenant that cannot be settled is left alone.
@@ -64,7 +65,8 @@ class SettleJob:
             self._busy.clear()
             return False
         try:
-            settled = await self._settling.settle(tenant, Cause.LATE)
+            with acting_as(SETTLE_JOB):
+                settled = await self._settling.settle(tenant, Cause.LATE)
         except BusyError:
             self._busy.add(tenant)
         except Exception as error:

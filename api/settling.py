@@ -12,19 +12,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
 from api.again import PAGE_FACTS, Again
 from domain.facts import Status
 from domain.fold import CLOSED, SETTLED, advance
-from domain.periods import MINUTE, SECOND, period
+from domain.money import text
+from domain.periods import MINUTE, SECOND, iso, month_name, period
 from domain.rollup import USAGE, bucket, usage_of
 from domain.settle import Books, Corrections, Difference, amounts, corrections
 from domain.state import Changes, Revision, Transfer
 from domain.terms import Terms
 from persistence import closing, load, midnights, record, settling, terms
+from persistence.audit import trace
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door, tenant_scope
@@ -233,6 +235,8 @@ class Settling:
                 await closing.close(connection, own, again.ended, state.version, now, numbers)
             if keep is not None:
                 await keep(connection, settled, state.version)
+            if cause in (Cause.DEMAND, Cause.CLOSE) or differs:
+                await _trace(connection, own, head, settled, close, now)
         if differs and self._show is not None:
             self._show.settled(changes, now, moved=moved > 0)
         if forgotten and close is None:
@@ -310,6 +314,30 @@ def _roll_up(changes: Changes, own: Terms, difference: Difference) -> None:
     for sign, usage in ((1, after), (-1, before)):
         for place, value in enumerate(usage or ()):
             known[place] += sign * value
+
+
+async def _trace(
+    connection: Connection,
+    own: Terms,
+    head: asyncpg.Record,
+    settled: Settled,
+    close: int | None,
+    now: int,
+) -> None:
+    """Say what somebody settled or closed, and what a job corrected."""
+    since, closed = head["unsettled_from"], head["closed_until"]
+    before: dict[str, Any] = {"unsettledFrom": None if since is None else iso(since)}
+    after: dict[str, Any] = {
+        "corrected": settled.corrected,
+        "differences": {key: text(amount) for key, amount in settled.differences.items()},
+    }
+    if close is not None:
+        before["closedUntil"] = None if closed is None else iso(closed)
+        after |= {"period": month_name(own.zone.month(close - 1)), "closedUntil": iso(close)}
+    what = "settle" if close is None else "periodClose"
+    await trace(
+        connection, own.tenant_id, what, f"tnt/{own.tenant_id}", at=now, before=before, after=after
+    )
 
 
 def _month(again: Again, now: int) -> int:

@@ -41,7 +41,11 @@ async def connect(url: str, opened: Opened = lambda epoch: None) -> Connection:
         command_timeout=COMMAND_TIMEOUT_SECONDS,
         server_settings=SERVER_SETTINGS,
     )
-    opened(await lower(connection))
+    try:
+        opened(await lower(connection))
+    except BaseException:  # who is cancelled meanwhile leaves nobody to close it
+        connection.terminate()
+        raise
     return connection
 
 

@@ -56,9 +56,10 @@ class Door:
     async def _transaction(self, scope: str) -> AsyncIterator[Connection]:
         async with self._pool.acquire() as pooled:
             connection: Connection = pooled  # type: ignore[assignment]  # the proxy has its face
-            # One round trip: begin and scope travel together.
-            await connection.execute(f"begin; {scope}")
             try:
+                # One round trip: begin and scope travel together. Who is cancelled while it is
+                # on its way may have begun, so it is undone too.
+                await connection.execute(f"begin; {scope}")
                 yield connection
             except BaseException:
                 await _undo(connection)

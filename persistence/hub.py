@@ -120,7 +120,7 @@ class Hub:
             await asyncio.sleep(SILENCE_SECONDS / 4)
             try:
                 await connection.send_command("PING", check_health=False)
-            except AWAY:
+            except (*AWAY, AttributeError):  # redis-py has let go of its writer meanwhile
                 return  # who reads will notice
 
     def _told(self, message: bytes) -> None:

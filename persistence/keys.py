@@ -78,6 +78,13 @@ SWEPT = Key(
 SWEEPER = Key(
     "kuota:sweeper", "string", "the process that sweeps", "10 seconds", "by the next that sweeps"
 )
+RATE = Key(
+    "{*}:rate:*",
+    "hash",
+    "left, at: what a key, a tenant or an address could still spend at an instant",
+    "when it is full again",
+    "not: a bucket that is missing is full",
+)
 PROBE = Key(
     "kuota:probe:*",
     "string",
@@ -88,13 +95,18 @@ PROBE = Key(
 
 ALL = (
     BALANCES, LIVE, AHEAD, WINDOWS, CONVERSATIONS, WINDOWS_FROM, CONVERSATIONS_FROM, VISITORS,
-    SWEPT, SWEEPER, PROBE,
+    SWEPT, SWEEPER, RATE, PROBE,
 )  # fmt: skip
 
 
 def channel(tenant_id: int) -> str:
     """The channel a tenant's readings are published on."""
     return f"kuota:readings:{tenant_id % CHANNELS}"
+
+
+def rate(whose: str, what: str) -> str:
+    """What `what` may spend; one script takes from all that share `whose`."""
+    return f"{{{whose}}}:rate:{what}"
 
 
 def probe(token: str) -> str:

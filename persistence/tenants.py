@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from domain.periods import Zone, zone
+from domain.facts import CHANNEL_NAMES, Channel
+from domain.periods import Zone, iso, zone
 from domain.plans import BalancePlan
 from domain.problems import Problem
+from persistence.audit import trace
 from persistence.door import Door
 from persistence.zones import read_zone, write_zone
 
@@ -116,6 +118,14 @@ async def create_tenant(
             # Before it begins it has no allowances: that they come is a change by time alone.
             due = since if since is not None and since > now else None
             await conn.execute(NEW_HEAD_SQL, tenant_id, due)
+            await trace(
+                conn, tenant_id, "tenantCreate", f"tnt/{tenant_id}", at=now,
+                after={
+                    "key": key, "name": name, "timezone": timezone, "currency": currency,
+                    "country": country, "locale": locale, "plan": plan,
+                    "since": None if since is None else iso(since),
+                },
+            )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
         if error.constraint_name != "tenants_key_key":
             raise
@@ -145,6 +155,13 @@ async def create_number(
             await conn.execute(
                 "update tenant_head set settings = settings + 1 where tenant_id = $1", tenant_id
             )
+            await trace(
+                conn, tenant_id, "numberCreate", f"tnt/{tenant_id}", f"num/{number_id}", at=now,
+                after={
+                    "channel": CHANNEL_NAMES[Channel(channel)], "address": address,
+                    "timezone": timezone,
+                },
+            )  # fmt: skip
     if number_id is None:
         raise Problem(
             "NUMBER_TAKEN",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from functools import lru_cache
 
-from domain.periods import Zone, zones
+from domain.periods import Zone, iso, zones
 from persistence.connection import Connection
 
 
@@ -22,6 +22,15 @@ def read_zone(text: str) -> Zone:
 def write_zone(zone: Zone) -> str:
     """A zone as the database writes it."""
     return json.dumps(zone.changes)
+
+
+def told(zone: Zone) -> dict[str, object]:
+    """A zone as the audit tells it: which one holds, and from when on which others."""
+    (_, name), *later = zone.changes
+    return {
+        "timezone": name,
+        "then": [{"from": iso(since or 0), "timezone": other} for since, other in later],
+    }
 
 
 # Lanes that know the tenant's terms read them again: `settings` says that they changed.

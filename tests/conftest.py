@@ -48,6 +48,8 @@ numbers = itertools.count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--worlds", type=int, default=50, help="seeded worlds: seeds 1 to this")
     parser.addoption("--world", type=int, help="the seed of one world that is run alone")
+    parser.addoption("--fuzz", type=int, default=100, help="random documents sent by test_fuzz")
+    parser.addoption("--fuzz-seed", type=int, default=1, help="the seed of those documents")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -79,7 +81,7 @@ def pytest_configure_node(node: Any) -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Two processes with servers of their own for all tests, none for what somebody picks."""
+    """Processes with servers of their own for all tests, none for what somebody picks."""
     picked = any(config.getoption(name, None) for name in ("keyword", "markexpr", "lf"))
     everywhere = {Path(arg).resolve() for arg in config.args} == {ROOT / "tests"}
     return WORKERS if everywhere and not picked else 0

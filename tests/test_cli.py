@@ -17,6 +17,8 @@ from persistence.servers import running
 from tests.commands import CLOCK, TENANT, command, fact, lines_of, prepared, told
 from tests.conftest import OPERATOR_KEY, Database, ServedFactory
 
+ANA = ("--name", "Ana", "--email", "ana@example.com")
+
 Typed: TypeAlias = Callable[..., tuple[int, str, str]]
 
 
@@ -64,6 +66,9 @@ def test_no_command_is_help(typed: Typed) -> None:
         (("serve", "--only", "kitchen"), 2, "the parts are edge, feed, jobs"),
         (("tenant", "create", "acme"), 2, "--plan"),
         (("key", "create", "--scope", "usage:read"), 2, "either --operator or --tenant"),
+        (("user", "create", *ANA), 2, "either --operator or --tenant"),
+        (("user", "create", "--operator", *ANA, "--role", "boss"), 2, "operator, super_admin"),
+        (("user", "create", "--tenant", "acme", *ANA), 2, "--role is missing"),
         (("replay", "nowhere.ndjson", "--key", "k"), 1, "nowhere.ndjson cannot be read"),
         (("replay", "-"), 1, "give --key, or set KUOTA_OPERATOR_KEY"),
         (("serve", "--host", "no.such.host.invalid"), 1, "is no address of this machine"),
@@ -151,6 +156,20 @@ async def test_commands_make_a_tenant_its_number_and_keys(urls: dict[str, str]) 
     assert err == ""
 
 
+def test_a_person_is_made_and_let_in_from_the_machine_itself(
+    typed: Typed, urls: dict[str, str]
+) -> None:
+    code, user, err = typed("user", "create", "--operator", *ANA, **urls)
+    assert (code, err) == (0, "")
+    assert user.startswith("usr_")
+    code, url, err = typed(
+        *("user", "link", user.strip()), KUOTA_PUBLIC_URL="https://kuota.example", **urls
+    )
+    assert (code, err) == (0, "")
+    assert url.startswith("https://kuota.example/sign-in?code=")
+    assert len(url.split()) == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -159,6 +178,9 @@ async def test_commands_make_a_tenant_its_number_and_keys(urls: dict[str, str]) 
         (("tenant", "create", "acme", *TENANT, "--since", "soon"), "since: "),
         (("number", "create", "acme", "whatsapp", "+628001234567"), "there is no tenant 'acme'"),
         (("key", "create", "--operator", "--scope", "usage:red"), "did you mean usage:read?"),
+        (("user", "create", "--tenant", "acme", *ANA, "--role", "agent"), "no tenant 'acme'"),
+        (("user", "create", "--operator", *ANA, "--role", "agent"), "role: "),
+        (("user", "link", "usr_1"), "there is nobody with this id"),
     ],
 )
 def test_a_refusal_is_one_line_that_names_the_field(

@@ -85,34 +85,38 @@ def test_the_files_order_gives_the_figures_of_fact_order(form: Form) -> None:
         assert account.legs == sorted_[key].legs
 
 
-@pytest.mark.parametrize("form", ["plain", "mixed"])
-async def test_in_the_files_order_by_thousands(served: ServedFactory, form: Form) -> None:
+@pytest.mark.parametrize(("form", "every"), [("plain", 2), ("mixed", 3)])
+async def test_in_the_files_order_by_thousands(
+    served: ServedFactory, form: Form, every: int
+) -> None:
+    """Of each form some businesses, whole and not the same: all of them take a minute."""
     server = await served()
-    events = events_of(form)
+    keys = sorted(expected(form))[every - 2 :: every]
+    events = [event for event in events_of(form) if event["subject"] in keys]
     async with connect(server) as client:
-        await open_tenants(client, form, sorted(expected(form)))
+        await open_tenants(client, form, keys)
         answers = await post_all(client, events, 1_000)
         check_answers(answers, form, len(events))
-        await check_figures(client, form, sorted(expected(form)))
+        await check_figures(client, form, keys)
         # The answers have shown every charge; a quarter of the tenants' lists are read as well.
-        await check_charges(client, form, sorted(expected(form))[::4])
+        await check_charges(client, form, keys[::4])
 
 
 @pytest.mark.parametrize(
     ("batch", "tenants"),
     [
-        pytest.param(1_000, None, id="batches-of-1000-all-tenants"),
-        pytest.param(7, 12, id="batches-of-7-12-tenants"),
-        pytest.param(1, 3, id="single-facts-3-tenants"),
+        pytest.param(1_000, 60, id="batches-of-1000-60-tenants"),
+        pytest.param(7, 8, id="batches-of-7-8-tenants"),
+        pytest.param(1, 2, id="single-facts-2-tenants"),
     ],
 )
 async def test_shuffled_across_tenants_from_several_clients(
-    served: ServedFactory, batch: int, tenants: int | None
+    served: ServedFactory, batch: int, tenants: int
 ) -> None:
     """EV-2, EV-4: what others do, and how facts are cut into requests, changes no figure."""
     server = await served()
     order = random.Random(batch)
-    keys = sorted(expected("mixed")) if tenants is None else quietest(tenants)
+    keys = quietest(tenants)
     async with connect(server) as client:
         await open_tenants(client, "mixed", keys)
         sent = [shuffle(keys[n::CLIENTS], order) for n in range(CLIENTS)]

@@ -56,7 +56,7 @@ async def test_the_log_in_any_order_and_settled(
     Each form has some of the businesses, whole and not the same: that takes long enough.
     """
     server = await served(**NOT_BY_ITSELF)
-    keys = sorted(expected(form))[first::14]
+    keys = sorted(expected(form))[first::20]
     events = [event for event in events_of(form) if event["subject"] in keys]
     random.Random(batch).shuffle(events)
     async with connect(server) as client:

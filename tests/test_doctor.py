@@ -77,6 +77,7 @@ def examine(
             "KUOTA_DATABASE_OWNER_URL": database.owner_url,
             "KUOTA_REDIS_URL": redis_url,
             "KUOTA_OPERATOR_KEY": STRONG_KEY,
+            "KUOTA_SECRET": STRONG_KEY * 2,
         }
         for name in [name for name in os.environ if name.startswith("KUOTA_")]:
             monkeypatch.delenv(name)
@@ -317,14 +318,14 @@ def test_every_wrong_variable_is_named_at_once_and_no_other_server_looked_at(
     examine: Examine, tmp_path: Path
 ) -> None:
     found = examine(
-        KUOTA_DATABASE_URL="mysql://u:secret@h/d",
+        KUOTA_DATABASE_URL="mysql://u:hush@h/d",
         KUOTA_WORKERS="4",
         KUOTA_DATA=str(tmp_path / "untouched"),
     )
     said = found["environment"]["found"]
     assert "KUOTA_DATABASE_URL is no URL" in said
     assert "KUOTA_WORKERS is no setting" in said
-    assert "secret" not in json.dumps(found)
+    assert "hush" not in json.dumps(found)
     assert found["servers"]["state"] == "unknown"
     assert not (tmp_path / "untouched").exists()
     assert found.code == 1
@@ -377,11 +378,12 @@ async def test_a_running_serve_is_green_and_people_can_read_it(data: Path, tmp_p
     """The data folder is found, its serve asked, and nothing is said that was not looked at."""
     server = await run_served(
         *("--data", str(data)),
-        variables={"KUOTA_OPERATOR_KEY": STRONG_KEY},
+        variables={"KUOTA_OPERATOR_KEY": STRONG_KEY, "KUOTA_SECRET": STRONG_KEY * 2},
         errors=tmp_path / "errors",
     )
     arguments = ("doctor", "--data", str(data))
-    code, out, err = await command(*arguments, KUOTA_OPERATOR_KEY=STRONG_KEY)
+    given = {"KUOTA_OPERATOR_KEY": STRONG_KEY, "KUOTA_SECRET": STRONG_KEY * 2}
+    code, out, err = await command(*arguments, **given)
     assert (code, err) == (0, ""), out
     lines = [line for line in out.splitlines() if "GiB" not in line]
     assert [line for line in lines[:-1] if not line.startswith("ok ")] == []
@@ -390,7 +392,7 @@ async def test_a_running_serve_is_green_and_people_can_read_it(data: Path, tmp_p
     owner_url = f"postgresql://kuota_owner@/kuota?host={data}/run"
     await on(owner_url, "alter table facts disable row level security", "drop table facts_default")
     os.chmod(data, 0o755)
-    code, out, _ = await command(*arguments, KUOTA_OPERATOR_KEY=STRONG_KEY)
+    code, out, _ = await command(*arguments, **given)
     assert code == 1
     assert f"-> chmod 700 {data}" in out
     assert "alter table facts enable row level security" in out

@@ -20,6 +20,7 @@ def test_each_setting_is_read() -> None:
             "KUOTA_DATABASE_OWNER_URL": "postgres://owner@db/kuota",
             "KUOTA_REDIS_URL": "unix:///run/valkey.sock",
             "KUOTA_OPERATOR_KEY": "0123456789abcdef",
+            "KUOTA_DOCUMENTS": "/srv/documents.json",
             "KUOTA_DATA": "/srv/kuota",
             "KUOTA_PUBLIC_URL": "https://kuota.example/",
             "KUOTA_ALLOWED_ORIGINS": "https://a.example, http://localhost:3000/",
@@ -33,6 +34,7 @@ def test_each_setting_is_read() -> None:
         database_owner_url="postgres://owner@db/kuota",
         redis_url="unix:///run/valkey.sock",
         operator_key="0123456789abcdef",
+        documents=Path("/srv/documents.json"),
         data=Path("/srv/kuota"),
         public_url="https://kuota.example",
         allowed_origins=("https://a.example", "http://localhost:3000"),
@@ -85,12 +87,13 @@ def test_what_cannot_be_used_is_named_and_no_secret_repeated(
 def test_printed_settings_hide_what_is_secret() -> None:
     shown = repr(
         Settings(
-            database_url="postgresql://app:secret@db:5432/kuota?sslpassword=secret&host=/run",
-            redis_url="redis://:secret@cache:6379/0",
-            operator_key="secret-secret-secret",
+            database_url="postgresql://app:hush@db:5432/kuota?sslpassword=hush&host=/run",
+            redis_url="redis://:hush@cache:6379/0",
+            operator_key="hush-hush-hush-hush",
+            secret="hush" * 8,
         )
     )
-    assert "secret" not in shown
+    assert "hush" not in shown
     assert "postgresql://app:***@db:5432/kuota?sslpassword=***&host=/run" in shown
 
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "migrate": ("api.cli.migrate:migrate", "Bring the database up to date."),
     "replay": ("api.cli.replay:replay", "Send facts from a file to a served process."),
     "simulate": ("api.cli.simulate:simulate", "Charge recorded traffic by other rules."),
+    "rights": ("api.cli.rights:rights", "Say who may do what, and what requests are limited to."),
     "settle": ("api.cli.settle:settle", "Put late facts into their order, and correct charges."),
     "verify": ("api.cli.verify:verify", "Prove that the books of tenants are right."),
     "watch": ("api.cli.watch:watch", "Follow a tenant's balances as they change."),
@@ -46,9 +47,14 @@ for name, (where, what) in GROUPS.items():
 app.command(book := App(name="book", help="Price books: what things cost, from when on."))
 book.command("api.cli.book:check", name="check", help="Say what is wrong with a book.")
 book.command("api.cli.book:publish", name="publish", help="Publish a book as its next version.")
+app.command(user := App(name="user", help="Users: people who sign in."))
+user.command("api.cli.user:create", name="create", help="Create a user.")
+user.command("api.cli.user:link", name="link", help="Print a link to sign in by, once.")
 app.command(log := App(name="log", help="Logs: all that ever came to a tenant, as a file."))
 log.command("api.cli.log:export_", name="export", help="Write a tenant's log to a file.")
 log.command("api.cli.log:import_", name="import", help="Take in a log that was exported.")
+app.command(audit := App(name="audit", help="The audit: who changed what."))
+audit.command("api.cli.audit:export", name="export", help="Write the audit to a file.")
 app.command("api.cli.serve:worker", name="worker", show=False)
 app.command("api.cli.house:house", name="house", show=False)
 

@@ -10,11 +10,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
 
-from api.auth import ALL_SCOPES, Principal
 from api.cli.database import at_hand
 from api.cli.terminal import Failure
+from api.rights import ALL_SCOPES, Principal
 from api.settings import Settings
 from domain.problems import Problem
+from persistence.audit import COMMAND, acting_as
 from persistence.door import Door
 
 OPERATOR = Principal("operator", None, None, ALL_SCOPES, None)
@@ -34,7 +35,8 @@ def operate_on(url: str | None, act: Callable[[Door], Awaitable[T]], *, size: in
 
     async def run() -> T:
         async with Door.open(url, size=size) as door:
-            return await act(door)
+            with acting_as(COMMAND):
+                return await act(door)
 
     try:
         return asyncio.run(run())

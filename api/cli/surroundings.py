@@ -19,7 +19,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from api.secrecy import weakness
 from api.settings import Settings, SettingsError, from_environment, instant_of
+from api.stored import StoredError
 from domain.periods import iso
 from persistence.checkup.finding import Finding, Trouble, judged, unknown, warned, wrong
 from persistence.checkup.valkey import near
@@ -31,9 +33,6 @@ PYTHON_MIN, PYTHON_END = (3, 11), (3, 14)
 #: Their next versions change what we build on; of the others a newer one will do.
 PINNED = ("strawberry-graphql", "graphql-core")
 OPERATOR_KEY_CHARACTERS = 24
-CHARACTERS_DIFFERENT = 8
-#: Anybody can read these.
-KEYS_IN_DOCUMENTS = frozenset({"an-operator-key-of-your-own", "operator-key-of-the-tests"})
 GIB = 1 << 30
 #: PostgreSQL's log of changes may take 6 GiB, and a full disk stops it.
 DISK_BYTES_LOW, DISK_BYTES_MIN = 8 * GIB, GIB
@@ -189,6 +188,21 @@ def clock(given: Settings) -> Finding:
     return judged("set clock", "the real time", troubles)
 
 
+def documents(given: Settings) -> Finding:
+    """The stored documents can be read, and fit the schema."""
+    if given.documents is None:
+        return judged("stored documents", "KUOTA_DOCUMENTS names no file", [])
+    # What holds them against the schema takes a third of a second to import.
+    from api.app import stored_documents
+
+    try:
+        count = len(stored_documents(given))
+    except StoredError as fault:
+        remedy = "make the file anew from the queries of this version's clients: serve does not"
+        return judged("stored documents", "", [wrong(str(fault), f"{remedy} start with it")])
+    return judged("stored documents", f"{count} in {given.documents}", [])
+
+
 def _set_clock(found: str) -> Trouble:
     return warned(
         f"{found}: for tests; facts are charged by it",
@@ -223,13 +237,8 @@ def operator_key(given: Settings, stored: int | None) -> Finding:
 
 
 def _weakness(key: str) -> str | None:
-    if key in KEYS_IN_DOCUMENTS:
-        return "stands in the documents, where everybody reads it"
-    if len(key) < OPERATOR_KEY_CHARACTERS:
-        return f"is shorter than {OPERATOR_KEY_CHARACTERS} characters"
-    if len(set(key)) < CHARACTERS_DIFFERENT:
-        return f"has fewer than {CHARACTERS_DIFFERENT} different characters"
-    return None
+    short = f"is shorter than {OPERATOR_KEY_CHARACTERS} characters"
+    return weakness(key) or (short if len(key) < OPERATOR_KEY_CHARACTERS else None)
 
 
 def outside(given: Settings) -> Finding:

@@ -6,16 +6,20 @@ the checks of what they all take. What an action does to lots is its operation's
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from domain.figures import left
 from domain.lots import Lot
+from domain.money import text
 from domain.problems import Problem
+from domain.reading import reading_of
 from domain.state import Changes, State
 from domain.terms import Terms
 from persistence import actions, load, record, terms
 from persistence.actions import Action, ActionKind
+from persistence.audit import Words, trace
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
@@ -24,6 +28,26 @@ from persistence.tenants import find_by_keys
 
 KEY_LENGTH_MAX = 255
 TEXT_LENGTH_MAX = 1_000
+#: What the audit calls what was done: the mutation's name.
+NAMES: Mapping[ActionKind, str] = {
+    ActionKind.TOP_UP: "topUpCreate",
+    ActionKind.ADJUSTMENT: "adjustmentCreate",
+    ActionKind.REFUND: "refundCreate",
+    ActionKind.PLAN_CHANGE: "planChange",
+    ActionKind.ALLOWANCE_SET: "allowanceSet",
+    ActionKind.INTERNATIONAL_RATE_SET: "internationalRateSet",
+    ActionKind.TIMEZONE_CHANGE: "timezoneChange",
+    ActionKind.NUMBER_TIMEZONE_CHANGE: "numberTimezoneChange",
+    ActionKind.SETTLE: "settle",
+}
+
+#: Actions that have ids of their own, and how those begin.
+IDS: Mapping[ActionKind, str] = {
+    ActionKind.TOP_UP: "top",
+    ActionKind.ADJUSTMENT: "adj",
+    ActionKind.REFUND: "ref",
+}
+
 AMOUNT_MAX = 10**17  # a hundred billion units: far from what a bigint holds
 
 
@@ -61,6 +85,14 @@ class Scene:
             raise Problem("NOT_FOUND", f"the tenant has no such balance; it has {known}", "balance")
         return balance_id
 
+    def left(self, balance_id: int) -> str:
+        """What a balance has left just now, as people write it; its lots are loaded."""
+        own = self.terms
+        reading = reading_of(Changes(own, self.state, 0), self.now)
+        key = next(key for key, number in own.balance_ids.items() if number == balance_id)
+        lots = reading.pots[key].lots
+        return text(left(own.balances[balance_id], reading.period, self.now, lots, own.since))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
@@ -69,6 +101,9 @@ class Done:
     changes: Changes
     body: dict[str, Any]
     subject: str | None = None  #: what it speaks of
+    about: tuple[str, ...] = ()  #: rows beside the tenant's that the audit names
+    before: Words | None = None  #: what changed, as the audit tells it
+    after: Words | None = None
 
 
 async def once(
@@ -123,6 +158,11 @@ async def given(
         action = await record.action(
             connection, own.tenant_id, idempotency_key, kind, content,
             at=now, version=state.version, body=body, subject=done.subject,
+        )  # fmt: skip
+        about = done.about if kind not in IDS else (f"{IDS[kind]}/{action.action_id}", *done.about)
+        await trace(
+            connection, own.tenant_id, NAMES[kind], f"tnt/{own.tenant_id}", *about,
+            at=now, before=done.before, after=done.after,
         )  # fmt: skip
     show.commits([done.changes], now)
     return action

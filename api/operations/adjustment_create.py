@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from api.operations.acting import AMOUNT_MAX, Done, Scene, check_reason, kept, once
 from domain.adjustments import adjust
+from domain.money import text
+from domain.periods import iso
 from domain.problems import Problem
 from domain.top_ups import carried_until
 from persistence.actions import Action, ActionKind
@@ -34,6 +36,7 @@ async def run(
     async def act(scene: Scene) -> Done:
         balance_id = scene.balance(request.balance)
         await scene.lots(now)
+        left = scene.left(balance_id)
         carry, ends_at = scene.terms.balances[balance_id].carry, None
         if request.amount > 0:
             ends_at = carried_until(scene.terms, carry, now)
@@ -47,6 +50,15 @@ async def run(
                 "reason": request.reason,
                 "expires_at": ends_at,
                 "moves": kept(moves),
+            },
+            before={"balance": request.balance, "left": left},
+            after={
+                "balance": request.balance,
+                "left": scene.left(balance_id),
+                "adjusted": text(request.amount),
+                "currency": scene.terms.balances[balance_id].currency,
+                "expiresAt": None if ends_at is None else iso(ends_at),
+                "reason": request.reason,
             },
         )
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from api.operations.acting import AMOUNT_MAX, Done, Scene, once
 from domain.changing import book, set_allowance
-from domain.periods import date_of
+from domain.money import text
+from domain.periods import date_of, month_name, period
 from domain.problems import Problem
 from persistence import standing as stored
 from persistence import terms
@@ -56,4 +57,22 @@ async def _set(scene: Scene, catalogue: Catalogue, request: AllowanceSet) -> Don
     body = {
         **change, "since": decided.since, "currency": balance.currency, "targets": decided.targets
     }  # fmt: skip
-    return Done(changes=changes, body=body)
+    month_now = own.zone.month(scene.now)
+    was = own.standing.holding(scene.now)
+    before = own.standing.under(was, request.balance, period(own.zone, scene.now))
+    return Done(
+        changes=changes,
+        body=body,
+        before={
+            "balance": request.balance,
+            "period": month_name(month_now),
+            "allowance": text(before),
+        },
+        after={
+            "balance": request.balance,
+            "from": month_name(month),
+            "allowance": None if request.amount is None else text(request.amount),
+            "currency": balance.currency,
+            "thisPeriod": {key: text(amount) for key, amount in decided.targets.items()},
+        },
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from api.auth import Principal
+from api.rights import Principal
 from domain.periods import zone
 from domain.plans import Plan
 from domain.problems import Problem

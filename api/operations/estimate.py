@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from itertools import islice
 
 from api.addresses import shown
-from api.auth import Principal
 from api.cloudevents import Item, Refusal
 from api.edge import to_fact
 from api.limits import ESTIMATE_AHEAD_SECONDS_MAX, ESTIMATE_COUNT_MAX, ESTIMATE_RECIPIENTS_MAX
 from api.operations.checks import find_tenant
 from api.operations.number_create import checked_channel
+from api.rights import Principal
 from domain.facts import PHONE_CHANNELS, Channel, Fact
 from domain.periods import iso, moment, period
 from domain.problems import Problem

@@ -51,7 +51,16 @@ async def _set(scene: Scene, catalogue: Catalogue, request: InternationalRateSet
     await stored.agree(scene.connection, own.tenant_id, change)
     (after,) = await terms.by_ids(scene.connection, catalogue, [own.tenant_id])
     await scene.lots(scene.now)
-    return Done(changes=book(own, after, scene.state, {}, scene.now), body=change)
+    return Done(
+        changes=book(own, after, scene.state, {}, scene.now),
+        body=change,
+        before={"market": market, "from": _day(own.international.get(market))},
+        after={"market": market, "from": _day(since)},
+    )
+
+
+def _day(number: int | None) -> str | None:
+    return None if number is None else date_of(number).isoformat()
 
 
 async def _check_facts(scene: Scene, before: int | None, since: int | None) -> None:

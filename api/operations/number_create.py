@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from api.addresses import normalise_number
-from api.auth import Principal
 from api.operations.checks import checked_zone, find_tenant
+from api.rights import Principal
 from domain.facts import CHANNELS, Channel
 from domain.problems import Problem
 from persistence.door import Door

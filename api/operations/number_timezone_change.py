@@ -14,7 +14,7 @@ from persistence.actions import Action, ActionKind
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.show import Show
-from persistence.zones import rezone_number, write_zone
+from persistence.zones import rezone_number, told, write_zone
 
 AHEAD = ZONE_CHANGE_AHEAD_SECONDS * SECOND
 
@@ -56,4 +56,7 @@ async def _change(scene: Scene, catalogue: Catalogue, request: NumberTimezoneCha
             "number_id": request.number, "timezone": name, "since": since,
             "before": write_zone(before),
         },
+        about=(f"num/{request.number}",),
+        before=told(before),
+        after=told(zone),
     )  # fmt: skip

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from api.operations.acting import Done, Scene, once
 from api.operations.checks import checked_plan
 from domain.changing import book, change_plan
+from domain.money import text
+from domain.periods import iso
 from domain.problems import Problem
 from persistence import standing as stored
 from persistence import terms
@@ -55,4 +57,13 @@ async def _change(scene: Scene, catalogue: Catalogue, request: PlanChange) -> Do
     before = replace(own, balance_ids=after.balance_ids)
     changes = book(before, after, scene.state, decided.targets, scene.now)
     body = {**change, "currency": own.currency, "targets": decided.targets}
-    return Done(changes=changes, body=body)
+    return Done(
+        changes=changes,
+        body=body,
+        before={"plan": own.standing.holding(scene.now).plan.key},
+        after={
+            "plan": request.plan,
+            "from": iso(decided.since),
+            "thisPeriod": {key: text(amount) for key, amount in decided.targets.items()},
+        },
+    )

@@ -28,7 +28,9 @@ from domain.documents import Fault
 from domain.facts import CHANNEL_NAMES, Channel
 from domain.periods import DAY
 from domain.price_lists import continued, line_of, lists_for, read_price_lists
+from persistence.audit import trace
 from persistence.catalogue import Catalogue, Document, written
+from persistence.connection import Connection
 from persistence.door import Door
 from persistence.publishing import Shelf, alone, put_book
 
@@ -92,6 +94,8 @@ async def run(
                 rerate_from=_rerated_from(shelf, draft, now) if request.rerate else None,
             )  # fmt: skip
             books.append((key, version or shelf.books[key][-1][0], version is not None))
+        if published := [(key, version) for key, version, new in books if new]:
+            await _trace(connection, shelf, request, published, now)
     if catalogue is not None and any(new for _, _, new in books):
         async with door.system_tx("the catalogue is of no tenant") as connection:
             await catalogue.refresh(connection)
@@ -100,6 +104,22 @@ async def run(
         problems=checked.problems,
         warnings=() if not books else checked.warnings,
     )
+
+
+async def _trace(
+    connection: Connection,
+    shelf: Shelf,
+    request: PriceBookPublish,
+    published: Sequence[tuple[str, int]],
+    now: int,
+) -> None:
+    """Say which versions are the latest now, and which were."""
+    before = {key: shelf.books[key][-1][0] for key, _ in published if shelf.books.get(key)}
+    await trace(
+        connection, None, "priceBookPublish", *(f"book {key}" for key, _ in published), at=now,
+        before={"versions": before},
+        after={"versions": dict(published), "rerate": request.rerate},
+    )  # fmt: skip
 
 
 def check(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from api import ids
 from api.operations.acting import AMOUNT_MAX, Done, Scene, check_reason, kept, once
 from domain.lots import Lot, LotSource
+from domain.money import text
 from domain.problems import Problem
 from domain.refunds import Refunded, refund_charge, refund_top_up, take_back
 from persistence import actions, charges
@@ -63,6 +64,7 @@ async def _charge(scene: Scene, request: RefundCreate) -> Done:
     before = await actions.about(scene.connection, tenant_id, subject)
     await scene.lots(at)
     lots = scene.state.lots.get(found.balance_id, [])
+    left = scene.left(found.balance_id)
     overdrafts = {lot.lot_id for lot in lots if lot.source is LotSource.OVERDRAFT}
     refunded = refund_charge(
         terms, scene.state, found.balance_id, found.legs,
@@ -73,7 +75,7 @@ async def _charge(scene: Scene, request: RefundCreate) -> Done:
         ),
         now=scene.now,
     )  # fmt: skip
-    return _done(scene, request, found.balance_id, refunded, subject)
+    return _done(scene, request, found.balance_id, refunded, subject, left)
 
 
 async def _top_up(scene: Scene, request: RefundCreate) -> Done:
@@ -95,12 +97,13 @@ async def _top_up(scene: Scene, request: RefundCreate) -> Done:
     # A lot that has ended is there when what happened before its end is asked for.
     await scene.lots(scene.now if expires_at is None else expires_at - 1)
     lot = _lot(scene, balance_id, found.body["lot_id"])
+    left = scene.left(balance_id)
     if request.taken_back:
         returned = sum(action.body["amount"] for action in before)
         refunded = take_back(scene.terms, scene.state, lot, returned, scene.now)
     else:
         refunded = refund_top_up(scene.terms, scene.state, lot, request.amount, scene.now)
-    return _done(scene, request, balance_id, refunded, subject)
+    return _done(scene, request, balance_id, refunded, subject, left)
 
 
 def _lot(scene: Scene, balance_id: int, lot_id: int) -> Lot:
@@ -109,7 +112,12 @@ def _lot(scene: Scene, balance_id: int, lot_id: int) -> Lot:
 
 
 def _done(
-    scene: Scene, request: RefundCreate, balance_id: int, refunded: Refunded, subject: str
+    scene: Scene,
+    request: RefundCreate,
+    balance_id: int,
+    refunded: Refunded,
+    subject: str,
+    left: str,
 ) -> Done:
     balance = scene.terms.balances[balance_id]
     return Done(
@@ -125,6 +133,17 @@ def _done(
             "forfeited": refunded.forfeited,
             "reason": request.reason,
             "moves": kept(refunded.moves),
+        },
+        about=(request.charge or request.top_up or "",),
+        before={"balance": balance.key, "left": left},
+        after={
+            "balance": balance.key,
+            "left": scene.left(balance_id),
+            "refunded": text(refunded.amount),
+            "forfeited": text(refunded.forfeited),
+            "currency": balance.currency,
+            "takenBack": request.taken_back,
+            "reason": request.reason,
         },
     )
 

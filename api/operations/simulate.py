@@ -11,11 +11,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from api.addresses import shown
-from api.auth import Principal
 from api.edge import kept
 from api.limits import SIMULATIONS_MAX
 from api.operations.checks import checked_plan, find_tenant
 from api.operations.price_book_publish import PriceBookPublish, check
+from api.rights import Principal
 from domain.books import Book
 from domain.lots import LotSource
 from domain.periods import Interval, Zone, period

@@ -14,7 +14,7 @@ from persistence.actions import Action, ActionKind
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.show import Show
-from persistence.zones import rezone_tenant, write_zone
+from persistence.zones import rezone_tenant, told, write_zone
 
 AHEAD = ZONE_CHANGE_AHEAD_SECONDS * SECOND
 
@@ -47,5 +47,8 @@ async def _change(scene: Scene, catalogue: Catalogue, request: TimezoneChange) -
     changes = book(own, after, scene.state, {}, scene.now)
     since, name = zone.changes[-1]
     return Done(
-        changes=changes, body={"timezone": name, "since": since, "before": write_zone(own.zone)}
+        changes=changes,
+        body={"timezone": name, "since": since, "before": write_zone(own.zone)},
+        before=told(own.zone),
+        after=told(zone),
     )

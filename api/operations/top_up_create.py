@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from api.operations.acting import AMOUNT_MAX, TEXT_LENGTH_MAX, Done, Scene, once
 from domain.lots import LotSource
+from domain.money import text
+from domain.periods import iso
 from domain.problems import Problem
 from domain.top_ups import carried_until, price_of, top_up
 from persistence.actions import Action, ActionKind
@@ -54,6 +56,7 @@ async def _add(scene: Scene, request: TopUpCreate) -> Done:
     if ends_at is None:
         ends_at = carried_until(own, balance.carry, starts_at)
     await scene.lots(starts_at)
+    left = scene.left(balance_id)
     lot, changes = top_up(
         own, scene.state, balance_id, request.amount, source, starts_at, ends_at, now
     )
@@ -69,6 +72,18 @@ async def _add(scene: Scene, request: TopUpCreate) -> Done:
             "source": request.source,
             "starts_at": starts_at,
             "expires_at": ends_at,
+            "note": request.note,
+        },
+        before={"balance": request.balance, "left": left},
+        after={
+            "balance": request.balance,
+            "left": scene.left(balance_id),
+            "added": text(request.amount),
+            "currency": balance.currency,
+            "price": None if price is None else text(price),
+            "source": request.source,
+            "startsAt": iso(starts_at),
+            "expiresAt": None if ends_at is None else iso(ends_at),
             "note": request.note,
         },
     )

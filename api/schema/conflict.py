@@ -16,6 +16,8 @@ from api.schema.paging import page_size
 from api.schema.scalars import DateTime
 from persistence.conflicts import ConflictRecord, newest
 
+SCOPE = "billing:read"
+
 
 @strawberry.type(
     description="An event whose source and id came before with other content. The first stays "
@@ -54,6 +56,7 @@ class TenantConflicts(Owner):
         context = info.context
         if not context.caller().is_operator:
             raise Fault("FORBIDDEN", "only an operator may look at conflicts")
+        context.require(SCOPE)
         size = page_size(first)
 
         async def load(tenants: list[int]) -> list[list[ConflictRecord]]:

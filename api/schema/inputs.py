@@ -6,6 +6,7 @@ from enum import Enum
 
 import strawberry
 
+from api.rights import SCOPES
 from api.schema.scalars import CloudEvent, DateTime, Decimal
 
 
@@ -127,8 +128,7 @@ class ApiKeyCreateInput:
     )
     name: str = strawberry.field(description="What people call it.")
     scopes: list[str] = strawberry.field(
-        description="Of `events:write`, `usage:read`, `billing:read`, `billing:write`, "
-        "`send:authorize` and `keys:write`."
+        description=f"Of {', '.join(f'`{name}`' for name in SCOPES)}."
     )
     expires_at: DateTime | None = strawberry.field(
         default=None, description="From when on it is not taken; default: never."

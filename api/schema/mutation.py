@@ -28,12 +28,14 @@ from api.operations.tenant_create import TenantCreate
 from api.operations.top_up_create import TopUpCreate
 from api.schema import inputs, payloads
 from api.schema.api_key import ApiKey
+from api.schema.audit import AuditMutations
 from api.schema.closing import ClosingMutations
 from api.schema.correction import Adjustment, Refund
 from api.schema.fields import mutation
 from api.schema.international import InternationalMutations
 from api.schema.number import Number
 from api.schema.payload import attempt
+from api.schema.people import PeopleMutations
 from api.schema.price_book import PriceBook, errors_of
 from api.schema.rezoning import RezoningMutations
 from api.schema.settlement import SettlementMutations
@@ -41,6 +43,7 @@ from api.schema.tenant import Tenant
 from api.schema.terms import TermsMutations
 from api.schema.top_up import TopUp
 from api.schema.usage_result import record_events
+from api.schema.widget import WidgetMutations
 from domain.money import micros
 from persistence.tenants import TenantRecord, find_by_keys
 
@@ -49,8 +52,9 @@ Input = strawberry.argument(description="What to do.")
 
 @strawberry.type(description="What can be changed.")
 class Mutation(
-    TermsMutations, InternationalMutations, RezoningMutations, SettlementMutations, ClosingMutations
-):
+    TermsMutations, InternationalMutations, RezoningMutations, SettlementMutations,
+    ClosingMutations, AuditMutations, WidgetMutations, PeopleMutations,
+):  # fmt: skip
     @mutation("Create a tenant; what is not said is taken from its plan. Operators only.")
     async def tenant_create(
         self, info: Info[Context, None], input: Annotated[inputs.TenantCreateInput, Input]
@@ -100,7 +104,7 @@ class Mutation(
         self, info: Info[Context, None], input: Annotated[inputs.TopUpCreateInput, Input]
     ) -> payloads.TopUpCreatePayload:
         context = info.context
-        _require_operator(context)
+        _require_operator(context, "billing:write")
         request = TopUpCreate(
             tenant=input.tenant,
             balance=input.balance,
@@ -130,7 +134,7 @@ class Mutation(
         self, info: Info[Context, None], input: Annotated[inputs.AdjustmentCreateInput, Input]
     ) -> payloads.AdjustmentCreatePayload:
         context = info.context
-        _require_operator(context)
+        _require_operator(context, "billing:adjust")
         request = AdjustmentCreate(
             tenant=input.tenant,
             balance=input.balance,
@@ -156,7 +160,7 @@ class Mutation(
         self, info: Info[Context, None], input: Annotated[inputs.RefundCreateInput, Input]
     ) -> payloads.RefundCreatePayload:
         context = info.context
-        _require_operator(context)
+        _require_operator(context, "billing:adjust")
         request = RefundCreate(
             tenant=input.tenant,
             charge=input.charge,
@@ -209,7 +213,7 @@ class Mutation(
         context = info.context
         caller = context.caller()
         caller.require_operator()
-        caller.require("billing:write")
+        caller.require("prices:publish")
         request = PriceBookPublish(
             document=input.document, format=input.format.name, rerate=input.rerate
         )
@@ -253,11 +257,11 @@ class Mutation(
         return payloads.UsageRecordPayload(results=results, user_errors=[])
 
 
-def _require_operator(context: Context) -> None:
-    """Only an operator who may write billing changes balances by hand."""
+def _require_operator(context: Context, scope: str) -> None:
+    """Only an operator changes balances by hand."""
     caller = context.caller()
     caller.require_operator()
-    caller.require("billing:write")
+    caller.require(scope)
 
 
 async def _tenant(context: Context, key: str) -> TenantRecord:

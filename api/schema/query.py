@@ -9,16 +9,18 @@ import strawberry
 from strawberry.types import Info
 
 from api import ids
-from api.auth import Principal
 from api.context import Context
 from api.faults import Fault
 from api.operations.checks import UNPRINTABLE
-from api.schema.api_key import ApiKey
+from api.rights import Principal
+from api.schema.api_key import ApiKey, ApiKeyQueries
+from api.schema.audit import AuditQueries
 from api.schema.estimate import Estimate, EstimateInput, estimate_of
 from api.schema.fields import computed
 from api.schema.node import Node
 from api.schema.number import Number
 from api.schema.paging import page_size, position
+from api.schema.people import PeopleQueries, UserRole, person_of
 from api.schema.price_book import PriceBookConnection
 from api.schema.simulation import SimulateInput, Simulation, simulation_of
 from api.schema.tenant import Tenant, TenantConnection
@@ -47,6 +49,11 @@ class Viewer:
     principal: strawberry.Private[Principal]
     kind: ViewerKind = strawberry.field(description="Who the credential belongs to.")
     scopes: list[str] = strawberry.field(description="What it allows, such as `usage:read`.")
+    name: str = strawberry.field(description="Of a person as people write it; else the key's.")
+    role: UserRole | None = strawberry.field(description="Of a person; null: a key.")
+    permissions: list[str] = strawberry.field(
+        description="What may be done: the scopes, of a person by role and by grants."
+    )
 
     @computed("The tenant the credential belongs to; null for an operator.")
     async def tenant(self, info: Info[Context, None]) -> Tenant | None:
@@ -65,12 +72,18 @@ class Viewer:
 
 
 @strawberry.type(description="What can be read.")
-class Query:
+class Query(AuditQueries, ApiKeyQueries, PeopleQueries):
     @computed("Who is asking, and what the credential allows.")
     async def viewer(self, info: Info[Context, None]) -> Viewer:
         principal = info.context.caller()
+        scopes = sorted(principal.scopes)
         return Viewer(
-            principal=principal, kind=ViewerKind(principal.kind), scopes=sorted(principal.scopes)
+            principal=principal,
+            kind=ViewerKind(principal.kind),
+            scopes=scopes,
+            name=principal.full_name or principal.name,
+            role=None if principal.role is None else UserRole(principal.role.value),
+            permissions=scopes,
         )
 
     @computed("A tenant by its key; null where there is none to be seen.")
@@ -160,6 +173,8 @@ class Query:
                 caller.require("keys:write")
                 key = await find_by_id(context.door, number, caller.tenant_id)
                 return None if key is None else ApiKey.from_row(key)
+            case "usr":
+                return await person_of(context, number)
         return None
 
 

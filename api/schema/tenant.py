@@ -11,6 +11,8 @@ from strawberry.types import Info
 from api import ids
 from api.context import Context
 from api.schema.actions import TenantActions
+from api.schema.api_key import TenantApiKeys
+from api.schema.audit import TenantAudit
 from api.schema.balance import TenantBalances
 from api.schema.charge import TenantCharges
 from api.schema.closing import TenantClosing
@@ -22,6 +24,7 @@ from api.schema.live import TenantLive
 from api.schema.node import Node
 from api.schema.number import TenantNumbers
 from api.schema.paging import PageInfo, cursor
+from api.schema.people import TenantUsers
 from api.schema.range import check_instant
 from api.schema.scalars import DateTime
 from api.schema.settlement import TenantSettlements
@@ -50,7 +53,8 @@ class Period:
 @strawberry.type(description="A business that is billed.")
 class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
-    TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing,
+    TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing, TenantAudit,
+    TenantApiKeys, TenantUsers,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

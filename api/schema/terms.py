@@ -167,4 +167,4 @@ def require_said(value: object, field: str) -> None:
 def require_operator(context: Context) -> None:
     caller = context.caller()
     caller.require_operator()
-    caller.require("billing:write")
+    caller.require("billing:adjust")

@@ -29,6 +29,7 @@ from persistence import usage
 from persistence.usage import Asked, Measure, Selection, Sum
 
 SCOPE = "usage:read"
+COST_SCOPE = "billing:read"
 
 #: Local days of a chart's range at most: a quarter, at whatever end of it one stands (TZ-6).
 SERIES_DAYS_MAX = 92
@@ -111,7 +112,8 @@ class TenantUsage(Owner):
 
     @computed(
         "Series of usage in buckets of the tenant's zone, one for each metric and, with `groupBy`, "
-        "each combination of values that occurs. A range has at most 92 local days."
+        "each combination of values that occurs. A range has at most 92 local days. Needs "
+        "`usage:read`; the metric `COST` needs `billing:read` too."
     )
     async def usage_series(
         self,
@@ -131,6 +133,8 @@ class TenantUsage(Owner):
     ) -> list[UsageSeries]:
         context = info.context
         context.require(SCOPE)
+        if Metric.COST in metrics:
+            context.require(COST_SCOPE)
         wanted = list(dict.fromkeys(metrics))
         split = list(dict.fromkeys(group_by or ()))
         selection = _selection(wanted, split, filter)

@@ -232,11 +232,13 @@ async def cloned(servers: Servers, template: str) -> AsyncIterator[Database]:
 
 
 @contextlib.asynccontextmanager
-async def serving(core: Core, **options: Any) -> AsyncIterator[str]:
-    """The URL of a server of these streams; `options` are uvicorn's."""
+async def serving(
+    core: Core, *, sockets: Sockets | None = None, **options: Any
+) -> AsyncIterator[str]:
+    """The URL of a server of these streams, or of `sockets`; `options` are uvicorn's."""
     logs.configure()
     app = Starlette(
-        routes=[WebSocketRoute("/graphql", Sockets(SCHEMA, core))],
+        routes=[WebSocketRoute("/graphql", sockets or Sockets(SCHEMA, core))],
         middleware=[Middleware(Envelope, metrics=core.metrics, routes=frozenset[str]())],
     )
     config = uvicorn.Config(

@@ -67,6 +67,9 @@ QUERIES = {
     "tenants": "{ tenants { nodes { name } } }",
     "estimate": '{ estimate(input: {tenant: "one", number: "1", channel: "sms"}) { count } }',
     "simulate": '{ simulate(input: {tenant: "one"}) { count } }',
+    "apiKeys": "{ apiKeys { nodes { id } } }",
+    "audit": "{ audit { nodes { what } } }",
+    "operatorUsers": "{ operatorUsers { nodes { id } } }",
     "verification": '{ verification(tenant: "one") { wrong } }',
     "node": '{ node(id: "tnt_n0zmmz5qsvdw9") { id } }',
 }
@@ -85,9 +88,16 @@ MUTATIONS = {
     "numberTimezoneChange": '{number: "num_n0zmmz5qsvdw9", timezone: "UTC", idempotencyKey: "x"}',
     "internationalRateSet": '{tenant: "one", market: "ID", from: null, idempotencyKey: "x"}',
     "apiKeyCreate": '{tenant: "one", name: "x", scopes: ["usage:read"]}',
+    "widgetTokenCreate": '{tenant: "one", documents: [], origins: []}',
     "settle": '{tenant: "one"}',
     "periodClose": '{tenant: "one", period: "2026-01", idempotencyKey: "k"}',
     "apiKeyRevoke": '{id: "key_n0zmmz5qsvdw9"}',
+    "userCreate": '{tenant: "one", name: "x", email: "x@example.com", role: AGENT}',
+    "userUpdate": '{id: "usr_n0zmmz5qsvdw9"}',
+    "signInLinkCreate": '{user: "usr_n0zmmz5qsvdw9"}',
+    "billingAccessGrant": '{user: "usr_n0zmmz5qsvdw9", rights: [VIEW]}',
+    "billingAccessRevoke": '{user: "usr_n0zmmz5qsvdw9"}',
+    "auditExportCreate": '{tenant: "one", range: {preset: TODAY}}',
     "usageRecord": '{events: [{id: "1"}]}',
 }
 

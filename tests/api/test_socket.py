@@ -106,7 +106,7 @@ async def server(
             "KUOTA_OPERATOR_KEY": OPERATOR_KEY,
             "KUOTA_LOG_LEVEL": "warning",
             "KUOTA_ALLOWED_ORIGINS": "https://shop.example",
-            "KUOTA_PUBLIC_URL": "https://kuota.example/x",
+            "KUOTA_PUBLIC_URL": "https://kuota.localhost/x",
         }
         errors = tmp_path_factory.mktemp("sockets") / "served.log"
         server = await run_served(variables=variables, errors=errors)
@@ -228,7 +228,7 @@ async def test_without_a_credential_fields_say_so(server: Served) -> None:
 
 async def test_pages_of_strangers_open_no_socket(server: Served) -> None:
     port = server.url.rpartition(":")[2]
-    welcome = [f"http://127.0.0.1:{port}", "https://shop.example", "https://KUOTA.example"]
+    welcome = [f"http://127.0.0.1:{port}", "https://shop.example", "https://KUOTA.localhost"]
     strange = ["null", "", "http://127.0.0.1", f"http://evil.example:{port}", "http://shop.example",
                f"ftp://127.0.0.1:{port}", "https://shop.example.evil", "http://["]  # fmt: skip
     for origin in welcome:

@@ -10,14 +10,16 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from api.auth import ALL_SCOPES, Authenticator, new_secret
+from api.auth import Authenticator, new_secret
 from api.core import Core
 from api.limits import SOCKET_OPERATIONS_MAX
 from api.metrics import Metrics
+from api.rights import ALL_SCOPES
 from api.settings import Clock, Settings
 from api.transport import socket as socket_module
 from api.transport.protocol import Code
 from api.transport.wire import Wire
+from persistence.audit import COMMAND, acting_as
 from persistence.credentials import create_key, revoke_key
 from persistence.door import Door
 from persistence.servers import Servers
@@ -91,10 +93,11 @@ def key_of(core: Core) -> KeyOf:
 
     async def make(expires_at: int | None = None) -> tuple[str, int]:
         secret = new_secret()
-        number = await create_key(
-            core.door, None, name="of a test", prefix=secret.prefix, digest=secret.digest,
-            scopes=sorted(ALL_SCOPES), expires_at=expires_at, now=core.clock.now(),
-        )  # fmt: skip
+        with acting_as(COMMAND):
+            number = await create_key(
+                core.door, None, name="of a test", prefix=secret.prefix, digest=secret.digest,
+                scopes=sorted(ALL_SCOPES), expires_at=expires_at, now=core.clock.now(),
+            )  # fmt: skip
         return secret.text, number
 
     return make
@@ -314,7 +317,8 @@ async def test_a_revoked_key_ends_its_sockets_with_their_next_event(
             await say(one, subscribe("1", TICKS, name=at))
             steered.tick(at, 1)
             assert number_in(await hear(one)) == 1
-        assert await revoke_key(core.door, number, None, now=core.clock.now())
+        with acting_as(COMMAND):
+            assert await revoke_key(core.door, number, None, now=core.clock.now())
         core.authenticator.forget(secret.split("_")[1])
         steered.tick(name, 2)
         assert await end_of(socket) == (4401, "the credential is not valid any more")
@@ -349,6 +353,7 @@ async def test_while_the_database_is_away_streams_go_on(
         assert number_in(await hear(socket)) == 1
         nobody = Authenticator(door, OPERATOR_KEY, core.clock)
         monkeypatch.setattr(core, "authenticator", nobody)
+        monkeypatch.setattr(core.gate, "authenticator", nobody)
         steered.tick(name, 2)
         assert number_in(await hear(socket)) == 2
         await say(socket, subscribe("2", "{ hello }"))

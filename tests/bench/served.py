@@ -71,7 +71,7 @@ def _seconds(stat: list[str]) -> float:
 
 
 @contextmanager
-def serve() -> Iterator[Served]:
+def serve(**variables: str) -> Iterator[Served]:
     """`python -m api serve --data TEMPORARY`, ended and removed at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -83,7 +83,7 @@ def serve() -> Iterator[Served]:
     process = subprocess.Popen(
         [sys.executable, "-m", "api", "serve", "--port", str(port), "--data", str(data)],
         cwd=ROOT,
-        env={**kept, "KUOTA_OPERATOR_KEY": key},
+        env={**kept, "KUOTA_OPERATOR_KEY": key, **variables},
         stdout=log,
         stderr=log,
     )

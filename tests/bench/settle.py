@@ -30,6 +30,7 @@ from domain.facts import Fact
 from domain.fold import fold
 from domain.terms import Terms
 from persistence import log, midnights, terms
+from persistence.audit import COMMAND, acting_as
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.tenants import find_by_keys
@@ -232,7 +233,8 @@ def settled_in(pipe: Pipe, url: str, tenant: int, forgotten: bool = False) -> No
                 "took": took, "memory": _memory("VmHWM") - before,
             }  # fmt: skip
 
-    pipe.send(asyncio.run(run()))
+    with acting_as(COMMAND):
+        pipe.send(asyncio.run(run()))
 
 
 def folded_in(pipe: Pipe, url: str, tenant: int) -> None:

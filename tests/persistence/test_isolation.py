@@ -56,7 +56,15 @@ SPECIAL = {
     ("api_keys", "prefix"): "'prefix-' || {tenant}",
     ("api_keys", "key_id"): "{tenant}",
     ("actions", "action_id"): "{tenant}",
+    ("users", "user_id"): "{tenant}",
+    ("sign_in_links", "user_id"): "{tenant}",
+    ("sign_in_links", "digest"): "'{tenant}'::bytea",
+    ("billing_grants", "user_id"): "{tenant}",
 }
+#: Tables of which a row may be the operator's.
+OF_OPERATORS = {"api_keys", "audit", "billing_grants", "sign_in_links", "users"}
+#: Tables that others refer to.
+FIRST = ("tenants", "users")
 
 
 @pytest.fixture
@@ -74,7 +82,7 @@ async def tables_of_tenants(owner: Connection) -> list[str]:
 async def fill(owner: Connection, tenant: int) -> None:
     """One row of a tenant in every table that has tenants' rows."""
     tables = await tables_of_tenants(owner)
-    for table in sorted(tables, key=lambda name: name != "tenants"):
+    for table in sorted(tables, key=lambda name: (name not in FIRST, name)):
         names, values = [], []
         for column in await owner.fetch(COLUMNS, table):
             name = column["attname"]
@@ -83,7 +91,7 @@ async def fill(owner: Connection, tenant: int) -> None:
                 value = str(tenant)
             names.append(name)
             values.append(SPECIAL.get((table, name), value).format(tenant=tenant))
-        if table == "api_keys":
+        if table in OF_OPERATORS:
             names.append("tenant_id")
             values.append(str(tenant))
         await owner.execute(
@@ -189,6 +197,9 @@ async def test_every_key_begins_with_the_tenant(owner: Connection) -> None:
         "api_keys_pkey",  # found before its tenant is known
         "api_keys_prefix_key",
         "actions_action_id_key",
+        "users_pkey",  # found by a token before the tenant is known
+        "users_subject",
+        "sign_in_links_pkey",
     }
 
 
@@ -209,8 +220,8 @@ async def test_the_roles_can_do_no_more(owner: Connection) -> None:
         """
     )
     assert {row["table_name"] for row in granted} == {
-        "api_keys", "books", "markets", "numbers", "plans", "rules", "tenant_head", "tenants",
-        "unrated",
+        "api_keys", "audit", "billing_grants", "books", "markets", "numbers", "plans", "rules",
+        "sign_in_links", "signing_keys", "tenant_head", "tenants", "unrated", "users",
     }  # fmt: skip
 
 
@@ -247,14 +258,26 @@ def test_who_works_without_a_tenant() -> None:
         "api.core._open",  # the catalogue
         "api.importing._anybody",  # whether somebody is charged by what an import would publish
         "api.health.of_database",  # whether it answers, and which migrations it has seen
+        "api.operations.audit_export_create._scope",  # that everybody's audit is exported
         "api.operations.price_book_publish.run",  # a book is of no tenant
         "api.operations.simulate._unpublished",  # a book is of no tenant
         "api.reload.look",  # the catalogue
         "api.verifying.catalogue",  # what was published
+        "persistence.audit._scope",  # rows of all tenants, and of none
         "persistence.credentials._of",  # the operator's keys
-        "persistence.credentials.find_by_prefix",  # a key comes before its tenant
+        "persistence.credentials.clear_widgets",  # tokens of all tenants that ended
+        "persistence.credentials.find_by_prefixes",  # a key comes before its tenant
+        "persistence.credentials.has_widget_of",  # a page comes before its widget's tenant
+        "persistence.credentials.note_uses",  # keys of all tenants
+        "persistence.credentials.page_of_operators",  # the operators' keys
         "persistence.due.count",  # how many tenants are due
         "persistence.due.look",  # which of them come first
+        "persistence.access.use_link",  # a link comes before its tenant
+        "persistence.people.find_by_tokens",  # people come before their tenants
+        "persistence.people.page_of_operators",  # people of no tenant
+        "persistence.people.scope_of",  # the operator's people, and an operator's look
+        "persistence.signing_keys.keep_key",  # keys of the installation
+        "persistence.signing_keys.sealed_keys",  # likewise
         "persistence.sweep._everybody",  # who has a state to show
         "persistence.sweep._latest",  # who was committed of late
         "persistence.tenants.find_by_keys",  # a tenant's key comes before its id

@@ -257,6 +257,8 @@ async def test_an_imported_log_comes_to_the_same(
     again = await imported(elsewhere, path)
     assert (again.finished_before, again.facts) == (True, 0)
     await same(world, other)
+    told = await other.rows(TENANT, "select what from audit where tenant_id = $1")
+    assert [row["what"] for row in told] == ["logImport"], "one row tells of all that came"
 
 
 async def test_what_was_imported_is_exported_as_it_was(

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from persistence import audit
+from persistence.audit import Asked
 from persistence.connection import Connection, connect
 from persistence.door import tenant_scope
 from persistence.servers import Servers
@@ -127,6 +129,60 @@ async def test_reading_all_of_a_tenant_is_seen(connection: Connection) -> None:
     """What finds such plans finds these; the policy's own condition is no excuse."""
     for query in ("select count(*) from facts", "select * from messages where charged_by = 'x'"):
         assert set(read_whole(await explained(connection, query, ()))) & LARGE
+
+
+#: Pages of the audit: of a tenant and of everybody, whole and narrowed, from either end.
+AUDITS = [
+    (text, asked, oldest_first)
+    for text in (audit.OF_TENANTS, audit.OF_ALL)
+    for asked in (Asked(), Asked(actor="a", what="x"), Asked(behind=(5, 0), ahead_of=(9, 0)))
+    for oldest_first in (False, True)
+]
+
+
+async def test_pages_of_the_audit_go_by_index(database: Database, connection: Connection) -> None:
+    """A page is where it is asked for: neither a table nor a tenant is read whole, or sorted."""
+    tenants = f" from generate_series(1, {TENANTS}) t, generate_series(1, {FILLED // TENANTS}) n"
+    rows = "insert into audit (tenant_id, at, actor, actor_kind, what, subject)"
+    owner = "insert into tenants (tenant_id, key, name, zones, currency, country, locale, plan, "
+    owner += "created_at) overriding system value select n, n::text, '', '[]', '', '', '', '', 0 "
+    await on(
+        database.owner_url, f"{owner} from generate_series(1, {TENANTS}) n",
+        f"{rows} select t, n, 'a', 'key', 'x', '{{}}' {tenants}", "analyze",
+    )  # fmt: skip
+    wrong = []
+    for text, asked, oldest_first in AUDITS:
+        given = ([3], 51) if text == audit.OF_TENANTS else (51,)
+        query, arguments = audit.statement(text, asked, *given, oldest_first=oldest_first)
+        if text == audit.OF_ALL:
+            await connection.execute("set local role kuota_system")
+        for plan in (
+            await explained(connection, query, tuple(arguments)),
+            await explained_generic(connection, query, tuple(arguments)),
+        ):
+            scans = [scan for scan in scans_of(plan) if scan["Relation Name"] == "audit"]
+            by_index = [scan for scan in scans if "ROW(at, audit_id)" in scan.get("Index Cond", "")]
+            if not scans or by_index != scans or any(scan["behind a sort"] for scan in scans):
+                wrong.append((query, plan))
+    assert wrong == []
+
+
+def scans_of(plan: Any, *, behind_a_sort: bool = False) -> Iterator[dict[str, Any]]:
+    """The scans of a plan; a limit needs all of what is sorted, so it is no page."""
+    if isinstance(plan, list):
+        for each in plan:
+            yield from scans_of(each, behind_a_sort=behind_a_sort)
+    if not isinstance(plan, dict):
+        return
+    kind = plan.get("Node Type", "")
+    if kind == "Limit":
+        behind_a_sort = False
+    elif "Sort" in kind and plan.get("Parent Relationship") == "Outer":
+        behind_a_sort = True
+    if "Relation Name" in plan:
+        yield {**plan, "behind a sort": behind_a_sort}
+    for value in plan.values():
+        yield from scans_of(value, behind_a_sort=behind_a_sort)
 
 
 async def fill(database: Database) -> None:

@@ -85,6 +85,13 @@ async def test_who_came_to_rest_is_settled_soon(world: World) -> None:
 
     assert (await waiting(world), await causes(world)) == ([], [Cause.LATE])
     assert not await step()
+    told = await world.rows(
+        "acme",
+        "select what, actor, actor_kind, after ->> 'corrected' as corrected from audit"
+        " where tenant_id = $1 order by audit_id desc",
+    )
+    assert tuple(told[0]) == ("settle", "job settle", "job", "2")
+    assert [row["what"] for row in told].count("settle") == 1
     page = metrics.page()[0]
     assert b"kuota_unsettled_tenants 0.0" in page
     assert b"kuota_facts_settled_total 2.0" in page

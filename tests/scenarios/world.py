@@ -16,7 +16,6 @@ import asyncpg
 
 from api import logs
 from api.addresses import normalise_number
-from api.auth import ALL_SCOPES, Principal
 from api.directory import Directory
 from api.intake import Intake
 from api.jobs import Jobs, Rest
@@ -39,6 +38,7 @@ from api.operations.number_timezone_change import NumberTimezoneChange
 from api.operations.plan_change import PlanChange
 from api.operations.refund_create import RefundCreate
 from api.operations.timezone_change import TimezoneChange
+from api.rights import ALL_SCOPES, Principal
 from domain.facts import CHANNELS
 from domain.figures import Figures, figures
 from domain.periods import period
@@ -46,6 +46,7 @@ from domain.plans import Plan
 from domain.reading import Reading
 from persistence import tenants
 from persistence.actions import Action
+from persistence.audit import Actor, ActorKind, _acting
 from persistence.balances import Asked, readings
 from persistence.catalogue import Catalogue
 from persistence.charges import Asked as AskedCharges
@@ -61,6 +62,7 @@ from persistence.valkey import client
 Json = dict[str, Any]
 
 OPERATOR = Principal("operator", None, None, ALL_SCOPES, None)
+OPERATOR_ACTS = Actor(name="operator", kind=ActorKind.KEY)
 
 
 @dataclass(slots=True)
@@ -109,6 +111,8 @@ class World:
         """A world on a migrated database."""
         logs.configure()  # unconfigured, a traceback takes minutes to draw
         async with AsyncExitStack() as exits:
+            # For good: a world may end in another context than the one it began in.
+            _acting.set(OPERATOR_ACTS)
             opened = await exits.enter_async_context(door.open(app_url))
             async with opened.system_tx("the catalogue of a test") as connection:
                 catalogue = await Catalogue.load(connection)

@@ -9,8 +9,8 @@ import pytest
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from api.auth import ALL_SCOPES, Principal
 from api.context import Context
+from api.rights import ALL_SCOPES, Principal
 from api.schema.balance import TenantBalances
 from api.schema.charge import TenantCharges
 from api.schema.scalars import SCALARS
@@ -72,7 +72,7 @@ async def ask(rows: Rows, door: Door) -> Ask:
         context = Context(
             principal=Principal("tenant", TENANT, "tenant-1", scopes, None), door=door,
             catalogue=catalogue, intake=NOBODY, authenticator=NOBODY, now=now, request_id="r",
-            show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY,
+            show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY, signing=NOBODY, public_url="",
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's

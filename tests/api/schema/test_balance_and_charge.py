@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.auth import ALL_SCOPES
+from api.rights import ALL_SCOPES
 from domain.facts import Flag
 from domain.lots import LotSource
 from domain.periods import DAY, iso
@@ -193,7 +193,7 @@ SCOPES = [
     ("balances { key }", "billing:read"),
     ('balance(key: "visitors") { key }', "billing:read"),
     ("charges { nodes { id } }", "billing:read"),
-    ("usageSeries(metrics: [COST], range: {preset: TODAY}) { metric }", "usage:read"),
+    ("usageSeries(metrics: [UNITS], range: {preset: TODAY}) { metric }", "usage:read"),
 ]
 
 

@@ -15,8 +15,8 @@ import pytest
 import strawberry
 from strawberry.schema.config import StrawberryConfig
 
-from api.auth import ALL_SCOPES, Principal
 from api.context import Context
+from api.rights import ALL_SCOPES, Principal
 from api.schema.charge import TenantCharges
 from api.schema.fact import TenantFacts
 from api.schema.scalars import SCALARS
@@ -83,6 +83,7 @@ class Told:
             principal=Principal("tenant", 1, "acme", ALL_SCOPES, None), door=world.door,
             catalogue=world.catalogue, intake=NOBODY, authenticator=NOBODY, now=world.clock.at,
             request_id="r", show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY,
+            signing=NOBODY, public_url="",
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's

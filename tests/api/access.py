@@ -1,0 +1,341 @@
+"""Who may see and do what: the one table that the built schema is walked against.
+
+Declares; `test_access` asks. Every field of the schema has its place here: under the type it is of
+where having the object is enough, or in `GUARDED` where more is needed. A type says what everybody
+has who holds one of its objects.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from api.rights import NO_BILLING, SCOPES, WRITING, Principal
+
+#: What billing access is granted to do (PE-1).
+BILLING = {"billing:read", "billing:write", "billing:adjust", "prices:publish", "audit:read"}
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a caller must have, in the order in which it is looked at; a credential at least."""
+
+    operator: bool = False
+    scopes: tuple[tuple[str, ...], ...] = ()  #: one of each; a person is told of the first
+
+    def and_(self, other: Need) -> Need:
+        """What is needed behind both."""
+        return Need(self.operator or other.operator, self.scopes + other.scopes)
+
+    def covers(self, other: Need) -> bool:
+        """Whether who has this has the other as well."""
+        return self.operator >= other.operator and all(
+            any(set(mine) <= set(theirs) for mine in self.scopes) for theirs in other.scopes
+        )
+
+    def refusal(self, principal: Principal) -> tuple[str, str | None] | None:
+        """The reason and, where it is promised, the words of the refusal; None: it is granted."""
+        if self.operator and not principal.is_operator:
+            return "", None
+        for scopes in self.scopes:
+            if principal.scopes.isdisjoint(scopes):
+                # A key that only reads is no question of billing access.
+                asked = principal.role is not None and scopes != ANY_WRITING
+                if asked and scopes[0] in BILLING:
+                    return "BILLING_ACCESS_REQUIRED", NO_BILLING
+                return "", None
+        return None
+
+
+ANY_WRITING = tuple(sorted(WRITING))
+
+
+def scope(*names: str) -> Need:
+    assert set(names) <= SCOPES.keys()
+    return Need(scopes=(names,))
+
+
+def operator(*names: str) -> Need:
+    """An operator whose credential may change something, and has the scope."""
+    of_both = Need(operator=True, scopes=(ANY_WRITING,))
+    return of_both.and_(scope(*names)) if names else of_both
+
+
+CREDENTIAL = Need()
+USAGE = scope("usage:read")
+VIEW = scope("billing:read")
+EVENTS = scope("events:write")
+KEYS = scope("keys:write")
+PEOPLE = scope("users:write")
+AUDIT = scope("audit:read")
+ESTIMATES = scope("billing:read", "send:authorize")
+CHANGES = operator()
+ADJUSTS = operator("billing:adjust")
+TOPS_UP = operator("billing:write")
+PUBLISHES = operator("prices:publish")
+OPERATOR = Need(operator=True)
+
+#: What needs more than its object.
+GUARDED = {
+    "Query.viewer": CREDENTIAL,
+    "Query.tenant": CREDENTIAL,
+    "Query.tenants": CREDENTIAL,
+    "Query.node": CREDENTIAL,
+    "Query.estimate": ESTIMATES,
+    "Query.simulate": VIEW,
+    "Query.verification": ADJUSTS,
+    "Query.priceBooks": OPERATOR,
+    "Query.apiKeys": OPERATOR.and_(KEYS),
+    "Query.operatorUsers": OPERATOR.and_(PEOPLE),
+    "Query.audit": OPERATOR.and_(AUDIT),
+    "Tenant.live": USAGE,
+    "Tenant.usageSeries": USAGE,
+    "Tenant.balances": VIEW,
+    "Tenant.balance": VIEW,
+    "Tenant.charges": VIEW,
+    "Tenant.fact": VIEW,
+    "Tenant.topUps": VIEW,
+    "Tenant.adjustments": VIEW,
+    "Tenant.refunds": VIEW,
+    "Tenant.settlements": VIEW,
+    "Tenant.unsettledFrom": VIEW,
+    "Tenant.closedUntil": VIEW,
+    "Tenant.internationalRates": VIEW,
+    "Tenant.conflicts": OPERATOR.and_(VIEW),
+    "Tenant.apiKeys": KEYS,
+    "Tenant.users": PEOPLE,
+    "Tenant.audit": AUDIT,
+    "Mutation.tenantCreate": CHANGES,
+    "Mutation.numberCreate": CHANGES,
+    "Mutation.topUpCreate": TOPS_UP,
+    "Mutation.adjustmentCreate": ADJUSTS,
+    "Mutation.refundCreate": ADJUSTS,
+    "Mutation.allowanceSet": ADJUSTS,
+    "Mutation.planChange": ADJUSTS,
+    "Mutation.timezoneChange": ADJUSTS,
+    "Mutation.numberTimezoneChange": ADJUSTS,
+    "Mutation.internationalRateSet": ADJUSTS,
+    "Mutation.periodClose": ADJUSTS,
+    "Mutation.settle": ADJUSTS,
+    "Mutation.priceBookPublish": PUBLISHES,
+    "Mutation.apiKeyCreate": KEYS,
+    "Mutation.apiKeyRevoke": KEYS,
+    "Mutation.widgetTokenCreate": KEYS,
+    "Mutation.userCreate": PEOPLE,
+    "Mutation.userUpdate": PEOPLE,
+    "Mutation.signInLinkCreate": PEOPLE,
+    "Mutation.billingAccessGrant": PEOPLE,
+    "Mutation.billingAccessRevoke": PEOPLE,
+    "Mutation.auditExportCreate": AUDIT,
+    "Mutation.usageRecord": EVENTS,
+    "Subscription.balanceChanged": VIEW,
+    "Subscription.usageChanged": USAGE,
+}  # fmt: skip
+
+#: What `Query.node` asks for beside a credential, by the type of what it finds.
+NODES = {"Tenant": CREDENTIAL, "Number": CREDENTIAL, "ApiKey": KEYS, "TenantUser": PEOPLE}
+
+#: Arguments that ask for more than their field: the field, the arguments, what it then needs.
+ARGUMENTS = [
+    ("Tenant.usageSeries", {"metrics": "[COST]"}, USAGE.and_(VIEW)),
+]
+
+#: Each type: what everybody has who holds one, and the fields that need no more.
+TYPES: dict[str, tuple[Need, str]] = {
+    "Adjustment": (VIEW, "amount balance createdAt id lots reason"),
+    "AdjustmentConnection": (VIEW, "edges nodes pageInfo"),
+    "AdjustmentEdge": (VIEW, "cursor node"),
+    "AgreedInternationalRate": (ADJUSTS, "createdAt from market"),
+    "Amount": (CREDENTIAL, "currency formatted value"),
+    "ApiKey": (
+        KEYS,
+        "createdAt documents expiresAt id lastUsedAt name origins prefix revokedAt scopes tenant",
+    ),
+    "ApiKeyConnection": (KEYS, "edges nodes pageInfo"),
+    "ApiKeyEdge": (KEYS, "cursor node"),
+    "AuditConnection": (AUDIT, "edges nodes pageInfo"),
+    "AuditEdge": (AUDIT, "cursor node"),
+    "AuditEntry": (
+        AUDIT,
+        "actor actorKind address after at before id requestId subject tenant what",
+    ),
+    "Balance": (
+        VIEW,
+        "adjusted asOf available estimate granted held initial key kind lapsed lots name opening "
+        "percentUsed rates refillPolicy remaining topUp toppedUp unit used version",
+    ),
+    "BalanceChange": (VIEW, "balances cause position recovered"),
+    "BalanceDifference": (VIEW, "amount balance"),
+    "BalancePart": (VIEW, "adjusted granted lapsed opening remaining used"),
+    "Charge": (
+        VIEW,
+        "amount at balance bookedAt category channel contact explanation factId flags group id "
+        "lots market number refunded reversal revision rule source status type units",
+    ),
+    "ChargeConnection": (VIEW, "edges nodes pageInfo"),
+    "ChargeEdge": (VIEW, "cursor node"),
+    "ChargeLeg": (VIEW, "amount lot"),
+    "ChargePayer": (VIEW, "amount endsAt lot place priority source startsAt"),
+    "ChargeRule": (VIEW, "book bookVersion name rate"),
+    "ChargeWindow": (VIEW, "endsAt kind openedAt openedBy openedBySource"),
+    "Conflict": (OPERATOR.and_(VIEW), "arrivedAt at data factId source"),
+    "Estimate": (
+        ESTIMATES,
+        "at balances count lines refused refusedCount repeated suffices unrated version",
+    ),
+    "EstimateBalance": (
+        ESTIMATES, "availableAfter availableBefore cost key lots shortfall unit"
+    ),
+    "EstimateLeg": (ESTIMATES, "amount lot source"),
+    "EstimateLine": (ESTIMATES, "balance category cost count market price reason rule units"),
+    "EstimateRefusal": (ESTIMATES, "message reason recipient"),
+    "EstimateUnrated": (ESTIMATES, "category count market reason"),
+    "Explanation": (
+        VIEW,
+        "amount arithmetic arrivedAt country freeCount hold late lots market prefix price "
+        "replacedBy reversalOf reversedBy rounded rule sentence tier units why window",
+    ),
+    "Fact": (
+        VIEW,
+        "arrivedAt at category channel charges contact factId flags group hold number sentence "
+        "source status type why",
+    ),
+    "FreeCount": (CREDENTIAL, "count name per"),
+    "FreeCountPosition": (VIEW, "count month name number per"),
+    "InternationalRate": (VIEW, "from market"),
+    "LiveUsage": (
+        USAGE, "asOf availableUsers openConversations openWindows version visitors"
+    ),
+    "Lot": (VIEW, "amount createdAt endsAt id lapsed priority remaining source startsAt used"),
+    "LotMove": (VIEW, "amount lot"),
+    "Number": (CREDENTIAL, "address channel id timezone timezoneChange"),
+    "OwnAllowance": (ADJUSTS, "amount balance createdAt since"),
+    "PageInfo": (CREDENTIAL, "endCursor hasNextPage"),
+    "Period": (CREDENTIAL, "end label start"),
+    "PlanChange": (ADJUSTS, "createdAt grants plan since"),
+    "PriceBook": (OPERATOR, "currency key rows version"),
+    "PriceBookConnection": (OPERATOR, "nodes pageInfo"),
+    "PriceBookRowConnection": (OPERATOR, "nodes pageInfo"),
+    "Rate": (
+        CREDENTIAL,
+        "basis category channel chargedOn currency direction freeCount freeIn group increments "
+        "market price rule tier validFrom",
+    ),
+    "RateIncrements": (CREDENTIAL, "first step"),
+    "RateTier": (CREDENTIAL, "above upTo"),
+    "RefillPolicy": (VIEW, "amount minimum"),
+    "Refund": (
+        VIEW, "amount balance charge createdAt forfeited id lots reason takenBack topUp"
+    ),
+    "RefundConnection": (VIEW, "edges nodes pageInfo"),
+    "RefundEdge": (VIEW, "cursor node"),
+    "Settlement": (
+        VIEW, "cause corrected differences id period settledAt startedAt version"
+    ),
+    "SettlementConnection": (VIEW, "edges nodes pageInfo"),
+    "SettlementEdge": (VIEW, "cursor node"),
+    "Simulation": (
+        VIEW,
+        "asOf balances books charged chargedUnrated count difference end facts plans rows settled "
+        "simulated start unrated version",
+    ),
+    "SimulationBalance": (VIEW, "charged difference key simulated unit"),
+    "SimulationDraw": (VIEW, "allowance beyond bought total"),
+    "SimulationRow": (
+        VIEW,
+        "balances category channel charged chargedFree chargedUnrated count difference free "
+        "market month number simulated units unrated",
+    ),
+    "SimulationShare": (VIEW, "balance charged simulated"),
+    "Tenant": (
+        CREDENTIAL,
+        "country createdAt currency id key locale name numbers period plan since status timezone "
+        "timezoneChange",
+    ),
+    "TenantConnection": (CREDENTIAL, "edges nodes pageInfo"),
+    "TenantEdge": (CREDENTIAL, "cursor node"),
+    "TenantUser": (PEOPLE, "active billingRights createdAt email id name role tenant"),
+    "TenantUserConnection": (PEOPLE, "edges nodes pageInfo"),
+    "TenantUserEdge": (PEOPLE, "cursor node"),
+    "TierPosition": (VIEW, "above month number upTo"),
+    "TimezoneChange": (CREDENTIAL, "startsAt timezone"),
+    "TopUp": (
+        VIEW, "amount balance createdAt expiresAt id lot note price source startsAt"
+    ),
+    "TopUpConnection": (VIEW, "edges nodes pageInfo"),
+    "TopUpEdge": (VIEW, "cursor node"),
+    "UsageChange": (USAGE, "live position recovered"),
+    "UsageCharge": (EVENTS, "amount balance category currency rule units"),
+    "UsageCompact": (USAGE, "starts values"),
+    "UsageKey": (USAGE, "dimension value"),
+    "UsagePoint": (USAGE, "complete end start value"),
+    "UsageResult": (EVENTS, "charges id message path reason status"),
+    "UsageSeries": (USAGE, "compact currency key metric points"),
+    "UserError": (CREDENTIAL, "code field message"),
+    "Verification": (ADJUSTS, "facts findings unsettled unsettledFrom version wrong"),
+    "VerificationFinding": (ADJUSTS, "column found right row table"),
+    "VerificationUnsettled": (ADJUSTS, "count table"),
+    "Viewer": (CREDENTIAL, "kind name permissions role scopes tenant tenants"),
+    # What mutations answer.
+    "AdjustmentCreatePayload": (ADJUSTS, "adjustment userErrors"),
+    "AllowanceSetPayload": (ADJUSTS, "allowance userErrors"),
+    "ApiKeyCreatePayload": (KEYS, "apiKey secret userErrors"),
+    "ApiKeyRevokePayload": (KEYS, "apiKey userErrors"),
+    "AuditExportCreatePayload": (AUDIT, "expiresAt url userErrors"),
+    "BillingAccessGrantPayload": (PEOPLE, "user userErrors"),
+    "BillingAccessRevokePayload": (PEOPLE, "user userErrors"),
+    "InternationalRateSetPayload": (ADJUSTS, "internationalRate userErrors"),
+    "NumberCreatePayload": (CHANGES, "number userErrors"),
+    "NumberTimezoneChangePayload": (ADJUSTS, "number startsAt timezone userErrors"),
+    "PeriodClosePayload": (ADJUSTS, "closedUntil corrected period userErrors"),
+    "PlanChangePayload": (ADJUSTS, "planChange userErrors"),
+    "PriceBookPublishPayload": (PUBLISHES, "priceBook priceBooks userErrors warnings"),
+    "RefundCreatePayload": (ADJUSTS, "refund userErrors"),
+    "SettlePayload": (ADJUSTS, "corrected differences facts settlement userErrors"),
+    "SignInLinkCreatePayload": (PEOPLE, "expiresAt url userErrors"),
+    "TenantCreatePayload": (CHANGES, "tenant userErrors"),
+    "TimezoneChangePayload": (ADJUSTS, "startsAt tenant timezone userErrors"),
+    "TopUpCreatePayload": (TOPS_UP, "topUp userErrors"),
+    "UsageRecordPayload": (EVENTS, "results userErrors"),
+    "UserCreatePayload": (PEOPLE, "user userErrors"),
+    "UserUpdatePayload": (PEOPLE, "user userErrors"),
+    "WidgetTokenCreatePayload": (KEYS, "apiKey expiresAt token userErrors"),
+}  # fmt: skip
+
+#: Mutations that answer with objects their callers could not look up: they made them.
+MADE = {
+    "AdjustmentCreatePayload.adjustment",
+    "RefundCreatePayload.refund",
+    "SettlePayload.differences",
+    "SettlePayload.settlement",
+    "TopUpCreatePayload.topUp",
+}
+
+#: Routes by path and method: None is anybody. What a route asks of whoever is let in is its own.
+ROUTES: dict[tuple[str, str], Need | None] = {
+    ("/", "GET"): None,
+    ("/healthz", "GET"): None,
+    ("/readyz", "GET"): None,
+    ("/.well-known/jwks.json", "GET"): None,
+    ("/sign-in", "GET"): None,
+    ("/v1/sign-in", "POST"): None,  # the link is the credential
+    ("/v1/downloads/{link}", "GET"): None,  # the link is signed
+    ("/metrics", "GET"): OPERATOR,  # or from this machine
+    ("/v1/events", "POST"): EVENTS,
+    ("/graphql", "GET"): None,  # its fields ask, see above
+    ("/graphql", "POST"): None,
+    ("/graphql", "WEBSOCKET"): None,
+}
+
+
+def need_of(field: str) -> Need | None:
+    """What a field `Type.name` needs of its own; None where its object is enough."""
+    return GUARDED.get(field)
+
+
+def declared() -> set[str]:
+    """Every field of the table, as `Type.name`."""
+    fields = [f"{name}.{field}" for name, (_, words) in TYPES.items() for field in words.split()]
+    assert len(fields) == len(set(fields)), "a field stands twice"
+    twice = GUARDED.keys() & set(fields)
+    assert not twice, f"{twice} need something and nothing"
+    return {*fields, *GUARDED}

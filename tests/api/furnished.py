@@ -1,0 +1,221 @@
+"""Two tenants with something of everything, in a served application on a clock that stands.
+
+Owns the furnishing, and the names of what there is and of what never was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+
+from api import ids
+from api.app import create_app
+from api.core import Core
+from api.rights import ALL_SCOPES, Principal
+from api.schema.root import schema
+from api.settings import Clock, Settings
+from api.transport.outcome import formatted
+from domain.periods import HOUR, MINUTE, SECOND, iso
+from persistence.connection import Connection
+from persistence.servers import Servers
+from tests.api.sockets import cloned
+from tests.conftest import OPERATOR_KEY
+from tests.persistence.rows import rows_of
+
+Json = dict[str, Any]
+
+#: 2026-11-20 12:00 in Jakarta.
+NOON = 1_795_150_800_000_000
+
+
+class Noon(Clock):
+    """A clock that stands: of two answers to one question no instant differs."""
+
+    def now(self) -> int:
+        return NOON
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class World:
+    """Tenants with something of everything, and names of what there is and of what never was."""
+
+    app: Starlette
+    owner: Connection
+    one: dict[str, str]
+    two: dict[str, str]
+    never: dict[str, str]
+
+    @property
+    def core(self) -> Core:
+        core: Core = self.app.state.core
+        return core
+
+    async def ask(self, who: Principal | None, text: str) -> Json:
+        """The answer to a document as a client gets it, but for the envelope."""
+        context = self.core.context(who, "the-request")
+        with context.acting():
+            result = await schema.execute(text, context_value=context)
+        errors = [formatted(error, "the-request") for error in result.errors or ()]
+        return {"data": result.data, "errors": errors}
+
+    async def watch(self, who: Principal | None, text: str) -> Json:
+        """The first that a subscription gives."""
+        context = self.core.context(who, "the-request")
+        results: Any = await schema.stream(text, context_value=context)
+        async with aclosing(results):
+            async for result in results:
+                errors = [formatted(error, "the-request") for error in result.errors or ()]
+                return {"data": result.data, "errors": errors}
+        raise AssertionError("the stream ended without a word")
+
+    async def rows_of(self, tenant: dict[str, str]) -> dict[str, str]:
+        """A digest of all rows of a tenant, by table."""
+        number = ids.decode("tnt", tenant["tenant_id"])
+        found = await self.owner.fetch(
+            """
+            select c.relname as name from pg_class c
+            join pg_attribute a on a.attrelid = c.oid and a.attname = 'tenant_id'
+            where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')
+                and not c.relispartition
+            """
+        )
+        digests = " union all ".join(
+            f"select '{row['name']}' as name, md5(string_agg(t::text, '|' order by t::text)) "
+            f"as digest from {row['name']} t where tenant_id = $1"
+            for row in found
+        )
+        return {row["name"]: row["digest"] for row in await self.owner.fetch(digests, number)}
+
+
+OPERATOR = Principal("operator", None, None, ALL_SCOPES, None)
+
+
+#: Of the same forms and lengths, and of nobody.
+NEVER = {
+    "tenant": "tenant-nil",
+    "tenant_id": ids.encode("tnt", 999_999),
+    "node": ids.encode("tnt", 999_999),
+    "number": ids.encode("num", 999_999),
+    "address": "+6281110000009",
+    "key": ids.encode("key", 999_999),
+    "user": ids.encode("usr", 999_999),
+    "email": "ann@tenant-nil.example",
+    "fact": "fact-of-tenant-nil",
+    "charge": ids.encode_charge(NOON, b"0123456789abcdef", 0, 0, False),
+    "top_up": ids.encode("top", 999_999),
+    "once": "once-of-tenant-nil",
+}
+
+
+async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
+    """A tenant with something of everything; the names of what it has."""
+
+    async def do(field: str, given: str, wanted: str) -> Any:
+        text = f"mutation {{ {field}(input: {{{given}}}) {{ {wanted} userErrors {{ message }} }} }}"
+        answer = await world.ask(OPERATOR, text)
+        assert not answer["errors"], answer
+        payload = answer["data"][field]
+        assert payload.pop("userErrors") == [], text
+        return next(iter(payload.values()))
+
+    async def send(*events: tuple[str, str, int, str]) -> None:
+        items = ", ".join(
+            f'{{id: "{id}", source: "crm", type: "message.{kind}", subject: "{tenant}", '
+            f'time: "{iso(at)}", data: {{number: "{address}", {data}}}}}'
+            for id, kind, at, data in events
+        )
+        await do("usageRecord", f"events: [{items}]", "results { status }")
+
+    fact = f"fact-of-{tenant}"
+    made = await do("tenantCreate", f'key: "{tenant}", plan: "omnichannel-idr"', "tenant { id }")
+    number = await do(
+        "numberCreate",
+        f'tenant: "{tenant}", channel: "whatsapp", address: "{address}"',
+        "number { id }",
+    )
+    top_up = await do(
+        "topUpCreate",
+        f'tenant: "{tenant}", balance: "whatsapp", amount: "5000", idempotencyKey: "a"',
+        "topUp { id }",
+    )
+    contact, other = 'contact: "+6281110000010"', 'contact: "+6281110000011"'
+    template = f'{other}, category: "marketing", template: "sale"'
+    await send(
+        ("in", "received", NOON - 3 * HOUR, contact),
+        ("out", "delivered", NOON - 3 * HOUR + MINUTE, f'{contact}, text: "hello"'),
+        (fact, "delivered", NOON - 2 * HOUR, template),
+    )
+    # It came from an advertisement, as is known too late; and once more, with other words.
+    await send(("ad", "received", NOON - 2 * HOUR - SECOND, f'{other}, entry: "ad"'))
+    await send((fact, "delivered", NOON - 2 * HOUR, f'{template}, user: "eve"'))
+    await do("settle", f'tenant: "{tenant}"', "settlement { id }")
+    # Settled into what is free; this one is charged.
+    third = 'contact: "+6281110000012", category: "marketing", template: "sale"'
+    paid = f"paid-by-{tenant}"  # charges of one fact id and time have one id, whoever's they are
+    await send((paid, "delivered", NOON - HOUR, third))
+    charges = await world.ask(
+        OPERATOR, f'{{ tenant(key: "{tenant}") {{ charges {{ nodes {{ id factId }} }} }} }}'
+    )
+    (charge,) = (
+        each["id"]
+        for each in charges["data"]["tenant"]["charges"]["nodes"]
+        if each["factId"] == paid
+    )
+    named = f'tenant: "{tenant}", idempotencyKey:'
+    await do(
+        "adjustmentCreate", f'{named} "b", balance: "whatsapp", amount: "7", reason: "r"',
+        "adjustment { id }",
+    )  # fmt: skip
+    await do(
+        "refundCreate", f'{named} "c", charge: "{charge}", amount: "1", reason: "r"',
+        "refund { id }",
+    )  # fmt: skip
+    await do("internationalRateSet", f'{named} "d", market: "IN", from: "2026-12-01"',
+             "internationalRate { market }")  # fmt: skip
+    for field, what in (("timezoneChange", f'tenant: "{tenant}"'),
+                        ("numberTimezoneChange", f'number: "{number["id"]}"')):  # fmt: skip
+        await do(field, f'{what}, timezone: "Asia/Makassar", idempotencyKey: "{field}"', "startsAt")
+    key = await do(
+        "apiKeyCreate", f'tenant: "{tenant}", name: "k", scopes: ["usage:read"]', "apiKey { id }"
+    )
+    user = await do(
+        "userCreate",
+        f'tenant: "{tenant}", name: "Ann", email: "ann@{tenant}.example", role: ADMIN',
+        "user { id }",
+    )
+    return {
+        "tenant": tenant,
+        "tenant_id": made["id"],
+        "node": made["id"],
+        "number": number["id"],
+        "address": address,
+        "key": key["id"],
+        "user": user["id"],
+        "email": f"ann@{tenant}.example",
+        "fact": fact,
+        "charge": charge,
+        "top_up": top_up["id"],
+        "once": f"once-of-{tenant}",
+    }
+
+
+@asynccontextmanager
+async def opened(servers: Servers, template: str, **given: Any) -> AsyncIterator[World]:
+    """A world on a database of its own; `given` are settings."""
+    async with cloned(servers, template) as database:
+        settings = Settings(
+            database_url=database.app_url,
+            redis_url=f"{servers.addresses.redis_url}?db=61",
+            operator_key=OPERATOR_KEY,
+            **given,
+        )
+        app = create_app(settings, Noon())
+        async with app.router.lifespan_context(app), rows_of(database.owner_url) as rows:
+            world = World(app=app, owner=rows.connection, one={}, two={}, never=NEVER)
+            world.one.update(await furnished(world, "tenant-one", "+6281110000001"))
+            world.two.update(await furnished(world, "tenant-two", "+6281110000002"))
+            yield world
