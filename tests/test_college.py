@@ -85,13 +85,13 @@ def test_the_files_order_gives_the_figures_of_fact_order(form: Form) -> None:
         assert account.legs == sorted_[key].legs
 
 
-@pytest.mark.parametrize(("form", "every"), [("plain", 2), ("mixed", 3)])
+@pytest.mark.parametrize(("form", "every"), [("plain", 4), ("mixed", 5)])
 async def test_in_the_files_order_by_thousands(
     served: ServedFactory, form: Form, every: int
 ) -> None:
     """Of each form some businesses, whole and not the same: all of them take a minute."""
     server = await served()
-    keys = sorted(expected(form))[every - 2 :: every]
+    keys = sorted(expected(form))[every - 4 :: every]
     events = [event for event in events_of(form) if event["subject"] in keys]
     async with connect(server) as client:
         await open_tenants(client, form, keys)
@@ -105,7 +105,7 @@ async def test_in_the_files_order_by_thousands(
 @pytest.mark.parametrize(
     ("batch", "tenants"),
     [
-        pytest.param(1_000, 60, id="batches-of-1000-60-tenants"),
+        pytest.param(1_000, 30, id="batches-of-1000-30-tenants"),
         pytest.param(7, 8, id="batches-of-7-8-tenants"),
         pytest.param(1, 2, id="single-facts-2-tenants"),
     ],
