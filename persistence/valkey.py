@@ -6,11 +6,13 @@ what a lost answer hides is simply done again.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisError
@@ -38,15 +40,37 @@ class Script:
         self.digest = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
 
 
+class Heeding(AbstractConnection):
+    """A connection that heeds a cancellation which comes just as a command was sent.
+
+    Before Python 3.12 `asyncio.wait_for`, by which redis-py sends, keeps it to itself: who was told
+    to end would work on, and who waits for that end would wait for ever.
+    """
+
+    async def send_packed_command(
+        self, command: bytes | str | Iterable[bytes], check_health: bool = True
+    ) -> None:
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        await super().send_packed_command(command, check_health)
+        if task and task.cancelling() > before:
+            await self.disconnect(nowait=True)  # its answer is not for who comes next
+            raise asyncio.CancelledError
+
+
 def client(url: str) -> Redis:
-    """A client that never waits long and never repeats a command by itself."""
-    return Redis.from_url(
+    """A client that never waits long, never repeats a command by itself, and can be cancelled."""
+    valkey = Redis.from_url(
         url,
         socket_timeout=ANSWER_SECONDS,
         socket_connect_timeout=ANSWER_SECONDS,
         retry=Retry(NoBackoff(), 0),
         retry_on_error=[],
     )
+    pool = valkey.connection_pool
+    # Of the URL's own kind: plain, with TLS, or a socket of this machine.
+    pool.connection_class = type("Connection", (Heeding, pool.connection_class), {})
+    return valkey
 
 
 async def run(valkey: Redis, calls: Sequence[Call]) -> list[Any]:

@@ -21,6 +21,7 @@ from api.stored import id_of
 from persistence import credentials
 from persistence.door import Door
 from tests.api.conftest import Ask, Json
+from tests.api.sockets import PATIENCE_SECONDS
 from tests.conftest import OPERATOR_KEY, Database
 
 KeyOf = Callable[..., Awaitable[str]]
@@ -347,13 +348,16 @@ async def test_a_socket_says_who_and_from_where(
     }  # fmt: skip
     running = asyncio.create_task(app(scope, sent.get, heard.put))
 
+    async def hear() -> Json:
+        return await asyncio.wait_for(heard.get(), PATIENCE_SECONDS)
+
     async def say(message: Json) -> Json:
         sent.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
-        answer: Json = json.loads((await heard.get())["text"])
+        answer: Json = json.loads((await hear())["text"])
         return answer
 
     sent.put_nowait({"type": "websocket.connect"})
-    await heard.get()
+    await hear()
     await say({
         "type": "connection_init", "payload": {"authorization": f"Bearer {OPERATOR_KEY}"}
     })  # fmt: skip
@@ -363,7 +367,7 @@ async def test_a_socket_says_who_and_from_where(
     answer = await say({"type": "subscribe", "id": "1", "payload": payload})
     assert answer["payload"]["data"]["tenantCreate"]["userErrors"] == []
     sent.put_nowait({"type": "websocket.disconnect", "code": 1000})
-    await running
+    await asyncio.wait_for(running, PATIENCE_SECONDS)
 
     (row,) = await rows(owner)
     assert (row["actor"], row["address"]) == ("operator", "192.0.2.7")

@@ -84,14 +84,14 @@ async def test_a_watcher_whose_first_read_fails_begins_with_a_later_look() -> No
     running = asyncio.create_task(board.run())
     try:
         with board.watch(TENANT, zone("Asia/Jakarta")) as first:
-            await read.wait()
+            await asyncio.wait_for(read.wait(), 5)
             failing = False
             board.look(NOW)
             assert (await asyncio.wait_for(first.news(), 5)).state == Figure()
             failing = True
             read.clear()
             with board.watch(TENANT, zone("Asia/Jakarta")) as second:
-                await read.wait()
+                await asyncio.wait_for(read.wait(), 5)
                 failing = False
                 board.look(NOW)
                 assert (await asyncio.wait_for(second.news(), 5)).state == Figure()

@@ -107,7 +107,7 @@ async def test_what_was_published_before_a_watcher_came_is_not_its_beginning(
         database.held = asyncio.Event()
         database.begun.clear()
         with board.watch(TENANT, JAKARTA) as second:
-            await database.begun.wait()
+            await asyncio.wait_for(database.begun.wait(), 5)
             board.tell(TENANT, Figure(8, 108))
 
             assert await version(first) == 8
@@ -122,7 +122,7 @@ async def test_a_read_that_began_before_a_watcher_came_is_not_its_beginning(
 ) -> None:
     database.held = asyncio.Event()
     with board.watch(TENANT, JAKARTA) as first:
-        await database.begun.wait()
+        await asyncio.wait_for(database.begun.wait(), 5)
         database.figure = Figure(5, 105)
         with board.watch(TENANT, JAKARTA) as second:
             database.held.set()
@@ -181,7 +181,7 @@ async def test_what_is_shown_never_goes_back_in_time(
         await version(watcher)
         board.tell(TENANT, Figure(4, 290))
 
-        assert (await watcher.news()).state == Figure(4, 300)
+        assert (await asyncio.wait_for(watcher.news(), 5)).state == Figure(4, 300)
 
 
 async def test_a_commit_from_before_a_boundary_is_read_again_behind_it(
@@ -194,7 +194,7 @@ async def test_a_commit_from_before_a_boundary_is_read_again_behind_it(
         database.figure = Figure(4, 301)
         board.tell(TENANT, Figure(4, 290, valid_until=295))
 
-        assert (await watcher.news()).state == Figure(4, 301)
+        assert (await asyncio.wait_for(watcher.news(), 5)).state == Figure(4, 301)
 
 
 async def test_another_epoch_takes_the_place_of_a_higher_version(

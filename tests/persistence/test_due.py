@@ -37,6 +37,9 @@ NEXT_END = at("2026-12-01 00:00")
 #: The tenants that `crowd` makes begin here.
 CROWD = 1_000
 
+#: Seconds after which what jobs were to lead to is missed.
+PATIENCE_SECONDS = 60
+
 
 @pytest.fixture
 async def world(app_url: str, redis_url: str) -> AsyncIterator[World]:
@@ -116,8 +119,36 @@ async def everything(database: Database) -> list[tuple[Any, ...]]:
 
 async def run_out(jobs: Jobs, world: World) -> None:
     """Let a job look until nobody is due."""
-    while await due.count(world.door, world.clock.now()):
-        await jobs.advance_due()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await due.count(world.door, world.clock.now()):
+            await jobs.advance_due()
+
+
+@asynccontextmanager
+async def working(jobs: Jobs) -> AsyncIterator[None]:
+    """Jobs that are under way, and stopped whatever happens."""
+    await jobs.start()
+    try:
+        yield
+    finally:
+        await jobs.stop()
+
+
+async def work(jobs: Jobs, until: asyncio.Event) -> None:
+    """Let jobs work until something has come of it; one that fails is told of at once."""
+    came = asyncio.create_task(until.wait())
+    try:
+        async with working(jobs):
+            ended, _ = await asyncio.wait(
+                [came, *jobs._tasks],
+                timeout=PATIENCE_SECONDS,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            for task in ended:
+                await task
+    finally:
+        came.cancel()
+    assert until.is_set(), f"nothing has come of the jobs in {PATIENCE_SECONDS} s"
 
 
 def event(key: str, when: int, contact: str, **data: Any) -> Json:
@@ -356,10 +387,7 @@ async def test_a_crowd_is_spread_and_a_lane_goes_on(world: World, database: Data
         if left[-1] == 0:
             done.set()
 
-    jobs = world.jobs(rest=rest)
-    await jobs.start()
-    await done.wait()
-    await jobs.stop()
+    await work(world.jobs(rest=rest), done)
 
     (answer,) = answers
     assert answer["status"] == "accepted"
@@ -444,25 +472,24 @@ async def test_a_lost_database_ends_no_job(world: World, database: Database) -> 
     """Connections that are cut under the job are opened again, and who is due is taken."""
     await crowd(database, 5, due_at=NEXT_END)
     world.clock.at = MONTH_END
-    looks, done = 0, asyncio.Event()
+    looks, done, in_turn = 0, asyncio.Event(), asyncio.Lock()
 
     async def rest(seconds: float) -> None:
         nonlocal looks
-        looks += 1
-        if looks == 1:
-            await on(
-                database.owner_url,
-                "select pg_terminate_backend(pid) from pg_stat_activity"
-                " where datname = current_database() and pid <> pg_backend_pid()",
-            )
-            world.clock.at = NEXT_END
-        elif len(await commits(database)) == 5:
-            done.set()
+        # Several jobs rest here. A connection of the test's own that is cut would end one of them.
+        async with in_turn:
+            looks += 1
+            if looks == 1:
+                await on(
+                    database.owner_url,
+                    "select pg_terminate_backend(pid) from pg_stat_activity"
+                    " where datname = current_database() and pid <> pg_backend_pid()",
+                )
+                world.clock.at = NEXT_END
+            elif len(await commits(database)) == 5:
+                done.set()
 
-    jobs = world.jobs(rest=rest)
-    await jobs.start()
-    await done.wait()
-    await jobs.stop()
+    await work(world.jobs(rest=rest), done)
 
     assert set(map(tuple, (await commits(database)).values())) == {(TIME,)}
 
@@ -499,10 +526,8 @@ async def test_months_are_made_by_a_process_that_runs_for_long(
 ) -> None:
     """With its owner's URL the job makes partitions at its first look, and ends when told."""
     world.clock.at = NOVEMBER_2031
-    jobs = world.jobs(owner_url=database.owner_url)
-    await jobs.start()
-    await eventually(lambda: partitions(database, MADE))
-    await jobs.stop()
+    async with working(world.jobs(owner_url=database.owner_url)):
+        await eventually(lambda: partitions(database, MADE))
 
 
 async def test_facts_do_not_queue_behind_a_month(database: Database) -> None:

@@ -393,6 +393,24 @@ async def test_without_valkey_a_watcher_hears_through_the_heads(app_url: str, fe
     assert (counts.windows, counts.visitors) == (1, 1)
 
 
+async def test_a_hub_ends_at_whatever_step_it_is(fed: Feed, redis_url: str) -> None:
+    """A cancellation that comes just as a command was sent to Valkey is heeded as any other."""
+    tenant = TENANTS[1]
+    where = fed.world.tenants[tenant].zone
+    await fed.world.send([event(tenant, "1", "message.received")])
+    await until(lambda: fed.whole(tenant))
+    for steps in range(24):
+        hub = Hub(redis_url, fed.world.door, fed.live, fed.world.clock.now)
+        hub.start()
+        with hub.usage.watch(fed.id(tenant), where) as watcher:
+            await asyncio.wait_for(watcher.news(), 10)
+            hub.usage.want(fed.id(tenant), 1)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            async with asyncio.timeout(10):
+                await hub.stop()
+
+
 def event(tenant: str, id: str, type: str, minutes: int = 0) -> dict[str, object]:
 
     data = {"number": "+62800000001", "contact": "+6281100000099"}

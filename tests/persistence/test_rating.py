@@ -26,7 +26,7 @@ from persistence.catalogue import Catalogue
 from persistence.door import CONNECTION_LOST
 from persistence.explanations import Place
 from tests.conftest import Database, on
-from tests.persistence.test_due import FragileDoor, at
+from tests.persistence.test_due import PATIENCE_SECONDS, FragileDoor, at, work
 from tests.persistence.test_plans_of_queries import LARGE, explained, explained_generic, read_whole
 from tests.persistence.test_record import check_chain, check_ledger
 from tests.scenarios.world import Json, World
@@ -89,8 +89,9 @@ def rating(world: World, catalogue: Catalogue | None = None, page_facts: int = 3
 async def run_out(job: Rating) -> int:
     """Take steps until nothing is left to try; gives how many."""
     steps = 0
-    while await job.step():
-        steps += 1
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await job.step():
+            steps += 1
     return steps
 
 
@@ -337,11 +338,7 @@ async def test_the_jobs_of_a_process_rate(world: World) -> None:
         if await amounts(world):
             done.set()
 
-    jobs = world.jobs(rest=rest)
-    await jobs.start()
-    async with asyncio.timeout(30):
-        await done.wait()
-    await jobs.stop()
+    await work(world.jobs(rest=rest), done)
 
     assert await amounts(world) == [micros(PRICE)]
 

@@ -15,7 +15,7 @@ from api.settling import Cause, Settling
 from domain.periods import HOUR, MINUTE, SECOND
 from persistence import unsettled
 from tests.conftest import Database, on
-from tests.persistence.test_due import at
+from tests.persistence.test_due import at, work
 from tests.persistence.test_settling_at_once import Between, outbound
 from tests.scenarios.world import World
 
@@ -195,9 +195,6 @@ async def test_the_jobs_of_a_process_settle(world: World) -> None:
     )  # fmt: skip
     await late(world)
     world.clock.at += HOUR
-    await jobs.start()
-    async with asyncio.timeout(30):
-        await done.wait()
-    await jobs.stop()
+    await work(jobs, done)
 
     assert await waiting(world) == []

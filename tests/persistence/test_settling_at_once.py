@@ -22,7 +22,7 @@ from domain.problems import Problem
 from persistence.actions import Action
 from persistence.door import CONNECTION_LOST
 from tests.conftest import Database, on
-from tests.persistence.test_due import at
+from tests.persistence.test_due import PATIENCE_SECONDS, at
 from tests.persistence.test_record import check_chain, check_ledger
 from tests.persistence.test_settling import BOOKS, books
 from tests.scenarios.world import Json, World
@@ -244,7 +244,8 @@ async def test_one_that_is_cancelled_while_it_posts_leaves_nothing(
 
     tenant_id = world.tenants[ACME].tenant_id
     task = asyncio.create_task(settling(world).settle(tenant_id, Cause.DEMAND, keep))
-    await written.wait()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        await written.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -24,3 +24,17 @@ async def test_writing_to_a_connection_that_was_just_lost_is_an_absence(redis_ur
 
     with ThreadPoolExecutor(1) as thread:
         await asyncio.wrap_future(thread.submit(uvloop.run, write()))
+
+
+async def test_who_is_cancelled_ends_at_whatever_step(redis_url: str) -> None:
+    """Also just as the command was sent; and the next one has an answer of its own."""
+    async with client(redis_url) as valkey:
+        await valkey.ping()
+        for steps in range(40):
+            asking = asyncio.create_task(valkey.echo("of who was cancelled"))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            if asking.cancel():
+                with pytest.raises(asyncio.CancelledError):
+                    await asking
+            assert await valkey.echo("mine") == b"mine"
