@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import asyncpg
+
 from domain.fold import ACTION, CLOSED, SETTLED
 from domain.periods import iso
 from domain.terms import Terms
 from domain.verify import Findings, Names
-from persistence import verifying
+from domain.watch import Alert, Mark, fold
+from persistence import alerts, verifying
 from persistence.actions import ActionKind
 from persistence.actions import digest_of as digest_of_action
 from persistence.bulk import Row
@@ -38,6 +41,8 @@ class Chain:
     unproven: dict[str, int] = field(default_factory=dict)
     _last: int = 0
     _digest: bytes = b""
+    _alerted: int = 0  #: the latest version with alerts
+    _below: set[Mark] = field(default_factory=set)  #: thresholds that are passed, as alerts say
     _acted: dict[int, int] = field(default_factory=dict)  #: instants of commits by actions
     _settled: dict[int, tuple[int, dict[str, int]]] = field(default_factory=dict)
     #: by version: facts that were corrected, and by how much
@@ -74,6 +79,9 @@ class Chain:
                 find.add("charges", name, "booked_at", iso(row[7]), iso(commit.at))
         for row in commit.holds:
             find.add("charges", _name("charges", row), "hold_id", row[-1].hex(), "none")
+        if commit.rows["alerts"]:
+            fold(self._below, [Alert(*row[3:]) for row in commit.rows["alerts"]])
+            self._alerted = version
         self._last, self._digest = version, commit.digest
         self.latest = max(self.latest, commit.at)
         self.rows += sum(map(len, commit.rows.values()))
@@ -92,10 +100,15 @@ class Chain:
             if commit.rows["revisions"] or commit.rows["transfers"]:
                 self._recorded.add(version)
 
-    def close(self, version: int, digest: bytes) -> None:
+    def close(self, head: asyncpg.Record) -> None:
         """Look at the head, behind the last commit."""
-        row = {"version": version, "digest": digest.hex()}
-        right = {"version": self._last, "digest": self._digest.hex()}
+        row = {name: head[name] for name in ("version", "alerted", "below")}
+        row["digest"] = head["digest"].hex()
+        right: dict[str, object] = {
+            "version": self._last, "digest": self._digest.hex(), "alerted": self._alerted,
+        }  # fmt: skip
+        if head["below"] is not None:  # a log is taken in: alerts are the last of it
+            right["below"] = alerts.spelt(self._below)
         self.findings.values("tenant_head", self.own.key, row, right)
 
     async def actions(self, connection: Connection) -> None:
@@ -157,7 +170,7 @@ def _name(table: str, row: Row) -> str:
     """What a row of a commit is called."""
     if table == "facts":
         return f"{row[14]}/{row[15]}"
-    if table == "transfers":
+    if table in ("transfers", "alerts"):
         return f"{row[1]}/{row[2]}"
     part = f" part {row[3]}" if table == "charges" else f" revision {row[3]}"
     return f"{row[2].hex()}{part}"

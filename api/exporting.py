@@ -20,6 +20,7 @@ from api.settling import Cause, Settling
 from domain.facts import CHANNEL_NAMES, TYPES
 from domain.periods import moment
 from domain.problems import Problem
+from domain.watch import AlertCause, AlertKind, Measure
 from persistence import exporting, load
 from persistence.actions import ActionKind
 from persistence.catalogue import Catalogue
@@ -115,6 +116,8 @@ async def _write(
     async for line in _as_it_came(connection, tenant, names):
         writer.write(line)
         told(writer.lines)
+    async for row in exporting.alerts(connection, tenant_id):
+        writer.write(_alert(row))
     async for row in exporting.conflicts(connection, tenant_id):
         writer.write(log_file.Conflict(**{**row, "content": row["content"].hex()}))
     writer.end(figures_of(await exporting.figures(connection, tenant_id)))
@@ -177,6 +180,14 @@ def _action(row: asyncpg.Record, names: Names) -> Line:
         version=row["version"], at=row["at"], kind=ActionKind(row["kind"]).name, key=key,
         content=row["content"].hex(), subject=subject, body=written,
     )  # fmt: skip
+
+
+def _alert(row: asyncpg.Record) -> Line:
+    names = {
+        "kind": AlertKind(row["kind"]).name, "measure": Measure(row["measure"]).name,
+        "cause": AlertCause(row["cause"]).name,
+    }  # fmt: skip
+    return log_file.Alert(**{**row, **names})
 
 
 def _moves(moves: list[list[Any]], lots: Mapping[int, str]) -> list[list[Any]]:

@@ -23,12 +23,13 @@ from api.operations import period_close
 from api.operations.acting import Done, Scene, given
 from api.operations.period_close import PeriodClose
 from api.redoing import REDO, Numbers, Redoing
+from api.restoring import Restoring
 from api.settling import Cause, Settling
 from domain.facts import CHANNELS, TYPES, Status
 from domain.facts import Fact as DomainFact
 from domain.periods import iso
 from domain.terms import Terms
-from persistence import actions, exporting, importing, record
+from persistence import actions, conflicts, exporting, importing
 from persistence.actions import ActionKind
 from persistence.audit import told_as_a_whole, trace
 from persistence.catalogue import Catalogue
@@ -126,8 +127,10 @@ class Importing:
         self._directory = Directory(self._door, self._catalogue)
         await self._begin()
         with told_as_a_whole():
-            await self._take_in()
+            restoring = Restoring(self._door, self._catalogue, self._tenant_id)
+            await self._take_in(restoring)
             differences = await self._settle()
+            await restoring.finish()
         if not differences:
             async with self._door.tenant_tx(self._tenant_id) as connection:
                 await importing.finish(connection, self._tenant_id, self._now)
@@ -249,8 +252,8 @@ class Importing:
         key = self._file.header.tenant
         return (await self._directory.find([key]))[key]
 
-    async def _take_in(self) -> None:
-        """Facts in batches, actions one by one, conflicts at the end; all in order of arrival."""
+    async def _take_in(self, restoring: Restoring) -> None:
+        """Facts in batches, actions one by one, in order of arrival; then alerts and conflicts."""
         lane = Lane(self._door, self._directory, self._clock.now, self._show)
         lane.start()
         waiting: list[log_file.Fact] = []
@@ -267,10 +270,13 @@ class Importing:
                     waiting.append(line)
                 elif isinstance(line, log_file.Action):
                     await self._redo(line)
+                elif isinstance(line, log_file.Alert):
+                    await restoring.take(line, self._clock.now())
                 elif isinstance(line, log_file.Conflict):
                     await self._conflict(line)
             if waiting:
                 await self._commit(lane, waiting)
+            await restoring.keep(self._clock.now())
         finally:
             await lane.stop()
 
@@ -348,7 +354,7 @@ class Importing:
             line.at, line.arrived_at, line.source, line.id, line.data,
         )  # fmt: skip
         async with self._door.tenant_tx(self._tenant_id) as connection:
-            await record.write_conflicts(connection, [row])
+            await conflicts.write_conflicts(connection, [row])
 
     async def _settle(self) -> dict[str, tuple[Figure | None, Figure | None]]:
         """Settle as of the export, and give the figures that are not those of the last line."""

@@ -37,7 +37,7 @@ from domain.fold import fold
 from domain.rate import claims_message
 from domain.state import Changes, Part, State
 from domain.terms import Terms
-from persistence import closing, load, record
+from persistence import closing, conflicts, load, record
 from persistence.connection import Connection
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
 from persistence.show import Show
@@ -258,7 +258,7 @@ class Lane:
         )
         changed = await self._fold(connection, heads, own, facts, repeated, now)
         if again:
-            await record.conflicts(
+            await conflicts.keep(
                 connection,
                 [each.fact for each in again if each.fact.content != _content(each, first, known)],
                 now,

@@ -131,6 +131,21 @@ class Conflict(_Line, frozen=True, kw_only=True, tag="conflict"):
     data: str
 
 
+class Alert(_Line, frozen=True, kw_only=True, tag="alert"):
+    """What was raised, in the order in which it was; `cause_id` is a key of the log or a name."""
+
+    balance: str
+    kind: str
+    measure: str
+    threshold: int
+    remaining: int
+    base: int
+    at: int
+    cause: str
+    cause_id: str
+    acknowledged_at: int | None
+
+
 class Figure(msgspec.Struct, frozen=True, array_like=True):
     """One figure of a tenant's books: how many rows, their sum in micros, and their digest."""
 
@@ -145,18 +160,19 @@ class Footer(_Line, frozen=True, kw_only=True, tag="footer"):
     checksum: str
 
 
-Line: TypeAlias = Header | Catalogue | Tenant | Number | Fact | Action | Conflict | Footer
+Line: TypeAlias = Header | Catalogue | Tenant | Number | Fact | Action | Alert | Conflict | Footer
 
 _encode = msgspec.json.Encoder().encode
 _decode: Callable[[bytes], Line] = msgspec.json.Decoder(Line).decode
 
 #: The order of a file; facts and actions come together, as they came.
 ORDER: dict[type[Line], int] = {
-    Header: 0, Catalogue: 1, Tenant: 2, Number: 3, Fact: 4, Action: 4, Conflict: 5, Footer: 6,
+    Header: 0, Catalogue: 1, Tenant: 2, Number: 3, Fact: 4, Action: 4, Alert: 5, Conflict: 6,
+    Footer: 7,
 }  # fmt: skip
 COUNTED: dict[type[Line], str] = {
     Catalogue: "catalogue", Number: "numbers", Fact: "facts", Action: "actions",
-    Conflict: "conflicts",
+    Alert: "alerts", Conflict: "conflicts",
 }  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from domain.fold import CLOSED, SETTLED, advance
 from domain.money import text
 from domain.periods import MINUTE, SECOND, iso, month_name, period
 from domain.rollup import USAGE, bucket, usage_of
-from domain.settle import Books, Corrections, Difference, amounts, corrections
+from domain.settle import Books, Corrections, Difference, amounts, corrections, watch
 from domain.state import Changes, Revision, Transfer
 from domain.terms import Terms
 from persistence import closing, load, midnights, record, settling, terms
@@ -203,6 +203,7 @@ class Settling:
             found = await self._correct(connection, again, changes, now)
             moved = await settling.correct_contacts(connection, own, state.closed_until)
             state.unsettled_from = None
+            watch(changes, found, now)
             settlement_id, differences = None, amounts(again.differences)
             keys = {number: key for key, number in own.balance_ids.items()}
             by_key = {keys[balance_id]: amount for balance_id, amount in differences.items()}

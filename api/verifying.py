@@ -109,7 +109,7 @@ class Verifying:
             chain.take(commit)
             if told is not None and not commit.version % TOLD_COMMITS:
                 await told(chain.rows)
-        chain.close(head["version"], head["digest"])
+        chain.close(head)
         await chain.actions(connection)
         await chain.settlements(connection)
         facts = 0

@@ -12,6 +12,7 @@ from domain.ledger import ADJUST, TOP_UP_PRIORITY, Ledger, Moved
 from domain.lots import LotSource
 from domain.state import Changes, State
 from domain.terms import Terms
+from domain.watch import AlertCause
 
 #: The account that adjustments come from and go to.
 ADJUSTMENT = "adjustment"
@@ -36,5 +37,5 @@ def adjust(
         moves = [Moved(lot, amount)]
     else:
         moves = ledger.withdraw(balance_id, -amount, ADJUSTMENT, ADJUST)
-    ledger.close()
+    ledger.close(AlertCause.ADJUSTMENT)
     return tuple(moves), changes

@@ -18,6 +18,7 @@ from domain.problems import Problem
 from domain.standing import Holding, Own, Standing
 from domain.state import Changes, State
 from domain.terms import Terms
+from domain.watch import AlertCause
 
 
 class Decided(NamedTuple):
@@ -116,7 +117,7 @@ def book(terms: Terms, after: Terms, state: State, targets: dict[str, int], now:
             month=None, priority=ALLOWANCE_PRIORITY,
         )  # fmt: skip
         ledger.move(balance_id, "allowance", lot.lot_id, amount, GRANT)
-    ledger.close()
+    ledger.close(AlertCause.PLAN)
     return changes
 
 

@@ -7,12 +7,16 @@ rest at its tiers' prices (PR-7), and the last balance takes what none held (BA-
 from __future__ import annotations
 
 from domain import money
+from domain.books import Basis, Book
 from domain.draw import whole_units
 from domain.facts import Fact, Flag, Type
 from domain.purse import UNRATED, Purse, Rated, pay, position, take_free, was_crossed
 from domain.state import Part
 from domain.terms import NumberTerms, Terms
 from domain.units import UnitTariff, shares, unit_tariff, units_of
+
+#: What an inbound call may be priced by; a visitor is no call.
+OF_CALLS = tuple(basis for basis in Basis if basis is not Basis.PER_VISITOR)
 
 
 def rate_counted(
@@ -93,3 +97,8 @@ def _money(
         flags |= paid.flags
         crossed |= paid.at_boundary
     return Rated(tuple(parts), flags, crossed)
+
+
+def prices_calls(book: Book, channel: str) -> bool:
+    """Whether a book speaks of inbound calls on a channel (EV-7)."""
+    return any(book.prices(basis, channel, "*", "in") for basis in OF_CALLS)

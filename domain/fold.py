@@ -1,6 +1,6 @@
-"""The fold: facts of one tenant in, what changes out. The only caller of meter, rate and draw.
+"""The fold: facts of one tenant in, what changes out. What calls meter, rate, draw and watch.
 
-Owns the order of work on a fact, lateness and rollups; the ledger of the commit is `ledger`'s. Does
+Owns the order of work on a fact and lateness; the ledger of the commit is `ledger`'s. Does
 not own storage, the clock or the lock: it is called under it, with the instant.
 
 Facts are taken in the order given, which is arrival; what is defined in fact order is marked LATE
@@ -13,26 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from domain import meter
-from domain.books import Basis
 from domain.categories import forget_category
 from domain.closed import NOT_OPENED, Adjusting, adjusted_at, mark
 from domain.contacts import Contact
-from domain.counted import rate_counted
+from domain.counted import prices_calls, rate_counted
 from domain.facts import REACHED, Direction, Fact, Flag, Status, Type
 from domain.ledger import Ledger
 from domain.purse import UNRATED, Purse, Rated
 from domain.rate import is_charged_when_sent, rate_message, rate_visit
-from domain.rollup import bucket, usage_of
+from domain.rollup import add_usage, bucket, usage_of
 from domain.state import Changes, Outcome, Part, Revision, State
 from domain.terms import NumberTerms, Terms
+from domain.watch import AlertCause
 
 #: Stored causes of commits; a number never changes meaning.
-FACTS, ACTION, TIME, RATED, SETTLED, CLOSED = 1, 2, 3, 4, 5, 6
+FACTS, ACTION, TIME, RATED, SETTLED, CLOSED, RESTORED = range(1, 8)
 
 RECEIVED = Type.MESSAGE_RECEIVED
-
-#: What an inbound call may be priced by; a visitor is no call.
-OF_CALLS = tuple(basis for basis in Basis if basis is not Basis.PER_VISITOR)
 
 #: Messages that may be charged.
 MESSAGES = REACHED | {Type.MESSAGE_SENT}
@@ -97,6 +94,7 @@ class Fold:
         self.state = state
         self.changes = Changes(terms, state, cause)
         self.ledger = Ledger(terms, state, self.changes, now)
+        self.moved = self.ledger.watch.moved  #: balances that the watch has to look at
 
     def fact(self, fact: Fact, charged_at: int | None) -> None:
         """Take one fact: meter, rate, draw, and note what came of it.
@@ -141,6 +139,8 @@ class Fold:
             self._unsettle(fact.at)
         self._roll_up(fact, at, usage_of(fact, status, flags, parts, self.ledger.is_money))
         self.changes.outcomes.append(Outcome(fact, status, flags, market, parts))
+        if self.moved:
+            self.ledger.look(fact.began if at is None else at, AlertCause.FACT, fact.key.hex())
 
     def kept(self, fact: Fact, flags: int, revision: int) -> None:
         """Rate a fact that was taken before: draw and roll up what being rated adds to it.
@@ -195,6 +195,7 @@ class Fold:
             usage_of(fact, Status.UNRATED, flags, NOTHING, is_money),
         )
         self.changes.revisions.append(revised)
+        self.ledger.look(fact.began if at is None else at, AlertCause.RATED, fact.key.hex())
 
     def _unsettle(self, at: int) -> None:
         """Note that figures from an instant on may differ once they are settled (EV-9)."""
@@ -227,6 +228,7 @@ class Fold:
     ) -> tuple[Status, int, str, tuple[Part, ...]]:
         """A fact of a closed period: rated by its own time, paid at `at`; nothing else changes."""
         began, kind, fact.arrived_at = fact.began, fact.type, at
+        book, channel = self.terms.book, number.channel_name
         purse = Adjusting(self.ledger, at)
         known = self.state.closing.get(fact.key)
         contact = known or Contact(fact.channel, fact.party, fact.number_id)
@@ -243,7 +245,7 @@ class Fold:
             kind is Type.MESSAGE_SENT and is_charged_when_sent(self.terms, fact)
         ):
             market = self._market(fact, number, began)
-            rule = self.terms.book.windows.get(number.channel_name)
+            rule = book.windows.get(channel)
             opened = Flag.NONE
             if rule is not None and fact.group is None and kind in REACHED:
                 opened = meter.reach(contact, began, rule)
@@ -251,7 +253,8 @@ class Fold:
         elif kind is Type.CALL_ENDED or kind in COUNTED:
             market = self._market(fact, number, began)
             chargeable = kind is not Type.CALL_ENDED or (
-                fact.answered and (fact.direction is not Direction.IN or self._prices_calls(number))
+                fact.answered
+                and (fact.direction is not Direction.IN or prices_calls(book, channel))
             )
             if chargeable:
                 rated = self._rate_units(fact, number, market, purse)
@@ -315,15 +318,11 @@ class Fold:
         market = self._market(fact, number, at)
         rated = self._rate_units(fact, number, market)
         inbound = fact.direction is Direction.IN
-        if not rated.parts and inbound and not self._prices_calls(number):
+        book, channel = self.terms.book, number.channel_name
+        if not rated.parts and inbound and not prices_calls(book, channel):
             return Status.ACCEPTED, flags, market, NOTHING
         status = Status.ACCEPTED if rated.parts else Status.UNRATED
         return status, flags | self._book(at, rated), market, rated.parts
-
-    def _prices_calls(self, number: NumberTerms) -> bool:
-        """Whether the book speaks of inbound calls on a number's channel."""
-        book, channel = self.terms.book, number.channel_name
-        return any(book.prices(basis, channel, "*", "in") for basis in OF_CALLS)
 
     def _counted(
         self, fact: Fact, number: NumberTerms, market: str
@@ -368,9 +367,14 @@ class Fold:
 
     def _book(self, at: int, rated: Rated) -> int:
         """Note what lots paid; gives the flags that adds."""
+        room = self.state.room
         for part in rated.parts:
             if part.legs:
                 self.ledger.use(part.legs, at)
+                balance_id = part.balance_id
+                left = room[balance_id] = room.get(balance_id, 0) - part.amount
+                if left <= 0:  # near a threshold, or nobody has looked yet
+                    self.moved.add(balance_id)
         if rated.parts and at < self.ledger.turned_at:
             self._unsettle(at)
         if rated.flags & Flag.OVERDRAWN:
@@ -387,13 +391,5 @@ class Fold:
         before: list[int] | None = None,
     ) -> None:
         """Add what a fact counts for, less what it did before, to its hour or to that of `at`."""
-        if after is None:
-            return
-        if before is not None:
-            after = [a - b for a, b in zip(after, before, strict=True)]
-        usage, place = self.changes.usage, bucket(self.terms, fact, at)
-        known = usage.get(place)
-        if known is None:
-            usage[place] = after
-        else:
-            usage[place] = [a + b for a, b in zip(known, after, strict=True)]
+        if after is not None:
+            add_usage(self.changes.usage, bucket(self.terms, fact, at), after, before)

@@ -1,8 +1,9 @@
 """The ledger of one commit: lots granted, drawn, paid off and lapsed, and its double-entry lines.
 
 Owns lazily granted allowances (TZ-7, BA-3), overdrafts (BA-11), paying off (BA-5), what time alone
-changes, and what a commit's transfers say (BA-10). It is the purse that rating asks. Which fact
-costs what is decided in `fold` and `rate`; storage, the clock and the lock are its caller's.
+changes, and what a commit's transfers say (BA-10); it tells the watch what moved. It is the purse
+that rating asks. Which fact costs what is decided in `fold` and `rate`; storage, the clock and the
+lock are its caller's.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from domain.lots import Lot, LotSource
 from domain.periods import Period, month_name, period
 from domain.state import Changes, Counter, State, Transfer
 from domain.terms import Terms
+from domain.watch import AlertCause, Watch
 
 #: Priorities of lots in drawing order (BA-1): what ends soonest by nature goes first.
 ALLOWANCE_PRIORITY = 10
@@ -50,6 +52,7 @@ class Ledger:
         self.span = period(terms.zone, now)
         if state.period is None:
             state.period = self.span
+        self.watch = Watch(state, changes, self.span)
         self._used: dict[int, int] = {}
         #: The latest start or end of a lot: what is older may have come too late for it (EV-9).
         self.turned_at = max(
@@ -175,6 +178,7 @@ class Ledger:
         lots.append(lot)
         self.state.lots[balance_id] = draw.order(lots)
         self.changes.lots[lot.lot_id] = lot
+        self.watch.touch(balance_id)
         return lot
 
     def move(
@@ -220,6 +224,7 @@ class Ledger:
         """Note what was moved from a lot at the ledger's instant (negative: to it)."""
         day = self.terms.zone.day_start(self.now)
         self.changes.lots[lot.lot_id] = lot
+        self.watch.touch(lot.balance_id)
         if day < self.span.start:
             lot.moved_before += moved
         else:
@@ -264,10 +269,14 @@ class Ledger:
             for balance_id in self.state.lots:
                 self.pay_off(balance_id)
             self._note()
+            self.watch.edge(self.terms, edge)
         self.now = now
 
-    def close(self) -> None:
-        """Close the commit: usage, pay-offs and lapses as one ledger line each, and what is due."""
+    def close(self, cause: AlertCause = AlertCause.PAID_OFF) -> None:
+        """Close the commit: usage, pay-offs and lapses as one ledger line each, and what is due.
+
+        `cause` is what was done, of an action.
+        """
         for lots in self.state.lots.values():
             for lot in lots:
                 used = self._used.get(lot.lot_id, 0)
@@ -275,7 +284,13 @@ class Ledger:
         for balance_id in {lot.balance_id for lot in self.changes.lots.values()}:
             self.pay_off(balance_id)
         self._lapse()
+        self.look(self.now, cause, self.state.action or f"paid_off/{self.now}")
         self.state.next_due = min(edge for edge in self._edges() if edge > self.now)
+
+    def look(self, at: int, cause: AlertCause, cause_id: str) -> None:
+        """Raise the alerts that a movement of an instant brings about, if anything moved."""
+        if self.watch.moved:
+            self.watch.look(self.terms, at, self.now, cause, cause_id)
 
     def _lapse(self) -> None:
         """Bring what lapsed of every lot to what it must be."""

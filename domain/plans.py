@@ -16,6 +16,7 @@ from domain.periods import zone
 
 VISITOR: Final = "visitor"
 FIRST_PERIODS: Final = ("full", "by_days")
+ALERT_BASES: Final = ("allowance", "all")
 
 _COUNTRY: Final = re.compile(r"[A-Z]{2}")
 _LOCALE: Final = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?")
@@ -69,6 +70,8 @@ class BalancePlan:
     refill: RefillOffer | None = None
     promotion_pays_off: bool = False  #: whether promotions, too, fill what is owed (BA-5)
     refund_lapsed: Literal["new_lot", "forfeit"] = "new_lot"  #: what a lapsed lot's share becomes
+    #: What alerts compare the rest with: the allowance, or all that came in too (AL-1).
+    alert_base: str = "allowance"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +232,7 @@ def _read_balance(table: Table, plan_currency: str) -> BalancePlan:
         refill=_read_refill(table, top_up, money=money),
         promotion_pays_off=table.flag("promotion_pays_off"),
         refund_lapsed=_read_refund_lapsed(table),
+        alert_base=table.choice("alert_base", ALERT_BASES, default="allowance"),
     )
 
 

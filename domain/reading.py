@@ -34,6 +34,7 @@ class Reading:
     closed: bool  #: the period takes no more facts, its figures are final
     next_due: int | None  #: of the head: when something is next booked by time
     pots: dict[str, Pot]  #: by balance key
+    alerted: int = 0  #: the version of the latest commit that raised alerts; 0: none did
 
     @property
     def valid_until(self) -> int:
@@ -57,6 +58,7 @@ def reading_of(changes: Changes, now: int) -> Reading:
         period=span,
         closed=False,
         next_due=state.next_due,
+        alerted=state.alerted,
         pots={
             key: Pot(
                 lots=[

@@ -16,6 +16,7 @@ from domain.money import text
 from domain.problems import Problem
 from domain.state import Changes, State
 from domain.terms import Terms
+from domain.watch import AlertCause
 
 #: The account that refunds of charges come from, and the one that top-ups came from.
 REFUNDS, TOP_UPS = "refund", "top_up"
@@ -71,7 +72,7 @@ def refund_charge(
         back.give(lot_id, share)
     back.lapse(rest)
     forfeited = back.renew()
-    ledger.close()
+    ledger.close(AlertCause.REFUND)
     return Refunded(amount=amount, forfeited=forfeited, moves=tuple(back.moves), changes=changes)
 
 
@@ -103,7 +104,7 @@ def refund_top_up(
         overdraft = ledger.overdraft(lot.balance_id, now)
         ledger.shift(lot.balance_id, overdraft, TOP_UPS, amount - left, REFUND)
         moves.append(Moved(overdraft, left - amount))
-    ledger.close()
+    ledger.close(AlertCause.REFUND)
     return Refunded(amount=amount, forfeited=0, moves=tuple(moves), changes=changes)
 
 
@@ -127,7 +128,7 @@ def take_back(terms: Terms, state: State, lot: Lot, refunded: int, now: int) -> 
         overdraft = ledger.overdraft(balance_id, now)
         ledger.shift(balance_id, overdraft, TOP_UPS, spent, TAKE_BACK)
         moves.append(Moved(overdraft, -spent))
-    ledger.close()
+    ledger.close(AlertCause.REFUND)
     return Refunded(
         amount=unspent + max(spent, 0), forfeited=0, moves=tuple(moves), changes=changes
     )

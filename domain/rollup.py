@@ -90,3 +90,16 @@ def usage_of(
             if is_money(charge.balance_id):
                 usage[COST] += charge.amount
     return usage
+
+
+def add_usage(
+    sums: dict[tuple[int, Dimensions], list[int]],
+    place: tuple[int, Dimensions],
+    after: list[int],
+    before: list[int] | None = None,
+) -> None:
+    """Add what a fact counts for, less what it did before, to what is counted at its place."""
+    if before is not None:
+        after = [a - b for a, b in zip(after, before, strict=True)]
+    known = sums.get(place)
+    sums[place] = after if known is None else [a + b for a, b in zip(known, after, strict=True)]

@@ -1,19 +1,23 @@
 """Settling: what was posted as facts arrived, beside what their order comes to (EV-9).
 
 Owns the comparison and the differences that make the one the other: revisions of facts, deltas of
-movements, days and lots. Posts nothing. What only time does, or nobody touched, is no difference.
+movements, days and lots, and the alerts these bring about. Posts nothing. What only time does, or
+nobody touched, is no difference.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from domain.facts import Flag
 from domain.lots import Lot, LotSource
+from domain.periods import period
 from domain.refold import Movement, Refold
-from domain.state import Charged, Outcome
+from domain.state import Changes, Charged, Outcome
+from domain.watch import AlertCause, Watch
 
 #: What a fact did by its place in the order; every other flag stays as it was first set.
 DERIVED = (
@@ -146,6 +150,35 @@ def corrections(refold: Refold, books: Books) -> Corrections:
         elif amount < 0:
             found.moved.append(Delta(balance_id, credit, debit, -amount, cause, day))
     return found
+
+
+def watch(changes: Changes, found: Corrections, now: int) -> None:
+    """Raise what corrections bring about: of each balance they are one movement, its net (AL-5).
+
+    The state has the lots as they were before, and has them as they are to be from here on.
+    """
+    state, span = changes.state, period(changes.terms.zone, now)
+    watched = Watch(state, changes, span)
+    known = {lot.lot_id: lot for lots in state.lots.values() for lot in lots}
+    before: dict[int, tuple[int, int]] = {}  # used and moved on days before the period
+    for lot in found.lots:
+        was, corrected = known.get(lot.lot_id), copy(lot)
+        corrected.used_before = 0 if was is None else was.used_before
+        corrected.moved_before = 0 if was is None else was.moved_before
+        known[lot.lot_id] = corrected
+    for (lot_id, day), (used, moved) in found.lot_days.items():
+        if day < span.start and lot_id in known:
+            more = before.get(lot_id, (0, 0))
+            before[lot_id] = (more[0] + used, more[1] + moved)
+    for lot_id, (used, moved) in before.items():
+        known[lot_id].used_before += used
+        known[lot_id].moved_before += moved
+    state.lots = {}
+    for lot in known.values():
+        state.lots.setdefault(lot.balance_id, []).append(lot)
+    for lot_id in {lot.lot_id for lot in found.lots} | before.keys():
+        watched.touch(known[lot_id].balance_id)
+    watched.look(changes.terms, now, now, AlertCause.SETTLED, f"settled/{state.version + 1}")
 
 
 def amounts(differences: Iterable[Difference]) -> dict[int, int]:

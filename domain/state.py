@@ -18,6 +18,7 @@ from domain.lots import Lot
 from domain.periods import Period
 from domain.rollup import Dimensions
 from domain.terms import Terms
+from domain.watch import Alert, Mark
 
 
 class Counter:
@@ -37,9 +38,9 @@ class State:
     """One tenant's figures, as far as they were loaded."""
 
     __slots__ = (
-        "action", "adjusted", "closed_until", "closing", "contacts", "counters", "digest",
-        "last_lot", "lot_ids", "lots", "lots_from", "months", "next_due", "period", "periods",
-        "unsettled_from", "version",
+        "action", "adjusted", "alerted", "below", "closed_until", "closing", "contacts", "counters",
+        "digest", "last_lot", "lot_ids", "lots", "lots_from", "months", "next_due", "period",
+        "periods", "room", "unsettled_from", "version",
     )  # fmt: skip
 
     def __init__(
@@ -56,6 +57,9 @@ class State:
         self.last_lot = last_lot
         self.next_due = next_due
         self.unsettled_from = unsettled_from
+        self.alerted = 0  #: the version of the latest commit that raised alerts; 0: none did
+        self.below: set[Mark] | None = None  #: thresholds that are passed; None: nobody watches
+        self.room: dict[int, int] = {}  #: by balance: what may be taken before one is reached
         self.lots: dict[int, list[Lot]] = {}  #: by balance, in drawing order
         self.lot_ids: dict[tuple[int, str], int] = {}  #: of lots that are made again, by origin
         self.action = ""  #: the idempotency key of what is done to the balances just now
@@ -156,8 +160,10 @@ class Changes:
     transfers: list[Transfer] = field(default_factory=list)
     usage: dict[tuple[int, Dimensions], list[int]] = field(default_factory=dict)  #: by local hour
     revisions: list[Revision] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
         """Whether no figure changed, where no fact came: there is nothing to commit then."""
-        return not (self.lots or self.transfers or self.periods or self.revisions)
+        figures = self.lots or self.transfers or self.periods or self.revisions
+        return not (figures or self.alerts)

@@ -13,6 +13,7 @@ from domain.facts import Channel
 from domain.periods import Period, Zone
 from domain.plans import BalancePlan, Plan
 from domain.standing import BEGINNING, Holding, Standing
+from domain.watch import Threshold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class Terms:
     country: str = ""  #: ISO code of the tenant's own
     international: Mapping[str, int] = field(default_factory=dict)
     #: by market, the local date from which it pays international authentication there (PR-5)
+    #: by balance, what it is watched for where that is not what every balance is
+    thresholds: Mapping[int, tuple[Threshold, ...]] = field(default_factory=dict)
     tariffs: dict[tuple[object, ...], object] = field(
         default_factory=dict, compare=False, repr=False
     )  #: what `rate` worked out before

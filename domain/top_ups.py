@@ -15,6 +15,7 @@ from domain.plans import BalancePlan, Carry
 from domain.problems import Problem
 from domain.state import Changes, State
 from domain.terms import Terms
+from domain.watch import AlertCause
 
 
 def price_of(balance: BalancePlan, amount: int) -> int | None:
@@ -72,5 +73,5 @@ def top_up(
         balance_id, source, amount, starts_at, ends_at, month=None, priority=TOP_UP_PRIORITY
     )
     ledger.move(balance_id, source.name.lower(), lot.lot_id, amount, TOP_UP)
-    ledger.close()
+    ledger.close(AlertCause.TOP_UP)
     return lot, changes

@@ -101,7 +101,7 @@ moves as materialized (
 )
 select
     a.n, a.month, a.starts_at as period_starts_at, a.ends_at as period_ends_at, a.closed,
-    h.version, h.next_due, c.cause, b.key, held.amount as held,
+    h.version, h.next_due, h.alerted, c.cause, b.key, held.amount as held,
     l.lot_id, l.source, l.priority, l.month as lot_month, l.amount, l.starts_at, l.ends_at,
     l.created_at,
     (l.used - days.used_since)::bigint as used_before,
@@ -161,6 +161,7 @@ def _reading_from_row(row: asyncpg.Record, at: int) -> Reading:
         period=Period(row["month"], row["period_starts_at"], row["period_ends_at"]),
         closed=row["closed"],
         next_due=row["next_due"],
+        alerted=row["alerted"],
         version=row["version"],
         cause=row["cause"] or 0,
         at=at,

@@ -1,14 +1,33 @@
-"""Reading conflicts: what came under a known key with other content (EV-1).
+"""Conflicts: what came under a known key with other content, and was not taken (EV-1).
 
-Owns one statement. `record` writes them.
+Owns their rows and their list, for the operator to look at.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
+from domain.facts import Fact
+from persistence.bulk import Table, Write
+from persistence.connection import Connection
 from persistence.door import Door
+
+write_conflicts = Write(
+    Table(
+        "conflicts",
+        "tenant_id bigint, key bytea, content bytea, at bigint, arrived_at bigint, source text,"
+        " id text, data text",
+        "on conflict do nothing",
+    )
+)
+
+
+async def keep(connection: Connection, facts: Iterable[Fact], now: int) -> None:
+    """Keep facts that were not taken, for another one has their key."""
+    await write_conflicts(connection, [
+        (f.tenant_id, f.key, f.content, f.at, now, f.source, f.id, f.data) for f in facts
+    ])  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

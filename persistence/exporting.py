@@ -95,6 +95,7 @@ select
     (select count(*) from numbers where tenant_id = $1) as numbers,
     (select count(*) from facts where tenant_id = $1) as facts,
     (select count(*) from actions where tenant_id = $1) as actions,
+    (select count(*) from alerts where tenant_id = $1) as alerts,
     (select count(*) from conflicts where tenant_id = $1) as conflicts"""
 
 
@@ -121,6 +122,13 @@ select action_id, version, at, kind, idempotency_key, content, subject, body::te
 from actions where tenant_id = $1
 order by version, action_id"""
 
+ALERTS = """
+select b.key as balance, a.kind, a.measure, a.threshold, a.remaining, a.base, a.at, a.cause,
+    a.cause_id, a.acknowledged_at
+from alerts a join balances b using (tenant_id, balance_id)
+where tenant_id = $1
+order by a.version, a.line"""
+
 CONFLICTS = """
 select source, id, at, arrived_at, content, data
 from conflicts where tenant_id = $1
@@ -135,6 +143,11 @@ def facts(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Recor
 def actions(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Record]:
     """What was done, in the order it was done."""
     return _rows(connection, ACTIONS, tenant_id)
+
+
+def alerts(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Record]:
+    """What was raised, in the order in which it was."""
+    return _rows(connection, ALERTS, tenant_id)
 
 
 def conflicts(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Record]:
@@ -266,8 +279,21 @@ _CLOSED = """
 select 'closed periods', count(*), 0, coalesce(bit_xor(month::bigint), 0)
 from periods where tenant_id = $1 and closed_at is not null"""
 
+# Their order is theirs; which versions they are of is another database's.
+_ALERTS_TEXT = """concat_ws('|', place, key, kind, measure, threshold, remaining, base, at, cause,
+    cause_id, acknowledged_at)"""
+_ALERTS = f"""
+select 'alerts', count(*), 0, {_DIGEST.format(text=_ALERTS_TEXT)}
+from (
+    select a.*, b.key, row_number() over (order by version, line) as place
+    from alerts a join balances b using (tenant_id, balance_id)
+    where tenant_id = $1
+) alerts
+having count(*) > 0"""
+
 FIGURES: Sequence[str] = (
     _CHARGES, _FACTS, _LOTS, _DAYS, _USAGE, _COUNTERS, _CONTACTS, _ACTIONS, _TERMS, _CLOSED,
+    _ALERTS,
 )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ def encode(published: Published) -> bytes:
     return b"%d " % tenant_id + _pack(
         (
             epoch, reading.version, reading.cause, reading.at, span.label, span.start, span.end,
-            reading.closed, reading.next_due,
+            reading.closed, reading.next_due, reading.alerted,
             {key: (pot.held, [_lot(lot) for lot in pot.lots]) for key, pot in reading.pots.items()},
         )
     )  # fmt: skip
@@ -80,7 +80,7 @@ def decode(message: bytes, wanted: Container[int]) -> Published | None:
     tenant_id = int(head)
     if tenant_id not in wanted:
         return None
-    epoch, version, cause, at, label, start, end, closed, next_due, pots = _unpack(body)
+    epoch, version, cause, at, label, start, end, closed, next_due, alerted, pots = _unpack(body)
     reading = Reading(
         version=version,
         cause=cause,
@@ -88,6 +88,7 @@ def decode(message: bytes, wanted: Container[int]) -> Published | None:
         period=Period(label, start, end),
         closed=closed,
         next_due=next_due,
+        alerted=alerted,
         pots={
             key: Pot(held=held, lots=[_to_domain(lot) for lot in lots])
             for key, (held, lots) in pots.items()

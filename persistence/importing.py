@@ -169,7 +169,9 @@ async def begin(
     since = tenant.since
     due = since if since is not None and since > tenant.created_at else None
     await connection.execute(
-        "insert into tenant_head (tenant_id, next_due) values ($1, $2)", tenant_id, due
+        "insert into tenant_head (tenant_id, next_due, below) values ($1, $2, null)",
+        tenant_id,
+        due,
     )
     await connection.execute(
         "insert into imports (tenant_id, log, begun_at) values ($1, $2, $3)", tenant_id, log, now

@@ -18,11 +18,13 @@ from domain.lots import Lot, LotSource
 from domain.periods import period
 from domain.state import Counter, State
 from domain.terms import Terms
+from persistence import alerts
 from persistence.bulk import Columns, insert
 from persistence.connection import Connection
 
 HEADS = """
-select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from, closed_until
+select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from, closed_until,
+    alerted, below
 from tenant_head
 where tenant_id = any ($1::bigint[])
 order by tenant_id"""
@@ -56,6 +58,7 @@ def state_of(head: asyncpg.Record) -> State:
         unsettled_from=head["unsettled_from"],
     )
     state.closed_until = head["closed_until"]
+    state.alerted, state.below = head["alerted"], alerts.marks(head["below"])
     return state
 
 
@@ -233,6 +236,7 @@ async def lots(
         states[tenant].lots = {balance: order(lots) for balance, lots in found[tenant].items()}
         states[tenant].lots_from = min(since, spans[tenant].start)
         states[tenant].period = spans[tenant]
+        states[tenant].room.clear()
 
 
 COUNTERS = """

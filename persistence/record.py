@@ -15,10 +15,10 @@ from typing import Any
 import msgspec
 
 from domain.contacts import Contact
-from domain.facts import Fact, Flag, Status
+from domain.facts import Flag, Status
 from domain.rollup import USAGE
 from domain.state import Changes, Outcome, Revision
-from persistence import actions
+from persistence import actions, alerts
 from persistence.actions import Action, ActionKind
 from persistence.bulk import Row, Table, Write, literal
 from persistence.connection import Connection
@@ -129,11 +129,11 @@ def _usage(table: str) -> Table:
 USAGE_HOUR = _usage("usage_hour")
 USAGE_DAY = _usage("usage_day")
 
-CONFLICTS = Table(
-    "conflicts",
-    "tenant_id bigint, key bytea, content bytea, at bigint, arrived_at bigint, source text,"
-    " id text, data text",
-    "on conflict do nothing",
+ALERTS = Table(
+    "alerts",
+    "tenant_id bigint, version bigint, line integer, balance_id smallint, kind smallint,"
+    " measure smallint, threshold bigint, remaining bigint, base bigint, at bigint,"
+    " cause smallint, cause_id text",
 )
 
 #: The new heads of tenants and the commits that made them.
@@ -141,7 +141,8 @@ HEADS = """
 , r as ({rows}),
 head as (
     update tenant_head h set version = r.version, digest = r.digest, last_lot = r.last_lot,
-        next_due = r.next_due, unsettled_from = r.unsettled_from,
+        next_due = r.next_due, unsettled_from = r.unsettled_from, alerted = r.alerted,
+        below = r.below,
         unsettled_at = case
             when r.unsettled_from is not null then coalesce(h.unsettled_at, r.at)
         end
@@ -151,7 +152,7 @@ insert into commits (tenant_id, version, digest, at, cause, facts)
 select tenant_id, version, digest, at, cause, facts from r"""
 HEADS_COLUMNS = (
     "tenant_id bigint, version bigint, digest bytea, at bigint, cause smallint, facts integer,"
-    " last_lot integer, next_due bigint, unsettled_from bigint"
+    " last_lot integer, next_due bigint, unsettled_from bigint, alerted bigint, below text?"
 )
 
 # What every commit writes goes in one statement: ten round trips cost more than its rows.
@@ -164,7 +165,7 @@ write_revisions = Write(REVISIONS)
 write_unrated = Write(UNRATED)
 write_counters = Write(COUNTERS)
 write_periods = Write(PERIODS)
-write_conflicts = Write(CONFLICTS)
+write_alerts = Write(ALERTS)
 
 
 async def record(connection: Connection, batch: Sequence[Changes], now: int) -> None:
@@ -177,6 +178,7 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
     revisions: list[Row] = []
     unrated: list[Row] = []
     transfers: list[Row] = []
+    raised: list[Row] = []
     heads: list[Row] = []
     for changes in batch:
         state, tenant = changes.state, changes.terms.tenant_id
@@ -195,9 +197,14 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         own_transfers: list[Row] = [
             (tenant, version, line, *transfer) for line, transfer in enumerate(changes.transfers)
         ]
+        own_alerts: list[Row] = [
+            (tenant, version, line, *alert) for line, alert in enumerate(changes.alerts)
+        ]
         state.version = version
+        if own_alerts:
+            state.alerted = version
         # What is seldom there is in the digest only where it is.
-        seldom = [own_revisions] if own_revisions else []
+        seldom = [rows for rows in (own_revisions, own_alerts) if rows]
         state.digest = digest_of(
             state.digest, [(tenant, version, now, changes.cause)], own_facts, own_further,
             own_transfers, *seldom,
@@ -210,9 +217,11 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         if waiting:
             unrated.append((tenant, min(waiting)))
         transfers += own_transfers
+        raised += own_alerts
         heads.append((
             tenant, version, state.digest, now, changes.cause, len(changes.outcomes),
-            state.last_lot, state.next_due, state.unsettled_from,
+            state.last_lot, state.next_due, state.unsettled_from, state.alerted,
+            alerts.spelt(state.below),
         ))  # fmt: skip
     hours = [
         (tenant, bucket, *dimensions, *values)
@@ -239,17 +248,11 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
     await write_charges(connection, further)
     await write_revisions(connection, revisions)
     await write_unrated(connection, unrated)
+    await write_alerts(connection, raised)
     await write_commit(
         connection, facts, _contacts(batch), _lots(batch), lot_days, transfers, hours,
         _days(batch), heads,
     )  # fmt: skip
-
-
-async def conflicts(connection: Connection, facts: Iterable[Fact], now: int) -> None:
-    """Keep what came under a known key with other content, for the operator to look at (EV-1)."""
-    await write_conflicts(connection, [
-        (f.tenant_id, f.key, f.content, f.at, now, f.source, f.id, f.data) for f in facts
-    ])  # fmt: skip
 
 
 ADD_ACTION = """

@@ -88,11 +88,14 @@ REVISIONS = _by_version(record.REVISIONS, "at, key, revision")
 TRANSFERS = f"""
 select {", ".join(_columns(record.TRANSFERS))} from transfers f where tenant_id = $1
 order by version, line"""
+ALERTS = f"""
+select {", ".join(_columns(record.ALERTS))} from alerts f where tenant_id = $1
+order by version, line"""
 
 #: Where a row of each has its version.
 VERSION = {
     table.name: [pair.split()[0] for pair in table.written.split(",")].index("version")
-    for table in (record.FACTS, record.CHARGES, record.REVISIONS, record.TRANSFERS)
+    for table in (record.FACTS, record.CHARGES, record.REVISIONS, record.TRANSFERS, record.ALERTS)
 }
 
 
@@ -146,7 +149,7 @@ async def commits(connection: Connection, tenant_id: int) -> AsyncIterator[KeptC
         table: _Stream(connection, table, query, tenant_id)
         for table, query in (
             ("facts", FACTS), ("charges", CHARGES), ("transfers", TRANSFERS),
-            ("revisions", REVISIONS),
+            ("revisions", REVISIONS), ("alerts", ALERTS),
         )
     }  # fmt: skip
     before = b""
@@ -171,7 +174,7 @@ async def _commit(streams: Mapping[str, _Stream], before: bytes, commit: Row) ->
             strays[table] = before_it
     holds = [row for row in rows["charges"] if row[-1] is not None]
     rows["charges"] = [row[:-1] for row in rows["charges"]]
-    seldom = [rows["revisions"]] if rows["revisions"] else []
+    seldom = [rows[table] for table in ("revisions", "alerts") if rows[table]]
     return KeptCommit(
         version=version, at=at, cause=cause, counted=counted, digest=digest, rows=rows,
         holds=holds, strays=strays,

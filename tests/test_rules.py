@@ -1,4 +1,4 @@
-"""The rule book's ids, sections 2 to 6: each is named by a test that proves it, or stands in OPEN.
+"""The rule book's ids that are built: each is named by a test that proves it, or stands in OPEN.
 
 The table is written here, so that this repository says by itself what it proves; where the rule
 book lies beside it, the two are compared.
@@ -15,10 +15,10 @@ import pytest
 TESTS = Path(__file__).parent
 BOOK = TESTS.parents[1] / "shared" / "rules.md"
 
-#: Every id of sections 2 to 6, as (group, last number).
+#: Every id of sections 2 to 6, and of alerts, as (group, last number).
 GROUPS = {
     "TZ": 7, "EV": 10, "WI": 2, "CO": 5, "VI": 2, "US": 2, "PR": 10, "SM": 1, "VO": 1, "MT": 1,
-    "BA": 12,
+    "BA": 12, "AL": 6,
 }  # fmt: skip
 IDS = {f"{group}-{number}" for group, last in GROUPS.items() for number in range(1, last + 1)}
 
@@ -35,13 +35,15 @@ PARTLY = {
     "EV-5": "shares of holds (before a send)",
     "EV-8": "invoices",
     "PR-8": "a send that is refused (before a send)",
+    "AL-1": "thresholds of the tenant's own (when it runs low)",
+    "AL-4": "edits of thresholds (when it runs low), a send's `low` (before a send)",
     "BA-2": "open holds (before a send)",
     "BA-6": "self-service (when it runs low)",
     "BA-11": "what overage is invoiced at (invoices)",
 }
 
 #: Ids that no test proves yet, each with what is missing; one that is named by a test leaves.
-OPEN: dict[str, str] = {}
+OPEN: dict[str, str] = {"AL-6": "how to top up (when it runs low)"}
 
 NAMED = re.compile(r"(?<![\w-])[A-Z]{2}-\d{1,2}(?!\d)")
 
@@ -78,7 +80,7 @@ def test_the_table_is_the_rule_book_s() -> None:
     written = {
         rule
         for number, text in sections
-        if 2 <= int(number) <= 6
         for rule in re.findall(r"(?m)^- ([A-Z]{2}-\d+)", text)
+        if 2 <= int(number) <= 6 or rule.startswith("AL-")
     }
     assert written == IDS

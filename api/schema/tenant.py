@@ -11,6 +11,7 @@ from strawberry.types import Info
 from api import ids
 from api.context import Context
 from api.schema.actions import TenantActions
+from api.schema.alert import TenantAlerts
 from api.schema.api_key import TenantApiKeys
 from api.schema.audit import TenantAudit
 from api.schema.balance import TenantBalances
@@ -54,7 +55,7 @@ class Period:
 class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
     TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing, TenantAudit,
-    TenantApiKeys, TenantUsers,
+    TenantApiKeys, TenantUsers, TenantAlerts,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

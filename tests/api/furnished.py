@@ -171,6 +171,10 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "adjustment { id }",
     )  # fmt: skip
     await do(
+        "adjustmentCreate", f'{named} "low", balance: "visitors", amount: "-700", reason: "r"',
+        "adjustment { id }",
+    )  # fmt: skip
+    await do(
         "refundCreate", f'{named} "c", charge: "{charge}", amount: "1", reason: "r"',
         "refund { id }",
     )  # fmt: skip

@@ -112,8 +112,9 @@ def run(own: Sequence[Terms], commits: Sequence[list[list[Fact]]]) -> Counter[st
 
 
 def state_of(terms: Terms) -> State:
-    """Figures of a tenant that has topped up enough for the day."""
+    """Figures of a tenant that has topped up enough for the day, and is watched."""
     state = State(version=0, digest=b"", last_lot=0, next_due=None, unsettled_from=None)
+    state.below = set()
     for balance_id in terms.balances:
         top_up(terms, state, balance_id, TOP_UP, LotSource.TOP_UP, START, None, START)
     return state

@@ -135,8 +135,10 @@ def received(when: int, contact: str = ANA, **more: Any) -> Fact:
 
 
 def new_state() -> State:
-    """A tenant nothing has happened to."""
-    return State(version=0, digest=b"", last_lot=0, next_due=None, unsettled_from=None)
+    """A tenant nothing has happened to, which is watched."""
+    state = State(version=0, digest=b"", last_lot=0, next_due=None, unsettled_from=None)
+    state.below = set()
+    return state
 
 
 class Tenant:

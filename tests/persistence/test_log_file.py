@@ -61,8 +61,15 @@ CONFLICTS = """
 select source, id, at, arrived_at, content, data from conflicts
 where tenant_id = $1 order by source, id, content"""
 PUBLISHED = "select book, version, digest, published_at from books where $1 > 0 order by 1, 2"
+# In the order in which they were raised, whatever commits they are of.
+ALERTS = """
+select row_number() over (order by version, line) as place, balance_id, kind, measure, threshold,
+    remaining, base, at, cause, cause_id, acknowledged_at,
+    (select below from tenant_head h where h.tenant_id = a.tenant_id) as below
+from alerts a where tenant_id = $1 order by place"""
 ALL = {
     **BOOKS, "actions": ACTIONS, "terms": TERMS, "facts": FACTS, "conflicts": CONFLICTS,
+    "alerts": ALERTS,
 }  # fmt: skip
 
 
@@ -243,6 +250,8 @@ async def test_an_imported_log_comes_to_the_same(
 ) -> None:
     """EV-8: a whole life, moved to an empty database, gives the same to the last digit."""
     await live(world, seed, 120)
+    seen = "update alerts set acknowledged_at = at + 1 where tenant_id = $1 and line = 0"
+    assert len(await world.rows(TENANT, f"{seen} returning kind")) > 2
     path = await exported(world, tmp_path / "amber.log")
 
     done = await imported(elsewhere, path)

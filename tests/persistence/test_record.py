@@ -35,7 +35,10 @@ TABLES = {
     " where tenant_id = $1 union all"
     " select balance_id, credit, cause, amount from transfers where tenant_id = $1"
     ") t group by 1, 2, 3 having sum(amount) <> 0",
-    "head": "select last_lot, next_due, unsettled_from from tenant_head where tenant_id = $1",
+    "alerts": "select row_number() over (order by version, line) as place, balance_id, kind,"
+    " measure, threshold, remaining, base, at, cause, cause_id from alerts where tenant_id = $1",
+    "head": "select last_lot, next_due, unsettled_from, below from tenant_head"
+    " where tenant_id = $1",
 }
 
 Figures = dict[str, dict[str, list[str]]]
@@ -81,7 +84,7 @@ def once() -> dict[str, Figures]:
 async def test_figures_do_not_depend_on_the_split(
     world: World, once: dict[str, Figures], size: int, processes: int
 ) -> None:
-    """EV-4, BA-10: one by one, by sevens or at once, with states remembered or loaded anew."""
+    """EV-4, BA-10, AL-5: one by one, by sevens or at once, with states remembered or not."""
     figures = await replay(world, size, processes=processes)
 
     first = once.setdefault("figures", figures)
@@ -180,6 +183,11 @@ REVISIONS = """
 select tenant_id, at, key, revision, version, status, flags
 from revisions where tenant_id = $1 and version = $2 order by at, key"""
 
+ALERTS = """
+select tenant_id, version, line, balance_id, kind, measure, threshold, remaining, base, at, cause,
+    cause_id
+from alerts where tenant_id = $1 and version = $2 order by version, line"""
+
 
 async def check_chain(world: World, tenant: str) -> None:
     """Every commit's digest is over the one before and the rows it wrote, as they are stored."""
@@ -198,8 +206,9 @@ async def check_chain(world: World, tenant: str) -> None:
             digest.update(msgspec.msgpack.encode(rows))
             if query is FACTS:
                 assert len(rows) == commit["facts"]
-        if rows := [tuple(row) for row in await world.rows(tenant, REVISIONS, commit["version"])]:
-            digest.update(msgspec.msgpack.encode(rows))
+        for query in (REVISIONS, ALERTS):
+            if rows := [tuple(row) for row in await world.rows(tenant, query, commit["version"])]:
+                digest.update(msgspec.msgpack.encode(rows))
         before = digest.digest()
         assert commit["digest"] == before, f"{tenant}, version {place}"
     head = await world.row(tenant, "select version, digest from tenant_head where tenant_id = $1")

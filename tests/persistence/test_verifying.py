@@ -125,6 +125,7 @@ NAMES = {
     "charges": _FACT,
     "revisions": _FACT,
     "transfers": "version || '/' || line || '|commits version ' || version",
+    "alerts": "'alerts ' || version || '/' || line || '|commits version ' || version",
     "lots": "origin || ' (lot ' || lot_id || ')'",
     "lot_days": "'(lot ' || lot_id || ') on the day'",
     "counters": "name || ' of'",
@@ -175,6 +176,9 @@ HANDS = [
         "revision = 9", ""),
     *of("transfers", "amount = amount + 1", "cause = 3 - cause", "debit = 'elsewhere'",
         "credit = 'lot/77'", "at = at + 1", "version = version + 1000", "balance_id = 9", ""),
+    *of("alerts", "kind = kind % 4 + 1", "threshold = threshold + 1", "remaining = remaining - 1",
+        "base = base + 1", "at = at + 1", "cause = cause + 1", "cause_id = cause_id || 'x'",
+        "balance_id = 9", "measure = 2", "version = version + 1000", "line = line + 5", ""),
     *of("lots", "amount = amount + 1", "used = used + 1", "moved = moved + 1",
         "lapsed = lapsed + 1", "starts_at = starts_at + 1", "balance_id = 9",
         "priority = 7", "source = 4", "drawn_at = null", where="used > 0"),
@@ -204,11 +208,13 @@ HANDS = [
     *of("settlements", "facts = facts + 1", "differences = '{\"whatsapp\": 1}'",
         "version = version - 1", ""),
     *of("tenant_head", "version = version + 1", "version = version - 1", "digest = '\\x00'",
-        "last_lot = 0", "next_due = null", "next_due = next_due + 40 * 86400000000"),
+        "last_lot = 0", "next_due = null", "next_due = next_due + 40 * 86400000000",
+        "alerted = alerted - 1", "below = '[]'"),
     Hand("facts", insert='{"key": "\\\\x0102", "id": "inserted"}'),
     Hand("charges", insert='{"part": 7}'),
     Hand("revisions", insert='{"revision": 7}'),
     Hand("transfers", insert='{"line": 99}'),
+    Hand("alerts", insert='{"line": 99, "alert_id": 9999}'),
     Hand("lots", insert='{"lot_id": 99, "origin": "inserted", "used": 1}', says="inserted"),
     Hand("lot_days", insert='{"day": 86400000000}', where="used > 0"),
     Hand("counters", insert='{"name": "inserted", "value": 5}', says="counters inserted"),
@@ -256,7 +262,8 @@ async def lay(hand: Hand, owner: asyncpg.Connection, seed: int) -> str:
     place = f"tableoid = {row['tableoid']} and ctid = '({row['ctid'][0]},{row['ctid'][1]})'"
     if hand.insert:
         done = await owner.execute(
-            f"insert into {hand.table} select (jsonb_populate_record(t, '{hand.insert}')).*"
+            f"insert into {hand.table} overriding system value"
+            f" select (jsonb_populate_record(t, '{hand.insert}')).*"
             f" from {hand.table} t where {place}"
         )
     elif hand.set:
@@ -293,7 +300,8 @@ async def test_what_a_hand_changes_is_found(
         verified = await verifying.verify(1)
     finally:
         await owner.execute(
-            f"delete from {hand.table}; insert into {hand.table} select * from saved;"
+            f"delete from {hand.table}; insert into {hand.table} overriding system value"
+            " select * from saved;"
             " drop table saved"
         )
     assert verified.wrong

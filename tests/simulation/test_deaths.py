@@ -25,6 +25,7 @@ from api.operations.settle import Settle
 from api.settling import Settling
 from api.verifying import Verifying
 from domain.periods import DAY, HOUR, MINUTE, instant, iso, month_label, period
+from domain.watch import AlertCause
 from persistence import keys
 from persistence.live import Asked, Live
 from persistence.sweep import Sweep
@@ -322,7 +323,13 @@ class Telling:
 
 
 HEAD = """
-select version, closed_until, unsettled_from, unsettled_at, next_due, last_lot, (
+select version, closed_until, unsettled_from, unsettled_at, next_due, last_lot, alerted, below, (
+    select array_agg(
+        concat_ws('|', version, line, balance_id, kind, measure, threshold, remaining, base, at,
+            cause, cause_id)
+        order by version, line
+    ) from alerts a where a.tenant_id = h.tenant_id
+) as alerts, (
     select count(*) from settlements s where s.tenant_id = h.tenant_id
 ) as settlements, (select count(*) from actions a where a.tenant_id = h.tenant_id) as actions
 from tenant_head h where tenant_id = $1"""
@@ -331,7 +338,7 @@ from tenant_head h where tenant_id = $1"""
 async def test_a_process_may_die_between_any_two_steps(
     world: World, mortal: Mortal, valkey: Redis
 ) -> None:
-    """EV-1, EV-3, EV-8, EV-9, BA-7: before each step in turn, then after each one that is kept.
+    """EV-1, EV-3, EV-8, EV-9, BA-7, AL-4: before each step in turn, then after each that is kept.
 
     Asked again, the next process dies a step later, until there is none. Whatever each of them was
     at is recorded whole by then, or not at all.
@@ -342,6 +349,8 @@ async def test_a_process_may_die_between_any_two_steps(
     await clean.begin()
     await clean.happens(lambda: (), nothing)
     assert mortal.deaths == 0
+    causes = await world.rows("undisturbed", "select cause from alerts where tenant_id = $1")
+    assert {row["cause"] for row in causes} >= {AlertCause.FACT, AlertCause.RESET}
 
     for name, kept, least in (("before", False, 100), ("after", True, 10)):
         telling, already = Telling(mortal, world, name), mortal.deaths

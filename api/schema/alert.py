@@ -1,0 +1,267 @@
+"""Alerts as clients see them: what was raised of a tenant's balances, newest first or as it comes.
+
+Owns their words and the list. What raises one is `domain.watch`'s; the stream is `subscription`'s.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any, Self
+
+import strawberry
+from strawberry.types import Info
+
+from api import ids
+from api.context import Context
+from api.faults import Fault
+from api.operations.acting import IDS
+from api.schema.amount import Amount
+from api.schema.fields import computed
+from api.schema.owner import Owner
+from api.schema.paging import PageInfo, cursor, page_size, position
+from api.schema.position import StreamPosition, position_of
+from api.schema.scalars import DateTime, Decimal
+from domain import watch
+from domain.money import text
+from domain.watch import ALL
+from persistence import alerts
+from persistence.actions import ActionKind
+from persistence.alerts import Alert as AlertRecord
+from persistence.alerts import Page
+from persistence.tenants import TenantRecord
+
+SCOPE = "billing:read"
+PAGE_SIZE = 50
+PREFIX = "alt"
+
+First = Annotated[int, strawberry.argument(description="How many to give, 1 to 100.")]
+After = Annotated[str | None, strawberry.argument(description="The cursor to go on behind.")]
+
+
+@strawberry.enum(description="What an alert says.")
+class AlertKind(Enum):
+    THRESHOLD = strawberry.enum_value(
+        watch.AlertKind.THRESHOLD.value, description="What is left fell below a threshold."
+    )
+    EXHAUSTED = strawberry.enum_value(
+        watch.AlertKind.EXHAUSTED.value, description="Nothing is left."
+    )
+    RECOVERED = strawberry.enum_value(
+        watch.AlertKind.RECOVERED.value,
+        description="What is left is back at the threshold, or above zero.",
+    )
+    OVERDRAWN = strawberry.enum_value(
+        watch.AlertKind.OVERDRAWN.value,
+        description="The balance as a whole owes more than its credit limit.",
+    )
+
+
+Kinds = Annotated[
+    list[AlertKind] | None, strawberry.argument(description="Only these; default: all.")
+]
+
+
+@strawberry.enum(description="What a threshold is compared with.")
+class AlertMeasure(Enum):
+    PERCENT = strawberry.enum_value(
+        watch.Measure.PERCENT.value,
+        description="What is left of what the period began with, in percent of it: of the "
+        "allowance; without one, of what was carried in and topped up.",
+    )
+    UNITS = strawberry.enum_value(
+        watch.Measure.UNITS.value, description="The same, in the balance's unit or currency."
+    )
+    WHOLE = strawberry.enum_value(
+        watch.Measure.WHOLE.value, description="All that is left of the balance, in its unit."
+    )
+
+
+@strawberry.enum(description="What moved a balance when an alert was raised.")
+class AlertCause(Enum):
+    FACT = strawberry.enum_value(watch.AlertCause.FACT.value, description="A fact was charged.")
+    RATED = strawberry.enum_value(
+        watch.AlertCause.RATED.value, description="A fact was rated that came before its rate."
+    )
+    TOP_UP = strawberry.enum_value(watch.AlertCause.TOP_UP.value, description="A top-up.")
+    ADJUSTMENT = strawberry.enum_value(
+        watch.AlertCause.ADJUSTMENT.value, description="An adjustment."
+    )
+    REFUND = strawberry.enum_value(watch.AlertCause.REFUND.value, description="A refund.")
+    PLAN = strawberry.enum_value(
+        watch.AlertCause.PLAN.value, description="Another plan or allowance added something."
+    )
+    TIME = strawberry.enum_value(watch.AlertCause.TIME.value, description="A lot began or ended.")
+    RESET = strawberry.enum_value(
+        watch.AlertCause.RESET.value, description="A period began, and decided afresh."
+    )
+    SETTLED = strawberry.enum_value(
+        watch.AlertCause.SETTLED.value,
+        description="Late facts were put into their order, and charges corrected.",
+    )
+    PAID_OFF = strawberry.enum_value(
+        watch.AlertCause.PAID_OFF.value, description="What was owed was paid off by what came in."
+    )
+
+
+@strawberry.type
+class Raised:
+    """What an alert says, wherever it is shown."""
+
+    id: strawberry.ID = strawberry.field(description="Opaque; names the alert.")
+    kind: AlertKind = strawberry.field(description="What it says.")
+    balance: str | None = strawberry.field(
+        description="The balance's key; null: it is of no balance."
+    )
+    measure: AlertMeasure | None = strawberry.field(
+        description="What `threshold` and `value` are; null: there is no threshold."
+    )
+    threshold: Decimal | None = strawberry.field(
+        description="The threshold it speaks of: a percentage, or units or money of the balance."
+    )
+    value: Decimal | None = strawberry.field(
+        description="What it was when it was raised, as `threshold` is measured; a percentage "
+        "rounded down to six decimals, null where there is nothing to take it of."
+    )
+    remaining: Amount | None = strawberry.field(
+        description="What was left, exactly: of what is measured."
+    )
+    base: Amount | None = strawberry.field(
+        description="What percentages are of; null: there is nothing."
+    )
+    at: DateTime = strawberry.field(description="When what moved the balance took place.")
+    cause: AlertCause = strawberry.field(description="What moved the balance.")
+    cause_id: str = strawberry.field(
+        description="Opaque: alerts that one movement raised have the same; of a top-up, an "
+        "adjustment or a refund its id."
+    )
+    acknowledged_at: DateTime | None = strawberry.field(
+        description="When somebody said that it was seen; null: nobody did."
+    )
+
+    @classmethod
+    def of_record(cls, alert: AlertRecord, locale: str, **more: Any) -> Self:
+        return cls(
+            id=strawberry.ID(ids.encode(PREFIX, alert.alert_id)),
+            kind=AlertKind(alert.kind),
+            balance=alert.balance,
+            measure=AlertMeasure(alert.measure),
+            threshold=Decimal(text(alert.threshold)),
+            value=value_of(alert),
+            remaining=Amount.of(alert.remaining, alert.currency, locale, down=True),
+            base=Amount.of(alert.base, alert.currency, locale) if alert.base else None,
+            at=DateTime(alert.at),
+            cause=AlertCause(alert.cause),
+            cause_id=cause_of(alert),
+            acknowledged_at=(
+                None if alert.acknowledged_at is None else DateTime(alert.acknowledged_at)
+            ),
+            **more,
+        )
+
+
+def value_of(alert: AlertRecord) -> Decimal | None:
+    """What the threshold was compared with; never a percentage that is not below it."""
+    if alert.measure is not watch.Measure.PERCENT:
+        return Decimal(text(alert.remaining))
+    return Decimal(text(alert.remaining * ALL // alert.base)) if alert.base else None
+
+
+def cause_of(alert: AlertRecord) -> str:
+    """The id of an action that has one; else what no other movement has."""
+    if alert.action is not None:
+        kind, number = alert.action
+        return ids.encode(IDS.get(ActionKind(kind), "act"), number)
+    if alert.cause in (watch.AlertCause.FACT, watch.AlertCause.RATED):
+        return f"fct_{alert.cause_id}"
+    return alert.cause_id
+
+
+@strawberry.type(description="Something that somebody should know of a balance, raised once.")
+class Alert(Raised):
+    pass
+
+
+@strawberry.type(description="An alert as it comes to who watches: once, in order.")
+class AlertEvent(Raised):
+    position: StreamPosition = strawberry.field(description="Where this event stands in the feed.")
+    recovered: bool = strawberry.field(
+        description="Whether nothing was missed since `after`; false: read `Tenant.alerts` again."
+    )
+
+    @classmethod
+    def of(
+        cls,
+        alert: AlertRecord,
+        record: TenantRecord,
+        *,
+        position: StreamPosition,
+        recovered: bool,
+    ) -> AlertEvent:
+        """An alert of a tenant, at a position of its feed."""
+        return cls.of_record(alert, record.locale, position=position, recovered=recovered)
+
+
+@strawberry.type(description="An alert and its place in the list.")
+class AlertEdge:
+    cursor: str = strawberry.field(description="Pass it as `after` to go on behind this one.")
+    node: Alert = strawberry.field(description="The alert.")
+
+
+@strawberry.type(description="A page of alerts, newest first.")
+class AlertConnection:
+    edges: list[AlertEdge] = strawberry.field(description="The alerts with their places.")
+    page_info: PageInfo = strawberry.field(description="Where the page ends.")
+    position: StreamPosition = strawberry.field(
+        description="Where the feed stood when this was read: watch with `after` this, and nothing "
+        "is missed."
+    )
+
+    @computed("The alerts alone.")
+    def nodes(self) -> list[Alert]:
+        return [edge.node for edge in self.edges]
+
+
+@strawberry.type
+class TenantAlerts(Owner):
+    """The field of a tenant that lists what was raised."""
+
+    @computed("What was raised of its balances, newest first.")
+    async def alerts(
+        self,
+        info: Info[Context, None],
+        first: First = PAGE_SIZE,
+        after: After = None,
+        kinds: Kinds = None,
+    ) -> AlertConnection:
+        context = info.context
+        context.require(SCOPE)
+        size = page_size(first)
+        if kinds is not None and not kinds:
+            raise Fault("BAD_USER_INPUT", "`kinds` is empty: name some, or leave it out")
+        wanted = None if kinds is None else tuple(watch.AlertKind[kind.name] for kind in kinds)
+        before = alerts.NEWEST if after is None else _place(after)
+        asked = alerts.Asked(tenant_id=self.record.tenant_id, kinds=wanted, before=before)
+
+        async def load(keys: list[alerts.Asked]) -> list[Page]:
+            return await alerts.pages(context.door, keys, limit=size + 1)
+
+        epoch = context.door.epoch  # from before it is read: one that is over asks for more
+        page = await context.loader(("alerts", size, wanted), load).load(asked)
+        edges = [
+            AlertEdge(
+                cursor=cursor([each.version, each.line]),
+                node=Alert.of_record(each, self.record.locale),
+            )
+            for each in page.alerts[:size]
+        ]
+        ends = PageInfo(
+            has_next_page=len(page.alerts) > size,
+            end_cursor=edges[-1].cursor if edges else None,
+        )
+        stands = position_of(epoch, page.version)
+        return AlertConnection(edges=edges, page_info=ends, position=stands)
+
+
+def _place(after: str) -> tuple[int, int]:
+    version, line = position(after, int, int)
+    return version, line

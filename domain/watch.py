@@ -1,0 +1,269 @@
+"""Watching: which movement brings a balance to a threshold, and the alert that is raised then.
+
+Owns thresholds and what they are compared with (AL-1), crossings (AL-2, AL-3), and the room above
+the next one, so that a charge far from any costs a subtraction. `ledger` says what moved and when
+to look; an alert is an act, done once on live figures: nothing here takes one back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from domain.lots import Lot, LotSource
+from domain.money import MICRO
+from domain.periods import Period, month_name
+from domain.plans import BalancePlan
+
+if TYPE_CHECKING:
+    from domain.state import Changes, State
+    from domain.terms import Terms
+
+#: All of a base, in millionths of a percent.
+ALL = 100 * MICRO
+
+#: More than a balance may ever hold.
+ENDLESS = 1 << 63
+
+
+class AlertKind(IntEnum):
+    """What an alert says; stored, a number never changes meaning."""
+
+    THRESHOLD = 1  #: a threshold above zero was passed
+    EXHAUSTED = 2  #: nothing is left of the base
+    RECOVERED = 3  #: it is back at the threshold, or above zero
+    OVERDRAWN = 4  #: the balance as a whole owes more than its credit limit
+
+
+class Measure(IntEnum):
+    """What a threshold is compared with; stored."""
+
+    PERCENT = 1  #: what remains of the base's lots, in millionths of a percent of the base
+    UNITS = 2  #: the same in micros of the balance's unit
+    WHOLE = 3  #: what remains of all lots, and the credit limit, in micros
+
+
+class AlertCause(IntEnum):
+    """What moved the balance; stored."""
+
+    FACT = 1
+    RATED = 2  #: a fact was rated that had come before its rate (EV-7)
+    TOP_UP = 3
+    ADJUSTMENT = 4
+    REFUND = 5
+    PLAN = 6  #: another plan or allowance added something at once
+    TIME = 7  #: a lot began or ended
+    RESET = 8  #: a period began
+    SETTLED = 9  #: what a settling posted, its net
+    PAID_OFF = 10
+
+
+class Threshold(NamedTuple):
+    """A line that a balance is watched for; 0 is reached at 0, any other is passed below it."""
+
+    measure: Measure
+    value: int
+
+
+#: Of every balance, until a tenant says otherwise.
+DEFAULTS = (Threshold(Measure.PERCENT, 40 * MICRO), Threshold(Measure.PERCENT, 0))
+
+#: Below it a balance is overdrawn; nobody sets it.
+OWED = Threshold(Measure.WHOLE, 0)
+
+#: A balance that is below one of its thresholds.
+Mark: TypeAlias = tuple[int, Threshold]
+
+
+class Alert(NamedTuple):
+    """What is raised of one threshold of one balance."""
+
+    balance_id: int
+    kind: AlertKind
+    measure: Measure
+    threshold: int
+    remaining: int  #: micros: of the base's lots, of a WHOLE threshold of all lots
+    base: int  #: micros; 0: there is none
+    at: int  #: when what moved the balance took place
+    cause: AlertCause
+    cause_id: str  #: of one movement the same: a fact's key, an action's, or what time or we did
+
+    @property
+    def mark(self) -> Mark:
+        return self.balance_id, Threshold(self.measure, self.threshold)
+
+
+class Held(NamedTuple):
+    """What thresholds are compared with, in micros."""
+
+    remains: int  #: of the base's lots
+    base: int
+    whole: int  #: of all lots
+
+
+def held(
+    balance: BalancePlan, lots: Iterable[Lot], allowance: int, period: Period, at: int
+) -> Held:
+    """What a balance holds at an instant of a period, beside its base (AL-1).
+
+    `allowance` is the period's, which holds where no lot of it is stored yet (TZ-7). What was
+    carried in counts as the period opened: what ended since is in the base and not in what remains.
+    """
+    granted = left = opening = topped_up = rest = 0
+    for lot in lots:
+        ends_at = lot.ends_at
+        if lot.starts_at > at or (ends_at is not None and ends_at <= period.start):
+            continue
+        remains = lot.remaining if ends_at is None or at < ends_at else 0
+        if lot.source is LotSource.ALLOWANCE:
+            granted += lot.amount
+            left += remains
+            if lot.month == period.label:
+                allowance = 0
+            continue
+        rest += remains
+        if lot.starts_at < period.start:
+            opening += lot.amount - lot.used_before - lot.moved_before
+        elif lot.source in (LotSource.TOP_UP, LotSource.PROMOTION):
+            topped_up += lot.amount
+    granted, left = granted + allowance, left + allowance
+    bought = max(opening, 0) + topped_up
+    if balance.alert_base == "all":
+        return Held(left + rest, granted + bought, left + rest)
+    return Held(left, granted, left + rest) if granted else Held(rest, bought, rest)
+
+
+def level(threshold: Threshold, base: int) -> int | None:
+    """The least that remains without the threshold being passed; None: nothing can be said.
+
+    Whole micros, so that the comparison is exact: a percentage has a level between two of them only
+    where neither of the two is at it.
+    """
+    measure, value = threshold
+    if value == 0:
+        return 1
+    if measure is Measure.UNITS:
+        return value
+    return -(-value * base // ALL) if base > 0 else None
+
+
+def fold(marks: set[Mark], alerts: Iterable[Alert]) -> None:
+    """Bring marks to what they are behind alerts, given in order."""
+    for alert in alerts:
+        if alert.kind == AlertKind.RECOVERED:
+            marks.discard(alert.mark)
+        else:
+            marks.add(alert.mark)
+
+
+class Watch:
+    """The watch over one tenant's balances while a commit changes them.
+
+    `state.room` has what may be taken of a balance before anything can happen: who takes less only
+    subtracts. Whatever else moves a balance says so, and then it is looked at.
+    """
+
+    __slots__ = ("_changes", "_span", "_state", "moved")
+
+    def __init__(self, state: State, changes: Changes, span: Period) -> None:
+        self._state = state
+        self._changes = changes
+        self._span = span  #: the present one
+        self.moved: set[int] = set()  #: balances that have to be looked at
+
+    def touch(self, balance_id: int) -> None:
+        """Have a balance looked at: something of it changed that was not simply taken."""
+        self._state.room.pop(balance_id, None)
+        self.moved.add(balance_id)
+
+    def edge(self, terms: Terms, at: int) -> None:
+        """Look at what time did at an instant: lots began or ended, or the period did."""
+        state = self._state
+        if state.below is None:
+            return
+        for balance_id, lots in state.lots.items():
+            if any(at in (lot.starts_at, lot.ends_at) for lot in lots):
+                self.touch(balance_id)
+        if at != self._span.start:
+            self.look(terms, at, at, AlertCause.TIME, f"time/{at}")
+            return
+        for balance_id in (*state.lots, *(balance_id for balance_id, _ in state.below)):
+            self.touch(balance_id)
+        name = f"period/{month_name(self._span.label)}"
+        self.look(terms, at, at, AlertCause.RESET, name)
+
+    def look(self, terms: Terms, at: int, now: int, cause: AlertCause, cause_id: str) -> None:
+        """Raise what a movement of an instant `at` brings about, as figures stand at `now`.
+
+        One dated in a period that has ended raises nothing (TZ-7): the next one finds what it did.
+        """
+        moved, below = sorted(self.moved), self._state.below
+        self.moved.clear()
+        if below is None:
+            self._state.room.update(dict.fromkeys(moved, ENDLESS))
+        elif at >= self._span.start:
+            for balance_id in moved:
+                self._look(terms, balance_id, below, at, now, cause, cause_id)
+
+    def _look(
+        self,
+        terms: Terms,
+        balance_id: int,
+        below: set[Mark],
+        at: int,
+        now: int,
+        cause: AlertCause,
+        cause_id: str,
+    ) -> None:
+        """Compare one balance with its thresholds, and note how far the next one is (AL-2, AL-3).
+
+        A reset decides afresh: what is still below is told once more.
+        """
+        balance = terms.at(now).balances[balance_id]
+        allowance = terms.allowance(balance_id, self._span)
+        if terms.since is not None and now < terms.since:
+            allowance = 0
+        lots = self._state.lots.get(balance_id, ())
+        found = held(balance, lots, allowance, self._span, now)
+        reset = cause is AlertCause.RESET
+        if reset and not (found.base or found.whole) and not _marked(below, balance_id):
+            return  # nothing was ever there
+        room, lower, raised = ENDLESS, list[Alert](), list[Alert]()
+        thresholds = terms.thresholds.get(balance_id, DEFAULTS)
+        for threshold, least in _levels(thresholds, found.base, balance.credit_limit):
+            whole = threshold.measure is Measure.WHOLE
+            amount = found.whole if whole else found.remains
+            passed, mark = amount < least, (balance_id, threshold)
+            if not passed:
+                room = min(room, amount - least + 1)
+            if passed is not (mark in below) or (passed and reset):
+                (lower if passed else raised).append(
+                    Alert(
+                        balance_id, _kind(threshold) if passed else AlertKind.RECOVERED,
+                        *threshold, amount, found.base, at, cause, cause_id,
+                    )
+                )  # fmt: skip
+        self._state.room[balance_id] = room
+        alerts = [*lower, *reversed(raised)]
+        fold(below, alerts)
+        self._changes.alerts += alerts
+
+
+def _levels(
+    thresholds: Sequence[Threshold], base: int, credit_limit: int
+) -> list[tuple[Threshold, int]]:
+    """Thresholds with their levels, in the order in which a debit passes them."""
+    known = [(each, least) for each in thresholds if (least := level(each, base)) is not None]
+    known.sort(key=lambda each: -each[1])
+    return [*known, (OWED, -credit_limit)]
+
+
+def _kind(threshold: Threshold) -> AlertKind:
+    if threshold.measure is Measure.WHOLE:
+        return AlertKind.OVERDRAWN
+    return AlertKind.THRESHOLD if threshold.value else AlertKind.EXHAUSTED
+
+
+def _marked(below: set[Mark], balance_id: int) -> bool:
+    return any(mark[0] == balance_id for mark in below)
