@@ -77,6 +77,7 @@ class Authenticator:
         self._known: OrderedDict[str, tuple[float, KeyRecord | None]] = OrderedDict()
         self._origins: Recent[str, bool] = Recent(KEY_CACHE_SECONDS, KEY_CACHE_ENTRIES_MAX)
         self.uses = Uses(door)
+        self._forgotten = 0
 
     async def authenticate(self, header: str | None) -> Principal | None:
         """Who sends this header; None without one.
@@ -155,6 +156,12 @@ class Authenticator:
     def forget(self, prefix: str) -> None:
         """Look a key up again at its next use: it was just revoked here."""
         self._known.pop(prefix, None)
+        self._forgotten += 1
+
+    @property
+    def forgotten(self) -> int:
+        """How often a credential was changed here: what was judged before is judged again."""
+        return self._forgotten + (0 if self.tokens is None else self.tokens.forgotten)
 
     def expect(self, origins: Iterable[str]) -> None:
         """Look these origins up again: a widget on their pages was just made here."""

@@ -23,6 +23,7 @@ from api.intake import Intake
 from api.issuer import Issuer
 from api.jwks import Jwks
 from api.metrics import Metrics
+from api.parts import Role
 from api.rates import Rates
 from api.rights import Principal
 from api.settings import Clock, Settings
@@ -50,8 +51,11 @@ class Core:
         valkey: Redis,
         metrics: Metrics,
         stored: Stored,
+        role: Role,
     ) -> None:
         self.settings = settings
+        self.role = role
+        self.draining = False  #: the process ends: whoever can go elsewhere shall
         self.stored = stored
         self.clock = clock
         self.door = door
@@ -64,11 +68,18 @@ class Core:
         rates = Rates(valkey, metrics)
         self.gate = Gate(self.authenticator, rates, metrics, settings.rate_limit)
         self._engines: Engines | None = None
+        metrics.serve(role)
+        metrics.watch("kuota_draining", "1 while the process ends.", lambda: self.draining)
 
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, settings: Settings, clock: Clock, metrics: Metrics, stored: Stored | None = None
+        cls,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+        stored: Stored | None = None,
+        role: Role | None = None,
     ) -> AsyncIterator[Core]:
         """A core that is ready when the database is; leaving stops what was started."""
         if settings.database_url is None or settings.redis_url is None:
@@ -77,7 +88,7 @@ class Core:
             Door.open(settings.database_url) as door,
             client(settings.redis_url) as valkey,
         ):
-            core = cls(settings, clock, door, valkey, metrics, stored or Stored())
+            core = cls(settings, clock, door, valkey, metrics, stored or Stored(), role or Role())
             opening = None if await core._open() else asyncio.create_task(core._keep_opening())
             try:
                 yield core

@@ -1,7 +1,7 @@
 """What works in a process beside answering requests: the way in, the showing, the feed, the jobs.
 
-Owns how they are put together, and the order in which they start and end: what others hand their
-work to starts first and ends last.
+Owns how they are put together, which of them a part needs, and the order in which they start and
+end: what others hand their work to starts first and ends last.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from api.intake import Intake
 from api.jobs import Jobs
 from api.lanes import Lanes
 from api.metrics import Metrics
+from api.parts import Part
 from api.reload import Reload
 from api.settle_job import SettleJob
 from api.settling import Settling
@@ -34,6 +35,7 @@ class Engines:
     def __init__(self, core: Core, catalogue: Catalogue) -> None:
         door, valkey, now = core.door, core.valkey, core.clock.now
         assert core.settings.redis_url is not None
+        self._parts = core.role.parts
         self.catalogue = catalogue
         self.uses = core.authenticator.uses
         self.rebuild = Rebuild(valkey, door, catalogue, now)
@@ -48,24 +50,36 @@ class Engines:
         # Between two pages it rests as long as it worked: what sockets and lanes do goes on.
         self.settling = Settling(door, catalogue, now, self.show, rest=asyncio.sleep)
         within = core.settings.settle_seconds
-        settle = SettleJob(door, self.settling, now, core.metrics, within).step
-        self.jobs = Jobs(door, catalogue, now, self.show, owner_url, core.metrics, settle=settle)
+        self.jobs: Jobs | None = None
+        if Part.JOBS in self._parts:
+            step = SettleJob(door, self.settling, now, core.metrics, within).step
+            self.jobs = Jobs(door, catalogue, now, self.show, owner_url, core.metrics, settle=step)
         self.reload = Reload(door, catalogue)
 
     async def start(self) -> None:
+        """Begin what the process's parts need.
+
+        Each of them commits, and so each shows, sweeps and rebuilds.
+        """
         self.rebuild.start()
         self.show.start()
         self.sweep.start()
-        self.hub.start()
-        await self.intake.start()
-        await self.jobs.start()
+        if Part.FEED in self._parts:
+            self.hub.start()
+        if self._parts & {Part.EDGE, Part.FEED}:
+            # Facts may come as a mutation over a websocket, too. A lane opens its connection with
+            # its first fact, so where none comes lanes cost nothing.
+            await self.intake.start()
+        if self.jobs is not None:
+            await self.jobs.start()
         self.reload.start()
         self.uses.start()
 
     async def stop(self) -> None:
         await self.uses.stop()
         await self.reload.stop()
-        await self.jobs.stop()
+        if self.jobs is not None:
+            await self.jobs.stop()
         await self.intake.stop()
         await self.hub.stop()
         await self.sweep.stop()
@@ -75,6 +89,12 @@ class Engines:
     def measure(self, metrics: Metrics) -> None:
         """Let Prometheus see how they fare."""
         hub = self.hub
+        if Part.FEED in self._parts:
+            metrics.watch(
+                "kuota_feed_canary_seconds",
+                "How long the last canary of /readyz took through Valkey and back.",
+                lambda: hub.canary.seconds,
+            )
         for name, description, read in (
             ("kuota_facts_waiting", "Facts waiting for a commit.", lambda: self.intake.waiting),
             (

@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from api.core import Core
 from api.errors import Fault, unauthenticated
 from api.limits import READY_TIMEOUT_SECONDS
+from api.parts import Part
 from domain.periods import iso
 from persistence.migrate import pending
 
@@ -22,13 +23,22 @@ async def healthz(request: Request) -> Response:
 
 
 async def readyz(request: Request) -> Response:
-    """503 without the database or with open migrations; names no tenant and asks no credential."""
+    """503 without the database, with open migrations, and when the process ends.
+
+    Names no tenant and asks no credential.
+    """
     core: Core = request.app.state.core
-    (database, migrations), valkey = await asyncio.gather(of_database(core), of_valkey(core))
+    (database, migrations), valkey, feed = await asyncio.gather(
+        of_database(core), of_valkey(core), of_feed(core)
+    )
     checks = {"database": database, "migrations": migrations, "valkey": valkey}
-    able = core.ready and database == migrations == "ok"
-    fine = able and valkey == "ok"
-    body: dict[str, Any] = {"status": "ready" if fine else "degraded", "checks": checks}
+    if feed is not None:
+        checks["feed"] = feed
+    able = core.ready and database == migrations == "ok" and not core.draining
+    fine = able and valkey == "ok" and feed in ("ok", None)
+    status = "draining" if core.draining else "ready" if fine else "degraded"
+    parts = [part for part in Part if part in core.role.parts]
+    body: dict[str, Any] = {"status": status, "parts": parts, "checks": checks}
     if core.settings.clock is not None:
         # A clock that was set is for tests: nobody shall take it for the real one.
         body["clock"] = iso(core.clock.now())
@@ -53,6 +63,16 @@ async def of_valkey(core: Core) -> str:
             return "ok"
     except Exception:  # as above
         return "down"
+
+
+async def of_feed(core: Core) -> str | None:
+    """ok, or silent: what is published does not come here; None where nobody watches here."""
+    if Part.FEED not in core.role.parts:
+        return None
+    if not core.ready:
+        return "silent"
+    returned = await core.engines.hub.canary.returns(core.valkey, READY_TIMEOUT_SECONDS)
+    return "ok" if returned else "silent"
 
 
 async def metrics(request: Request) -> Response:

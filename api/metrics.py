@@ -14,6 +14,8 @@ from prometheus_client import (
     generate_latest,
 )
 
+from api.parts import Part, Role
+
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
@@ -73,9 +75,35 @@ class Metrics:
             "Limits that a process counted by itself, because Valkey was away.",
             registry=self.registry,
         )
+        self.feed_lag = Histogram(
+            "kuota_feed_lag_seconds",
+            "Time from a commit until the change was sent to all who follow it.",
+            registry=self.registry,
+            buckets=BUCKETS,
+        )
+        self.closes = Counter(
+            "kuota_socket_closes",
+            "Websockets that ended, by the code they were closed with; 1006: without any.",
+            ["code"],
+            registry=self.registry,
+        )
         self.failures = Counter(
             "kuota_failures", "Exceptions nobody expected.", ["where"], registry=self.registry
         )
+
+    def serve(self, role: Role) -> None:
+        """Show what the process is for."""
+        parts = Gauge(
+            "kuota_part",
+            "1 for each part that the process serves.",
+            ["part"],
+            registry=self.registry,
+        )
+        for part in Part:
+            parts.labels(part.value).set(part in role.parts)
+        Gauge(
+            "kuota_workers", "Processes that share the process's socket.", registry=self.registry
+        ).set(role.workers)
 
     def watch(self, name: str, description: str, read: Callable[[], float]) -> None:
         """Show what `read` answers whenever metrics are collected."""

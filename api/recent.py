@@ -5,6 +5,7 @@ Owns for how long, not what. Nothing is believed longer because it is asked for 
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
@@ -21,6 +22,7 @@ class Recent(Generic[K, V]):
         self._seconds = seconds
         self._most = most
         self._known: OrderedDict[K, tuple[float, V]] = OrderedDict()
+        self._looking: dict[K, asyncio.Task[V]] = {}
 
     async def get(self, key: K, look: Callable[[], Awaitable[V]]) -> V:
         """What is believed of a key, or what `look` gives."""
@@ -31,13 +33,26 @@ class Recent(Generic[K, V]):
                 return known[1]
             # A thousand sockets of one person ask at once: the first looks, the others go on.
             self._known[key] = (now, known[1])
+        looking = self._looking.get(key)
+        if looking is None:
+            # After a restart nothing is known: the first looks, and the others wait for it.
+            looking = self._looking[key] = asyncio.create_task(self._look(key, look, now))
+        return await asyncio.shield(looking)
+
+    async def _look(self, key: K, look: Callable[[], Awaitable[V]], now: float) -> V:
+        mine = asyncio.current_task()
         try:
             value = await look()
         except BaseException:
             self._known.pop(key, None)
             raise
-        self.put(key, value, now)
-        return value
+        else:
+            if self._looking.get(key) is mine:
+                self.put(key, value, now)
+            return value
+        finally:
+            if self._looking.get(key) is mine:
+                del self._looking[key]
 
     def peek(self, key: K) -> V | None:
         """What is believed of a key; None where it has to be looked up."""
@@ -56,5 +71,6 @@ class Recent(Generic[K, V]):
             self._known.popitem(last=False)
 
     def forget(self, key: K) -> None:
-        """Look a key up again at its next use."""
+        """Look a key up again at its next use: what is being looked up may be of before."""
         self._known.pop(key, None)
+        self._looking.pop(key, None)

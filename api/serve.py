@@ -13,7 +13,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 import msgspec
 import uvicorn
 
-from api.limits import SOCKET_MESSAGE_BYTES_MAX
+from api.limits import SOCKET_MESSAGE_BYTES_MAX, SOCKET_PING_SECONDS, SOCKET_PONG_SECONDS
 from api.logs import Formatter
+from api.parts import Role
 from api.secrecy import is_near, weakness
 from api.settings import Clock, Settings
 from api.stored import StoredError
@@ -40,6 +41,8 @@ BACKLOG = 2048
 GC_THRESHOLDS = (500_000, 10, 10)
 
 
+logger = logging.getLogger("kuota.serve")
+
 #: Called once requests are answered; False while the database is away or not migrated.
 Ready: TypeAlias = Callable[[bool], None]
 
@@ -51,9 +54,17 @@ class ServeError(Exception):
 class Server(uvicorn.Server):
     """uvicorn without its signals: it raises them again after its end, and ours would not come."""
 
-    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        started: Callable[[], None],
+        drain: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`drain` lets go of those who would stay, once nobody new can come."""
         super().__init__(config)
         self._started = started
+        self._drain = drain
+        self._hurried = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -71,9 +82,38 @@ class Server(uvicorn.Server):
         gc.set_threshold(*GC_THRESHOLDS)
         self._started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no more connections, let those who watch go, then close what is left."""
+        logger.info("no more connections are taken; a second signal ends it at once")
+        # Before anything else: who comes from now on reaches another process.
+        for server in self.servers:
+            server.close()
+        for listening in sockets or ():
+            listening.close()
+        # Who is answered from now on asks elsewhere next, and is not cut off in the middle of it.
+        self.server_state.default_headers = [
+            *self.server_state.default_headers,
+            (b"connection", b"close"),
+        ]
+        draining = asyncio.ensure_future(self._drain())
+        hurried = asyncio.create_task(self._hurried.wait())
+        await asyncio.wait({draining, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (draining, hurried):
+            task.cancel()
+        gone, _ = await asyncio.gather(draining, hurried, return_exceptions=True)
+        if isinstance(gone, Exception):
+            logger.error("watchers are cut off, not let go", exc_info=gone)
+        await super().shutdown(sockets=sockets)
+        if self.force_exit:
+            # Nobody is waited for, but what is being committed is; uvicorn would drop that as well.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.lifespan.shutdown(), GRACE_SECONDS)
+
     def bid_farewell(self) -> None:
         """Take no more connections, finish what is in flight, end. Asked twice: do not finish."""
-        self.force_exit = self.should_exit
+        if self.should_exit:
+            self.force_exit = True
+            self._hurried.set()
         self.should_exit = True
 
 
@@ -188,6 +228,7 @@ def serve(
     listening: socket.socket,
     ready: Ready,
     watch: Callable[[Callable[[], None]], None] | None = None,
+    role: Role | None = None,
 ) -> None:
     """Serve on a listening socket until SIGINT or SIGTERM.
 
@@ -195,20 +236,23 @@ def serve(
     """
     import uvloop
 
-    from api.app import create_app
+    from api.app import create_app, drain
+    from api.transport.connection import Connection
     from api.transport.wire import Wire
 
     try:
-        app = create_app(settings, clock)
+        app = create_app(settings, clock, role)
     except StoredError as fault:
         raise ServeError(str(fault)) from fault
     server = Server(
         uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             ws=Wire,
             ws_max_size=SOCKET_MESSAGE_BYTES_MAX,
             ws_per_message_deflate=False,
+            ws_ping_interval=SOCKET_PING_SECONDS,
+            ws_ping_timeout=SOCKET_PONG_SECONDS,
             lifespan="on",
             access_log=False,
             server_header=False,
@@ -218,6 +262,7 @@ def serve(
             timeout_graceful_shutdown=GRACE_SECONDS,
         ),
         lambda: ready(app.state.core.ready),
+        lambda: drain(app),
     )
 
     async def run() -> None:

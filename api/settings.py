@@ -24,6 +24,7 @@ PREFIX = "KUOTA_"
 OPERATOR_KEY_CHARACTERS_MIN = 16
 SECRET_CHARACTERS_MIN = 32
 RATE_LIMIT_MAX = 10**9
+DRAIN_SECONDS_MAX = 3_600  # an hour: whoever waits longer has forgotten that it ends
 SECONDS_MAX = 86_400  # a day: whoever wants more wants no settling
 LOG_LEVELS = ("debug", "info", "warning", "error")
 #: Read by the tests alone; no setting of the application, and no reason not to start.
@@ -57,6 +58,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     jwt_audience: str | None = None  #: what their `aud` says
     jwks_url: str | None = None  #: the issuer's keys; default: its configuration says where
     rate_limit: int | None = None  #: cost a minute of a key; 0: none; None: the default
+    drain_seconds: int = 5  #: over how long watchers are let go when a process ends; 0: at once
     settle_seconds: int = 900  #: how long after a late fact its tenant is settled, at most
     clock: int | None = None  #: the instant the clock starts at, microseconds since 1970 UTC
 
@@ -223,6 +225,14 @@ def _seconds(text: str) -> int:
     return int(text)
 
 
+def _drain_seconds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= DRAIN_SECONDS_MAX):
+        raise ValueError(
+            f"is {text!r}; it wants whole seconds, 0 (all at once) to {DRAIN_SECONDS_MAX}"
+        )
+    return int(text)
+
+
 def _rate_limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text) <= RATE_LIMIT_MAX):
         raise ValueError(
@@ -253,6 +263,7 @@ READERS: Mapping[str, Reader] = {
     "jwks_url": _issuer,
     "log_level": _log_level,
     "rate_limit": _rate_limit,
+    "drain_seconds": _drain_seconds,
     "settle_seconds": _seconds,
     "clock": instant_of,
 }

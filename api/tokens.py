@@ -86,6 +86,7 @@ class Tokens:
         self._sources: dict[str | None, Source] = {} if jwks is None else {jwks.name: jwks}
         self._sources[issuer.name] = issuer
         self._verified: Recent[bytes, Verified] = Recent(TOKEN_CACHE_SECONDS, KEY_CACHE_ENTRIES_MAX)
+        self.forgotten = 0  #: times somebody was changed here
         self._people: Recent[Whom, UserRecord | None] = Recent(
             KEY_CACHE_SECONDS, KEY_CACHE_ENTRIES_MAX
         )
@@ -113,6 +114,7 @@ class Tokens:
     def forget(self, user: UserRecord) -> None:
         """Look somebody up again at the next use: something just changed here."""
         self._people.forget(whom_of(user))
+        self.forgotten += 1
 
     async def refresh(self, tokens: Iterable[bytes]) -> None:
         """Look up again, in one statement, whom these tokens name and was not looked up of late."""

@@ -112,8 +112,11 @@ from api_keys k left join tenants t using (tenant_id)
 
 
 async def find_by_prefix(door: Door, prefix: str) -> KeyRecord | None:
-    """The key of a prefix, revoked and ended ones included."""
-    return (await find_by_prefixes(door, [prefix])).get(prefix)
+    """The key of a prefix, revoked and ended ones included.
+
+    As many as are asked for at one moment, after a restart, are one statement.
+    """
+    return await door.gathered(find_by_prefixes).get(prefix)
 
 
 async def find_by_prefixes(door: Door, prefixes: Sequence[str]) -> dict[str, KeyRecord]:

@@ -7,13 +7,18 @@ Owns connections, roles and `app.tenants`; no statement of its own beyond those.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Self
+from functools import partial
+from typing import Any, Self, TypeVar
 
 import asyncpg
 
 from persistence.connection import Connection, Pool, connect, open_pool
+from persistence.gathered import Gathered
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 #: Connections a process keeps for readers and operations; lanes have their own.
 READERS_MAX = 8
@@ -26,6 +31,7 @@ class Door:
         self.url = url
         self.epoch = ""  #: of the database as the newest connection found it; "" before the first
         self._pool: Pool
+        self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
 
     @classmethod
     @asynccontextmanager
@@ -65,6 +71,12 @@ class Door:
                 await _undo(connection)
                 raise
             await connection.execute("commit")
+
+    def gathered(self, look: Callable[[Door, list[K]], Awaitable[Mapping[K, V]]]) -> Gathered[K, V]:
+        """The look-ups by `look` at this door: of those of one moment one statement is made."""
+        if look not in self._gathered:
+            self._gathered[look] = Gathered(partial(look, self))
+        return self._gathered[look]
 
     async def lane(self) -> Connection:
         """A connection of its own for a lane; the caller closes it."""

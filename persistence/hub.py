@@ -22,6 +22,7 @@ from domain.reading import Reading
 from persistence import feed, keys
 from persistence.balances import Asked, readings
 from persistence.board import Board, Wanted
+from persistence.canary import Canary
 from persistence.door import CONNECTION_LOST, Door
 from persistence.live import Asked as CountsAsked
 from persistence.live import Counts, Live
@@ -34,10 +35,12 @@ LOOK_SECONDS = 1.0
 #: A subscription that says nothing for so long, though it is pinged, is given up.
 SILENCE_SECONDS = 4.0
 RETRY_SECONDS = 0.3
+CANARY = keys.CANARY.encode()
 
-# Zones come with them: one that was exchanged is known long before it holds (TZ-3).
+# Zones come with them: one that was exchanged is known long before it holds (TZ-3). So does the
+# number of the tenant's terms: the commit that changed them may have been skipped for a newer one.
 HEADS = """
-select tenant_id, version, zones::text as zones
+select tenant_id, version, settings, zones::text as zones
 from tenant_head join tenants using (tenant_id) where tenant_id = any ($1::bigint[])"""
 
 
@@ -59,6 +62,7 @@ class Hub:
         self._stopping = False
         self.heard = 0  #: messages of watched tenants
         self.gaps = 0  #: times the subscription was lost
+        self.canary = Canary()
         self.balances: Board[Reading] = Board(self._readings, lambda: door.epoch)
         self.usage: Board[Counts] = Board(self._counts, lambda: door.epoch)
 
@@ -73,6 +77,7 @@ class Hub:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.canary.stop()
 
     @property
     def hearing(self) -> bool:
@@ -97,7 +102,7 @@ class Hub:
     async def _hear(self, connection: AbstractConnection) -> None:
         await connection.connect()  # type: ignore[no-untyped-call]
         # Sent and read plainly: redis-py's own subscriber comes back after a loss without a word.
-        channels = [keys.channel(number) for number in range(keys.CHANNELS)]
+        channels = [*(keys.channel(number) for number in range(keys.CHANNELS)), keys.CANARY]
         await connection.send_command("SUBSCRIBE", *channels)
         for _ in channels:
             await _said(connection)
@@ -109,8 +114,10 @@ class Hub:
         pinging = asyncio.create_task(self._ping(connection))
         try:
             while not self._stopping:
-                kind, _, *message = await _said(connection)
-                if kind == b"message":
+                kind, channel, *message = await _said(connection)
+                if kind == b"message" and channel == CANARY:
+                    self.canary.hear(message[0])
+                elif kind == b"message":
                     self._told(message[0])
         finally:
             pinging.cancel()
@@ -159,8 +166,10 @@ class Hub:
                 continue  # the heads are looked at again in a moment
             versions = {row["tenant_id"]: row["version"] for row in rows}
             zones = {row["tenant_id"]: read_zone(row["zones"]) for row in rows}
+            settings = {row["tenant_id"]: row["settings"] for row in rows}
             for board in (self.balances, self.usage):
                 board.rezone(zones)
+                board.agree(settings)
                 board.heads(versions, patient=patient)
 
     async def _readings(self, wanted: Sequence[Wanted]) -> Sequence[Reading | None]:

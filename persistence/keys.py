@@ -1,4 +1,4 @@
-"""Every Valkey key: its shape, type, expiry and how it is rebuilt.
+"""Every Valkey key: its shape, type, expiry and how it is rebuilt; and the channels.
 
 Owns names only. What one script touches together shares a hash tag, so that a cluster stays open:
 `{TENANT}` for what a tenant has once, `{TENANT:BUCKET}` for what grows with its contacts. Nothing
@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 #: Channels that tenants share; their number is fixed, so that a subscription never changes.
 CHANNELS = 256
+
+#: The channel on which a process tells itself something, to hear whether readings would come.
+CANARY = "kuota:canary"
 
 
 class Key(NamedTuple):

@@ -184,6 +184,11 @@ async def find_by_keys(door: Door, keys: Iterable[str]) -> dict[str, TenantRecor
     return {row["key"]: TenantRecord(**row) for row in rows}
 
 
+async def find_by_key(door: Door, key: str) -> TenantRecord | None:
+    """The tenant of a key; thousands who ask at one moment, after a restart, are one statement."""
+    return await door.gathered(find_by_keys).get(key)
+
+
 async def find_by_ids(door: Door, tenant_ids: Iterable[int]) -> dict[int, TenantRecord]:
     """The tenants that exist of `tenant_ids`, by id."""
     ids = list(tenant_ids)

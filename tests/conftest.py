@@ -310,6 +310,7 @@ async def served(
             "KUOTA_DATABASE_OWNER_URL": database.owner_url,
             "KUOTA_REDIS_URL": redis_url,
             "KUOTA_OPERATOR_KEY": OPERATOR_KEY,
+            "KUOTA_DRAIN_SECONDS": "0",
         }
         errors = tmp_path / f"served-{len(started)}.log"
         server = await run_served(*arguments, variables=given | variables, errors=errors)

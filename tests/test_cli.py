@@ -62,7 +62,8 @@ def test_no_command_is_help(typed: Typed) -> None:
     [
         (("sell",), 2, "sell"),
         (("serve", "--port", "many"), 2, "--port"),
-        (("serve", "--only", "jobs"), 2, "no process without the edge"),
+        (("serve", "--only", " , "), 2, "the parts are edge, feed, jobs"),
+        (("serve", "--only", "jobs", "--workers", "2"), 2, "leave --workers out"),
         (("serve", "--only", "kitchen"), 2, "the parts are edge, feed, jobs"),
         (("tenant", "create", "acme"), 2, "--plan"),
         (("key", "create", "--scope", "usage:read"), 2, "either --operator or --tenant"),

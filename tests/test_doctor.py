@@ -387,7 +387,7 @@ async def test_a_running_serve_is_green_and_people_can_read_it(data: Path, tmp_p
     assert (code, err) == (0, ""), out
     lines = [line for line in out.splitlines() if "GiB" not in line]
     assert [line for line in lines[:-1] if not line.startswith("ok ")] == []
-    assert f"is ready on {server.url}" in out
+    assert f"is ready on {server.url}, which serves edge, feed, jobs" in out
 
     owner_url = f"postgresql://kuota_owner@/kuota?host={data}/run"
     await on(owner_url, "alter table facts disable row level security", "drop table facts_default")

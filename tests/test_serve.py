@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import os
+import re
 import signal
 import socket
 import sys
@@ -198,6 +199,7 @@ async def some_facts(server: Served, tenant: str) -> None:
 async def test_several_workers_serve_one_port_and_one_that_dies_is_replaced(
     data: Path, tmp_path: Path
 ) -> None:
+    """Beside them one process does the jobs, and is kept as they are."""
     async with serving(data, tmp_path / "serve.log", "--workers", "2") as server:
         await prepared(server, "acme")
         file = tmp_path / "facts.ndjson"
@@ -205,22 +207,30 @@ async def test_several_workers_serve_one_port_and_one_that_dies_is_replaced(
         sent = await told("replay", str(file), "--batch", "20", "--url", server.url, **SERVED)
         assert sent["statuses"] == {"accepted": 500}
 
+        assert (await ready(server))["parts"] == ["edge", "feed"]
         before = workers(server.process.pid)
-        assert len(before) == 2
-        os.kill(before[0], signal.SIGKILL)
-        while len(set(workers(server.process.pid)) - {before[0]}) < 2:  # noqa: ASYNC110
+        assert sorted(before.values()) == ["edge,feed", "edge,feed", "jobs"]
+        jobs = re.search(r"jobs .*: see (http://[^ ]+)/metrics", said(server.errors))
+        assert jobs is not None
+        async with httpx2.AsyncClient(base_url=jobs[1], trust_env=False) as client:
+            assert (await client.get("/readyz")).json()["parts"] == ["jobs"]
+        for only in ("edge,feed", "jobs"):
+            os.kill(next(pid for pid in before if before[pid] == only), signal.SIGKILL)
+        while len(workers(server.process.pid).keys() - before.keys()) < 2:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        assert sorted(workers(server.process.pid).values()) == sorted(before.values())
         again = await told("replay", str(file), "--batch", "20", "--url", server.url, **SERVED)
         assert again["statuses"] == {"duplicate": 500}
         pids = children(server.process.pid)
     assert not any(alive(pid) for pid in pids)
 
 
-def workers(pid: int) -> list[int]:
-    """The children of a serve that are workers."""
-    found = []
+def workers(pid: int) -> dict[int, str]:
+    """The children of a serve that are workers, and the parts of each."""
+    found = {}
     for child in children(pid):
         with contextlib.suppress(OSError):
-            if b"worker" in Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0"):
-                found.append(child)
+            words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
+            if b"worker" in words:
+                found[child] = words[words.index(b"--only") + 1].decode()
     return found

@@ -25,6 +25,7 @@ def test_each_setting_is_read() -> None:
             "KUOTA_PUBLIC_URL": "https://kuota.example/",
             "KUOTA_ALLOWED_ORIGINS": "https://a.example, http://localhost:3000/",
             "KUOTA_LOG_LEVEL": "WARNING",
+            "KUOTA_DRAIN_SECONDS": "0",
             "KUOTA_SETTLE_SECONDS": "60",
             "KUOTA_CLOCK": "2026-10-31T16:59:50Z",
         }
@@ -39,6 +40,7 @@ def test_each_setting_is_read() -> None:
         public_url="https://kuota.example",
         allowed_origins=("https://a.example", "http://localhost:3000"),
         log_level="warning",
+        drain_seconds=0,
         settle_seconds=60,
         clock=1_793_465_990_000_000,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from typing import Annotated
@@ -12,13 +13,14 @@ from cyclopts import Parameter, validators
 from api import serve as process
 from api.cli.options import AsJson, Data
 from api.cli.terminal import Failure, note, result, settings
+from api.parts import ALL, Part, Role, listed, parts_of
 from api.secrecy import without_files
 from api.settings import Clock, Settings, data_folder
 from api.stored import StoredError
 from persistence.migrate import MigrationError
 from persistence.servers import Servers, ServersError
 
-PARTS = ("edge", "feed", "jobs")
+EVERY_PART = listed(ALL)
 SCOPES = (
     "events:write,usage:read,billing:read,billing:write,billing:adjust,prices:publish,keys:write"
 )
@@ -30,8 +32,13 @@ Port = Annotated[
     ),
 ]
 Count = Annotated[
-    int, Parameter(help="Processes that serve.", validator=validators.Number(gte=1, lte=64))
+    int,
+    Parameter(
+        help="Processes that serve; with two or more, one besides them does the jobs.",
+        validator=validators.Number(gte=1, lte=64),
+    ),
 ]
+Only = Annotated[str, Parameter(help="Parts to serve: edge, feed, jobs.")]
 
 
 def serve(
@@ -39,16 +46,17 @@ def serve(
     host: Annotated[str, Parameter(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8000,
     workers: Count = 1,
-    only: Annotated[str, Parameter(help="Parts to serve: edge, feed, jobs.")] = ",".join(PARTS),
+    only: Only = EVERY_PART,
     data: Data = None,
     as_json: AsJson = False,
 ) -> None:
     """Serve the API until Ctrl-C or SIGTERM.
 
     PostgreSQL and Valkey are embedded, and kept in a folder, where KUOTA_DATABASE_URL and
-    KUOTA_REDIS_URL are not set.
+    KUOTA_REDIS_URL are not set. At SIGTERM no new connection is taken, and watchers are let go over
+    KUOTA_DRAIN_SECONDS; a second one ends it at once.
     """
-    check_parts(only)
+    role = role_of(only, workers)
     given = settings()
     check_documents(given)
     process.start_logging(given.log_level)
@@ -61,22 +69,25 @@ def serve(
             with process.housed(given, folder) as (complete, servers):
                 ready = _teller(complete, servers, listening, as_json=as_json)
                 if workers == 1:
-                    process.serve(complete, clock, listening, ready)
+                    process.serve(complete, clock, listening, ready, role=role)
                 else:
-                    _serve_many(workers, complete, clock, listening, ready)
+                    _serve_many(role, complete, clock, listening, ready)
     except (process.ServeError, ServersError, MigrationError) as fault:
         raise Failure(str(fault)) from fault
 
 
-def check_parts(only: str) -> None:
-    """Refuse what is no part, and parts that are not split off from the edge yet."""
-    parts = {part.strip() for part in only.split(",") if part.strip()}
-    if not parts or parts - set(PARTS):
-        raise Failure(f"--only {only}: the parts are {', '.join(PARTS)}", code=2)
-    if "edge" not in parts:
+def role_of(only: str, workers: int) -> Role:
+    """What was asked for; a Failure for what is no part, and for several processes of jobs."""
+    try:
+        parts = parts_of(only)
+    except ValueError as fault:
+        raise Failure(f"--only {only}: {fault}", code=2) from None
+    if workers > 1 and parts == {Part.JOBS}:
+        # Each would look for the same jobs: a second one helps where it is on another machine.
         raise Failure(
-            f"--only {only}: this version has no process without the edge; add edge", code=2
+            f"--workers {workers} --only jobs: leave --workers out, one does them", code=2
         )
+    return Role(parts=parts, workers=workers)
 
 
 def check_documents(given: Settings) -> None:
@@ -90,7 +101,7 @@ def check_documents(given: Settings) -> None:
             raise Failure(str(fault)) from fault
 
 
-def worker(*, fd: int, offset: int) -> None:
+def worker(*, fd: int, offset: int, only: Only = EVERY_PART, workers: Count = 1) -> None:
     """Serve a socket that `serve --workers` has opened; not for people."""
     from api.workers import READY, WAITING, end_with_parent
 
@@ -101,17 +112,18 @@ def worker(*, fd: int, offset: int) -> None:
     def ready(able: bool) -> None:
         os.write(1, READY if able else WAITING)
 
-    process.serve(given, Clock(offset), socket.socket(fileno=fd), ready, end_with_parent)
+    listening, role = socket.socket(fileno=fd), Role(parts=parts_of(only), workers=workers)
+    process.serve(given, Clock(offset), listening, ready, end_with_parent, role)
 
 
 def _serve_many(
-    count: int,
+    role: Role,
     complete: Settings,
     clock: Clock,
     listening: socket.socket,
     ready: process.Ready,
 ) -> None:
-    from api.workers import Workers
+    from api.workers import Post, Workers
 
     urls = {
         "KUOTA_DATABASE_URL": complete.database_url,
@@ -126,10 +138,21 @@ def _serve_many(
     told = {name: secret for name, secret in secrets.items() if secret is not None}
     environ = {**without_files(os.environ), **told}
 
-    async def run() -> None:
-        await Workers(count, listening, clock.offset, environ).run(ready)
+    serving = Post(
+        listening=listening, role=Role(parts=role.parts - {Part.JOBS}, workers=role.workers)
+    )
+    posts = [serving] * role.workers
+    with contextlib.ExitStack() as stack:
+        if Part.JOBS in role.parts:
+            # Of its own, for who asks how it fares: none of the others' connections may end there.
+            own = stack.enter_context(process.listen("127.0.0.1", 0))
+            note(f"jobs are done by a process of their own: see {process.address_of(own)}/metrics")
+            posts.append(Post(listening=own, role=Role(parts=frozenset({Part.JOBS}))))
 
-    asyncio.run(run())
+        async def run() -> None:
+            await Workers(posts, clock.offset, environ, complete.drain_seconds).run(ready)
+
+        asyncio.run(run())
 
 
 def _teller(

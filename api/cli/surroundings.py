@@ -164,6 +164,8 @@ def served(holder: Running) -> tuple[Finding, int | None]:
     troubles: list[Trouble] = []
     if answer.status != 200 or body.get("status") != "ready":
         states = ", ".join(f"{name} {state}" for name, state in body.get("checks", {}).items())
+        if body.get("status") == "draining":
+            states = "it ends, and lets its watchers go"
         say = wrong if answer.status != 200 else warned
         troubles.append(say(f"{holder.address} is not ready: {states}", f"mend these; {again}"))
     if not near(where.hostname):
@@ -176,7 +178,8 @@ def served(holder: Running) -> tuple[Finding, int | None]:
     shown = body.get("clock")
     if shown:
         troubles.append(_set_clock(f"its clock was set and shows {shown}"))
-    fine = f"process {holder.pid} is ready on {holder.address}"
+    parts = ", ".join(body.get("parts", ()))
+    fine = f"process {holder.pid} is ready on {holder.address}, which serves {parts}"
     return judged("serve", fine, troubles), instant_of(shown) if shown else None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from enum import Enum
 from typing import Annotated
 
@@ -26,7 +27,7 @@ from api.schema.simulation import SimulateInput, Simulation, simulation_of
 from api.schema.tenant import Tenant, TenantConnection
 from api.schema.verification import Verification, verification_of
 from persistence.credentials import find_by_id
-from persistence.tenants import TenantRecord, find_by_ids, find_by_keys, find_number, page
+from persistence.tenants import TenantRecord, find_by_ids, find_by_key, find_number, page
 
 SEARCH_LENGTH_MAX = 100
 PAGE_SIZE = 50
@@ -184,8 +185,7 @@ async def tenant_of(context: Context, key: str) -> Tenant | None:
         return None
 
     async def load(keys: list[str]) -> list[TenantRecord | None]:
-        found = await find_by_keys(context.door, keys)
-        return [found.get(key) for key in keys]
+        return await asyncio.gather(*(find_by_key(context.door, key) for key in keys))
 
     record = await context.loader("tenants by key", load).load(key)
     return None if record is None else Tenant.from_row(record)

@@ -9,6 +9,7 @@ import signal
 import asyncpg
 import httpx2
 import pytest
+from redis.asyncio import Redis
 from starlette.applications import Starlette
 
 from api.app import create_app
@@ -58,7 +59,8 @@ async def test_a_ready_process(ask: Ask, app: Starlette) -> None:
         assert answer.status_code == 200
         assert answer.json() == {
             "status": "ready",
-            "checks": {"database": "ok", "migrations": "ok", "valkey": "ok"},
+            "parts": ["edge", "feed", "jobs"],
+            "checks": {"database": "ok", "migrations": "ok", "valkey": "ok", "feed": "ok"},
         }
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         front = await client.get("/")
@@ -85,7 +87,9 @@ async def test_a_database_that_comes_later(
         await on(owner_url, f"create database {empty_database.name}")
         answer = await client.get("/readyz")
         assert answer.status_code == 503
-        assert answer.json()["checks"] == {"database": "ok", "migrations": "open", "valkey": "ok"}
+        assert answer.json()["checks"] == {
+            "database": "ok", "migrations": "open", "valkey": "ok", "feed": "silent"
+        }  # fmt: skip
 
         await on(
             owner_url,
@@ -133,9 +137,33 @@ async def test_without_valkey_it_is_degraded_and_serves(database: Database) -> N
         assert answer.status_code == 200
         assert answer.json()["status"] == "degraded"
         assert answer.json()["checks"]["valkey"] == "down"
+        assert answer.json()["checks"]["feed"] == "silent"
         assert answer.json()["clock"].startswith("1970-01-01T00:00:")
         answer = await client.post("/graphql", json={"query": "{viewer{kind}}"}, headers=OPERATOR)
         assert answer.status_code == 200
+
+
+async def test_a_feed_that_is_silent(database: Database, redis_url: str) -> None:
+    """Valkey does all but pass on what is published: watchers have the heads, and readiness says
+    what is wrong, for nobody else would notice."""
+    place, _, number = redis_url.partition("?")
+    async with Redis.from_url(redis_url) as valkey:
+        user = ("mute", "on", ">of-a-test", "~*", "+@all", "resetchannels")
+        await valkey.execute_command("ACL SETUSER", *user)  # type: ignore[no-untyped-call]
+        settings = Settings(
+            database_url=database.app_url,
+            redis_url=f"{place.replace('//', '//mute@')}?{number}&password=of-a-test",
+            operator_key=OPERATOR_KEY,
+        )
+        app = create_app(settings, Clock())
+        async with app.router.lifespan_context(app), client_of(app) as client:
+            answer = await client.get("/readyz")
+        await valkey.acl_deluser("mute")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "degraded"
+    assert answer.json()["checks"] == {
+        "database": "ok", "migrations": "ok", "valkey": "ok", "feed": "silent"
+    }  # fmt: skip
 
 
 async def test_an_app_is_given_both_servers() -> None:
