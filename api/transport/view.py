@@ -8,6 +8,9 @@ answers 200 to whatever was well-formed.
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
@@ -38,13 +41,34 @@ METHODS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Somebody who was let in, before what he asks is read."""
+
+    authorization: str | None
+    principal: Principal | None
+    address: str | None
+    spending: Spending
+
+    @asynccontextmanager
+    async def charged(self) -> AsyncIterator[None]:
+        """Charge something even for what is refused; not where it is our fault."""
+        try:
+            yield
+        except Fault as fault:
+            if fault.code != "SERVICE_UNAVAILABLE":
+                await self.spending.settle(QUERY_REFUSED_COST)
+            raise
+        await self.spending.settle(QUERY_REFUSED_COST)
+
+
 class View:
     """The route `/graphql`."""
 
     def __init__(self, schema: BaseSchema, core: Core) -> None:
         self.schema = schema
         self.core = core
-        self._teller = Teller(core.metrics)
+        self.teller = Teller(core.metrics)
         self._origins = origins_of(core.settings)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,28 +80,28 @@ class View:
         """Answer one request; the credential is judged before a byte of the body is read."""
         media_type = negotiated(request.headers.get("accept"))
         try:
-            if request.method not in METHODS:
-                raise Fault(
-                    "METHOD_NOT_ALLOWED", "GraphQL is asked by GET or POST", {"allow": "GET, POST"}
-                )
-            address = None if request.client is None else request.client.host
-            principal = await self.core.gate.admit(request.headers.get("authorization"), address)
-            self.check_origin(principal, request)
-            spending = request.state.spending = self.core.gate.spending(principal, address)
-            spending.check()
-            try:
-                result = await self.operate(principal, request, address, spending)
-            except Fault as fault:
-                if fault.code != "SERVICE_UNAVAILABLE":
-                    await spending.settle(QUERY_REFUSED_COST)
-                raise
-            await spending.settle(QUERY_REFUSED_COST)
-            self._teller.tell(result.errors, request_id)
+            guest = await self.admit(request)
+            async with guest.charged():
+                params, context = await self.read(request, guest)
+                result = await self.run(params, context, request.method)
+            self.teller.tell(result.errors, request_id)
         except Fault as fault:
-            if fault.code in ("UNAUTHENTICATED", "SERVICE_UNAVAILABLE"):
-                return problem_of(fault, request_id)
-            return refusal(fault, request_id, media_type)
+            return faulty(fault, request_id, media_type)
         return answer(result, request_id, media_type)
+
+    async def admit(self, request: Request) -> Guest:
+        """Let somebody in by the head of a request, or say in a Fault why not."""
+        if request.method not in METHODS:
+            raise Fault(
+                "METHOD_NOT_ALLOWED", "GraphQL is asked by GET or POST", {"allow": "GET, POST"}
+            )
+        address = None if request.client is None else request.client.host
+        authorization = request.headers.get("authorization")
+        principal = await self.core.gate.admit(authorization, address)
+        self.check_origin(principal, request)
+        spending = request.state.spending = self.core.gate.spending(principal, address)
+        spending.check()
+        return Guest(authorization, principal, address, spending)
 
     def check_origin(self, principal: Principal | None, request: Request) -> None:
         """Refuse pages of strangers, whose browsers were told that they may ask (see `cors`)."""
@@ -93,25 +117,23 @@ class View:
                 reason="ORIGIN",
             )
 
-    async def operate(
-        self,
-        principal: Principal | None,
-        request: Request,
-        address: str | None,
-        spending: Spending,
-    ) -> ExecutionResult:
-        """Read what is asked, and run it."""
+    async def read(self, request: Request, guest: Guest) -> tuple[Params, Context]:
+        """What is asked, and the context to run it in."""
         if request.method == "GET":
             params = from_url(request)
         else:
             params = from_body(await read_body(request), request.headers.get("content-type"))
-        params = asked(self.core.stored, principal, params)
-        context = self.core.context(principal, request.state.request_id, address)
-        context.spending = spending
-        with context.acting():
-            return await self.run_operation(params, context, request.method)
+        params = asked(self.core.stored, guest.principal, params)
+        context = self.core.context(guest.principal, request.state.request_id, guest.address)
+        context.spending = guest.spending
+        return params, context
 
-    async def run_operation(self, params: Params, context: Context, method: str) -> ExecutionResult:
+    async def run(self, params: Params, context: Context, method: str) -> ExecutionResult:
+        """Execute an operation that ends by itself, as far as the method allows it."""
+        with context.acting():
+            return await self._execute(params, context, method)
+
+    async def _execute(self, params: Params, context: Context, method: str) -> ExecutionResult:
         try:
             return await self.schema.execute(
                 params.query,
@@ -125,7 +147,8 @@ class View:
         except InvalidOperationTypeError as error:
             if error.operation_type is OperationType.SUBSCRIPTION:
                 raise Fault(
-                    "BAD_REQUEST", "subscriptions are not answered over plain HTTP"
+                    "BAD_REQUEST",
+                    "subscriptions are not answered here: ask /graphql/stream, or over a websocket",
                 ) from None
             raise Fault(
                 "METHOD_NOT_ALLOWED", "mutations are sent by POST", {"allow": "POST"}
@@ -175,6 +198,13 @@ def answer(result: ExecutionResult, request_id: str, media_type: str) -> Respons
         if refused and fault is not None and fault.code == "RATE_LIMITED":
             status, headers = fault.status, fault.headers
     return written(body, status, media_type, headers)
+
+
+def faulty(fault: Fault, request_id: str, media_type: str) -> Response:
+    """A request that was not answered: as a problem where it is no matter of GraphQL."""
+    if fault.code in ("UNAUTHENTICATED", "SERVICE_UNAVAILABLE"):
+        return problem_of(fault, request_id)
+    return refusal(fault, request_id, media_type)
 
 
 def refusal(fault: Fault, request_id: str, media_type: str) -> Response:

@@ -189,7 +189,7 @@ async def test_what_nobody_expected_is_masked(
     async def broken(*_: Any) -> None:
         raise RuntimeError("secret words")
 
-    monkeypatch.setattr("api.schema.query.find_by_keys", broken)
+    monkeypatch.setattr("api.schema.query.find_by_key", broken)
     headers = {"authorization": f"Bearer {OPERATOR_KEY}", "x-request-id": "mine-1"}
     body = {"query": '{tenant(key:"one"){key} viewer{kind}}'}
     answer = await client.post("/graphql", json=body, headers=headers)
