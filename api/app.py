@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from functools import partial
@@ -16,17 +17,20 @@ from starlette.types import Receive, Scope, Send
 
 from api import health, logs, signing_in
 from api.core import Core
+from api.directions import Elsewhere
 from api.downloads import download
 from api.errors import CODES, problem
 from api.events import events
 from api.metrics import Metrics
+from api.parts import Part, Role
 from api.schema.root import schema
 from api.settings import Clock, Settings
 from api.signing import Signing
 from api.stored import Stored, load
 from api.transport.documents import judged
 from api.transport.envelope import Envelope
-from api.transport.socket import Sockets
+from api.transport.sockets import Sockets
+from api.transport.sse import EventStreams
 from api.transport.view import View
 
 PAGE = """<!doctype html>
@@ -42,8 +46,12 @@ PAGE = """<!doctype html>
 """
 
 
-def create_app(settings: Settings, clock: Clock) -> Starlette:
-    """The application; its lifespan opens the database and closes it again."""
+def create_app(settings: Settings, clock: Clock, role: Role | None = None) -> Starlette:
+    """The application; its lifespan opens the database and closes it again.
+
+    Of a part that is not the role's it says so where the part would be reached.
+    """
+    role = role or Role()
     logs.configure(
         Signing(settings.secret).key(logs.PURPOSE),
         plain=settings.log_level == "debug",
@@ -54,25 +62,15 @@ def create_app(settings: Settings, clock: Clock) -> Starlette:
 
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with Core.open(settings, clock, metrics, stored) as core:
+        async with Core.open(settings, clock, metrics, stored, role) as core:
             app.state.core = core
             app.state.graphql = View(schema, core)
             app.state.sockets = Sockets(schema, core)
+            app.state.event_streams = EventStreams(app.state.graphql, app.state.sockets)
             yield
+            await app.state.sockets.streams.stop()
 
-    routes: list[Route | WebSocketRoute] = [
-        Route("/", front, methods=["GET"]),
-        Route("/graphql", GraphQLRoute()),
-        WebSocketRoute("/graphql", SocketRoute()),
-        Route("/v1/events", events, methods=["POST"]),
-        Route("/v1/downloads/{link}", download, methods=["GET"]),
-        Route("/sign-in", signing_in.page, methods=["GET"]),
-        Route("/v1/sign-in", signing_in.exchange, methods=["POST"]),
-        Route("/.well-known/jwks.json", signing_in.keys, methods=["GET"]),
-        Route("/healthz", health.healthz, methods=["GET"]),
-        Route("/readyz", health.readyz, methods=["GET"]),
-        Route("/metrics", health.metrics, methods=["GET"]),
-    ]
+    routes = routes_of(role)
     return Starlette(
         routes=routes,
         lifespan=lifespan,
@@ -88,6 +86,43 @@ def create_app(settings: Settings, clock: Clock) -> Starlette:
     )
 
 
+def routes_of(role: Role) -> list[Route | WebSocketRoute]:
+    """Every route, whatever the role; how a process fares can be asked of each."""
+    edge: list[Route | WebSocketRoute] = [
+        Route("/", front, methods=["GET"]),
+        Route("/graphql", GraphQLRoute()),
+        Route("/v1/events", events, methods=["POST"]),
+        Route("/v1/downloads/{link}", download, methods=["GET"]),
+        Route("/sign-in", signing_in.page, methods=["GET"]),
+        Route("/v1/sign-in", signing_in.exchange, methods=["POST"]),
+        Route("/.well-known/jwks.json", signing_in.keys, methods=["GET"]),
+    ]
+    feed: list[Route | WebSocketRoute] = [
+        WebSocketRoute("/graphql", SocketRoute()),
+        Route("/graphql/stream", EventsRoute()),
+    ]
+    for part, routes in ((Part.EDGE, edge), (Part.FEED, feed)):
+        if part not in role.parts:
+            routes[:] = [type(route)(route.path, Elsewhere(part, role)) for route in routes]
+    return [
+        *edge,
+        *feed,
+        Route("/healthz", health.healthz, methods=["GET"]),
+        Route("/readyz", health.readyz, methods=["GET"]),
+        Route("/metrics", health.metrics, methods=["GET"]),
+    ]
+
+
+async def drain(app: Starlette) -> None:
+    """Let the watchers of an app go, one after the other, and say meanwhile that it ends."""
+    core: Core = app.state.core
+    sockets: Sockets = app.state.sockets
+    core.draining = True
+    event_streams: EventStreams = app.state.event_streams
+    seconds = core.settings.drain_seconds
+    await asyncio.gather(sockets.drain(seconds), event_streams.drain(seconds))
+
+
 def stored_documents(settings: Settings) -> Stored:
     """The documents that the settings name, held against the schema, or StoredError."""
     return load(settings.documents, partial(judged, schema._schema))
@@ -98,6 +133,13 @@ class GraphQLRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["app"].state.graphql(scope, receive, send)
+
+
+class EventsRoute:
+    """Hands a request to those who answer by events, who exist once the lifespan has begun."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.event_streams(scope, receive, send)
 
 
 class SocketRoute:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from strawberry.dataloader import DataLoader
 
+from api.audience import Audience
 from api.auth import Authenticator
 from api.errors import unauthenticated
 from api.gate import Spending
@@ -54,6 +55,7 @@ class Context:
     address: str | None = None  #: the other end of the connection
     stored: Stored = field(default_factory=Stored)
     spending: Spending | None = None  #: what it is charged to
+    audience: Audience = field(default_factory=Audience)  #: of a subscription's event
     _loaders: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def renew(self) -> None:

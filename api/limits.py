@@ -169,8 +169,35 @@ SOCKET_OPERATIONS_MAX = 20
 #: Characters of an operation's id, which every message of it repeats; a UUID has 36.
 SOCKET_ID_LENGTH_MAX = 128
 
-#: Seconds a message waits for a client that does not read; behind it lie 64 KB and the kernel's.
+#: Seconds a message waits for a client that does not read.
 SOCKET_SEND_SECONDS = 10.0
+
+#: Bytes that wait in the process for a client that is slow, and about as many again in the kernel:
+#: behind them only the newest state is kept.
+SOCKET_BUFFER_BYTES = 32 * 1024
+
+#: Seconds between two pings, and until a pong: a client that is gone, or reads nothing, is known
+#: within fifteen.
+SOCKET_PING_SECONDS = 8.0
+SOCKET_PONG_SECONDS = 6.0
+
+#: Seconds a socket lives at most; each ends up to a fifth sooner, so that they do not all come back
+#: at once.
+SOCKET_AGE_SECONDS = 4 * 3_600.0
+SOCKET_AGE_JITTER = 0.2
+
+#: Events that wait for a slow client and may not be skipped; with one more it is closed, and comes
+#: back to where it was. All who follow the same share them.
+SOCKET_EVENTS_MAX = 1_000
+
+#: Seconds without an event after which a response of events says that it is still there.
+STREAM_COMMENT_SECONDS = 12.0
+
+#: Seconds for which a credential is taken as judged while events pass.
+STREAM_JUDGE_SECONDS = 1.0
+
+#: Followers that are sent an event before others have their turn: some milliseconds.
+STREAM_DELIVERIES_A_TURN = 500
 
 #: Seconds a client has to answer a close before its connection is cut.
 SOCKET_CLOSE_SECONDS = 5.0

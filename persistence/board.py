@@ -8,9 +8,10 @@ some, and never sees an older one after a newer. Where states come from is the h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import Field, replace
+from functools import partial
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, TypeVar, cast
 
 import asyncpg
@@ -72,15 +73,26 @@ class Wanted(NamedTuple):
 
 
 class Watcher(Generic[S]):
-    """Holds the newest state that was not taken yet."""
+    """Holds the newest state that was not taken yet; many may stand behind one watcher.
 
-    def __init__(self) -> None:
+    Whoever joins them later has a number, and begins with a state that was read after it came.
+    """
+
+    def __init__(self, want: Callable[[], None]) -> None:
+        self._want = want
         self._news: Seen[S] | None = None
         self._event = asyncio.Event()
-        self.begun = False  #: whether it was given anything yet
+        self.asked = 1  #: the number of the last one who came
+        self.begun = 0  #: the last number whose beginning was given
+        self.agreed = False  #: whether the tenant's terms may be others by now
+
+    def join(self) -> int:
+        """Have the present read once more, for one more behind it; gives its number."""
+        self.asked += 1
+        self._want()
+        return self.asked
 
     def put(self, news: Seen[S]) -> None:
-        self.begun = True
         self._news = news
         self._event.set()
 
@@ -101,6 +113,7 @@ class Watched(Generic[S]):
         self.watchers: set[Watcher[S]] = set()
         self.last: Seen[S] | None = None
         self.head = 0  #: of the database, a look ago
+        self.settings: int | None = None  #: which of its terms it had, a look ago
 
 
 class Board(Generic[S]):
@@ -135,7 +148,7 @@ class Board(Generic[S]):
         watched = self._watched.get(tenant_id)
         if watched is None:
             watched = self._watched[tenant_id] = Watched(tenant_id, zone)
-        watcher: Watcher[S] = Watcher()
+        watcher: Watcher[S] = Watcher(partial(self.want, tenant_id))
         watched.watchers.add(watcher)
         self.want(tenant_id)
         try:
@@ -155,7 +168,7 @@ class Board(Generic[S]):
         """Give a state that was published; who has not begun yet waits for one of its own."""
         watched = self._watched.get(tenant_id)
         if watched is not None:
-            self._give(watched, Seen(self._epoch(), state), ())
+            self._give(watched, Seen(self._epoch(), state), {})
 
     def look(self, now: int) -> None:
         """Have read again what time alone has changed by `now`, and what nobody was given yet."""
@@ -165,7 +178,7 @@ class Board(Generic[S]):
                 last is None
                 or last.state.valid_until <= now
                 # Their read failed, and no commit begins for them.
-                or not all(watcher.begun for watcher in watched.watchers)
+                or any(watcher.begun < watcher.asked for watcher in watched.watchers)
             ):
                 self.want(tenant_id)
 
@@ -176,6 +189,18 @@ class Board(Generic[S]):
             if watched is not None and watched.zone is not zone:
                 watched.zone = zone
                 self.want(tenant_id)
+
+    def agree(self, settings: Mapping[int, int]) -> None:
+        """Let those know whose tenants have agreed to something else since the last look."""
+        for tenant_id, number in settings.items():
+            watched = self._watched.get(tenant_id)
+            if watched is None or watched.settings == number:
+                continue
+            for watcher in watched.watchers:
+                watcher.agreed = True
+            if watched.settings is not None:
+                self.want(tenant_id)
+            watched.settings = number
 
     def heads(self, versions: dict[int, int], *, patient: bool) -> None:
         """Compare with the heads; what a look ago was already missing is read again.
@@ -218,16 +243,23 @@ class Board(Generic[S]):
         if not watched:
             return
         # Who comes while this is read knows of commits it may not see, and waits for the next.
-        beginning = [[watcher for watcher in one.watchers if not watcher.begun] for one in watched]
+        beginning = [{w: w.asked for w in one.watchers if w.begun < w.asked} for one in watched]
         epoch = self._epoch()
         states = await self._load(
             [Wanted(one.tenant_id, one.zone, batch[one.tenant_id]) for one in watched]
         )
+        if self._epoch() != epoch:
+            # Which of two databases they are of, nobody can say.
+            for tenant_id, version in batch.items():
+                self.want(tenant_id, version)
+            return
         for one, state, watchers in zip(watched, states, beginning, strict=True):
             if state is not None:
                 self._give(one, Seen(epoch, state), watchers)
 
-    def _give(self, watched: Watched[S], seen: Seen[S], beginning: Collection[Watcher[S]]) -> None:
+    def _give(
+        self, watched: Watched[S], seen: Seen[S], beginning: Mapping[Watcher[S], int]
+    ) -> None:
         last = watched.last
         newer = (
             last is None
@@ -244,5 +276,8 @@ class Board(Generic[S]):
             watched.last = last = seen
         assert last is not None
         for watcher in watched.watchers:
-            if watcher in beginning or (newer and watcher.begun):
+            if watcher in beginning:
+                watcher.begun = beginning[watcher]
+                watcher.put(last)
+            elif newer and watcher.begun:
                 watcher.put(last)

@@ -186,9 +186,9 @@ def test_operations_know_neither_graphql_nor_http() -> None:
 def test_the_schema_never_writes() -> None:
     """Types read; what changes something is an operation, or the way in."""
     readers = {
-        "actions", "audit", "balances", "board", "catalogue", "charges", "conflicts",
-        "credentials", "door", "explanations", "live", "people", "positions", "settlements",
-        "standing", "tenants", "usage",
+        "actions", "alerts", "audit", "balances", "board", "catalogue", "charges", "conflicts",
+        "credentials", "door", "explanations", "following", "live", "people", "positions",
+        "settlements", "standing", "tenants", "usage",
     }  # fmt: skip
     writes = re.compile(r"(create|record|revoke|write|insert|keep|load|move|update|delete)(_|$)")
     wrong = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated
 
@@ -259,8 +260,16 @@ async def _reading(context: Context, record: TenantRecord, at: int | None) -> Re
     return reading
 
 
-def balances_of(context: Context, record: TenantRecord, reading: Reading) -> list[Balance]:
-    """The balances of a tenant as a reading shows them, by the plan in force at its instant."""
+def balances_of(
+    context: Context, record: TenantRecord, reading: Reading, known: Sequence[Balance] = ()
+) -> list[Balance]:
+    """The balances of a tenant as a reading shows them, by the plan in force at its instant.
+
+    `known` are those of an earlier reading, by the same agreements: what has not changed since is
+    not worked out again.
+    """
+    if known and (found := _changed(context, reading, known)):
+        return found
     standing = standing_of(context.catalogue, record)
     plan = standing.holding(reading.at).plan
     found = []
@@ -279,6 +288,41 @@ def balances_of(context: Context, record: TenantRecord, reading: Reading) -> lis
                 reading=reading,
                 record=record,
                 at=reading.at,
+            )
+        )
+    return found
+
+
+def _changed(context: Context, reading: Reading, known: Sequence[Balance]) -> list[Balance] | None:
+    """Balances as a later reading of the same period shows them; None where time changed more."""
+    before, now = known[0].reading, reading.at
+    same = (
+        before.period == reading.period
+        and before.next_due == reading.next_due
+        and before.at <= now < before.valid_until
+        and context.catalogue.books.get(known[0].plan.book) is known[0].book
+    )
+    if not same:
+        return None
+    found = []
+    for each in known:
+        pot = reading.pots.get(each.balance.key)
+        shown = each.figures
+        if pot != before.pots.get(each.balance.key):
+            pot = pot or Pot()
+            shown = figures(
+                each.balance, reading.period, now, pot.lots,
+                since=each.record.since, held=pot.held, next_due=reading.next_due,
+            )  # fmt: skip
+        found.append(
+            Balance(
+                figures=shown,
+                balance=each.balance,
+                plan=each.plan,
+                book=each.book,
+                reading=reading,
+                record=each.record,
+                at=now,
             )
         )
     return found

@@ -7,6 +7,8 @@ from typing import Any, TypeVar, cast
 
 import strawberry
 
+from api.audience import Feed
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -15,9 +17,12 @@ def computed(description: str, *, name: str | None = None) -> Callable[[F], F]:
     return cast(Callable[[F], F], strawberry.field(description=description, name=name))
 
 
-def subscription(description: str) -> Callable[[F], F]:
-    """Make a method that gives events a subscription."""
-    return cast(Callable[[F], F], strawberry.subscription(description=description))
+def subscription(description: str, feed: Feed) -> Callable[[F], F]:
+    """Make a method that gives events a subscription, whose stream many may share."""
+    metadata = {Feed.__name__: feed}
+    return cast(
+        Callable[[F], F], strawberry.subscription(description=description, metadata=metadata)
+    )
 
 
 def mutation(description: str) -> Callable[[F], F]:

@@ -5,7 +5,7 @@ Owns when an event is worth sending: a state that shows the same as the one befo
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from functools import partial
 from sys import intern
@@ -14,20 +14,24 @@ from typing import Annotated
 import strawberry
 from strawberry.types import Info
 
+from api.audience import EVERYBODY, Feed
 from api.context import Context
 from api.faults import Fault
+from api.schema.alert import AlertEvent, Kinds
 from api.schema.balance import SCOPE as BALANCES_SCOPE
 from api.schema.balance import Balance, balances_of
 from api.schema.fields import subscription
 from api.schema.live import SCOPE as USAGE_SCOPE
 from api.schema.live import LiveUsage
-from api.schema.position import StreamPosition, position_of
+from api.schema.position import StreamPosition, place_of, position_of
 from api.schema.query import tenant_of
 from domain.figures import Figures
 from domain.fold import ACTION, CLOSED, FACTS, RATED, SETTLED
 from domain.periods import period
 from domain.reading import Reading
+from domain.watch import AlertKind
 from persistence.board import Seen
+from persistence.following import follow
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
@@ -87,11 +91,43 @@ class UsageChange:
     live: LiveUsage = strawberry.field(description="The counters.")
 
 
-@strawberry.type(description="What can be watched, over a websocket. The present comes first.")
+@strawberry.type(description="What can be watched, over a websocket or as server-sent events.")
 class Subscription:
     @subscription(
+        "Alerts of the tenant as they are raised, each once and in order. Come back with the "
+        "`position` of the last one, or of `Tenant.alerts`, as `after`, and none is missed or "
+        "repeated; without it those come that are raised from now on.",
+        Feed.ALERTS,
+    )
+    async def alert_raised(
+        self,
+        info: Info[Context, None],
+        tenant: TenantKey,
+        kinds: Kinds = None,
+        after: Annotated[
+            StreamPosition | None,
+            strawberry.argument(description="The last position you got: what came since follows."),
+        ] = None,
+    ) -> AsyncIterator[AlertEvent]:
+        context = info.context
+        context.require(BALANCES_SCOPE)
+        record = await watched(context, tenant)
+        if kinds is not None and not kinds:
+            raise Fault("BAD_USER_INPUT", "`kinds` is empty: name some, or leave it out")
+        wanted = None if kinds is None else tuple(AlertKind[kind.name] for kind in kinds)
+        place, audience = None if after is None else place_of(after), context.audience
+        with context.hub.balances.watch(record.tenant_id, record.zone) as watcher:
+            audience.join, audience.upto = watcher.join, EVERYBODY
+            async for alert, epoch, recovered in follow(
+                context.door, record.tenant_id, watcher, place, wanted
+            ):
+                position = position_of(epoch, alert.version, alert.line)
+                yield AlertEvent.of(alert, record, position=position, recovered=recovered)
+
+    @subscription(
         "The balances of a tenant whenever one of them changes, also by time alone. Changes in "
-        "quick succession may come as one."
+        "quick succession may come as one.",
+        Feed.STATES,
     )
     async def balance_changed(
         self,
@@ -108,39 +144,42 @@ class Subscription:
         check_keys(context, record, keys)
         before: Seen[Reading] | None = None
         shown: list[Figures] = []
+        everything: Sequence[Balance] = ()
+        known_by = ""
+        known, audience = 0, context.audience
         with context.hub.balances.watch(record.tenant_id, record.zone) as watcher:
+            audience.join = watcher.join
             while True:
                 seen = await watcher.news()
-                reading = seen.state
+                begun, reading = watcher.begun, seen.state
                 if before is not None and (
-                    reading.cause == ACTION or reading.period != before.state.period
+                    reading.cause == ACTION
+                    or watcher.agreed
+                    or reading.period != before.state.period
                 ):
                     # Another plan or zone may have been agreed, or be in force from this period on.
+                    watcher.agreed = False
                     record = await watched(context, tenant)
                 # Of all who watch the tenant, those that know the same of it share what is made.
                 agreed = intern(record.zones + record.changes)
-                everything = seen.shared(agreed, partial(balances_of, context, record, reading))
+                before_it = everything if agreed is known_by else ()
+                make = partial(balances_of, context, record, reading, before_it)
+                everything, known_by = seen.shared(agreed, make), agreed
                 balances = [each for each in everything if keys is None or each.balance.key in keys]
                 figures = [balance.figures for balance in balances]
-                if figures == shown:
-                    continue
-                if before is None:
-                    cause = ChangeCause.SNAPSHOT
-                elif before.state.version == reading.version:
-                    cause = ChangeCause.TIME
-                else:
-                    cause = CAUSES.get(reading.cause, ChangeCause.TIME)
-                before, shown = seen, figures
-                yield BalanceChange(
-                    position=position_of(seen.epoch, reading.version),
-                    recovered=True,
-                    balances=balances,
-                    cause=cause,
-                )
+                for begins in audience.parts(known, begun, reading.at, changed=figures != shown):
+                    yield BalanceChange(
+                        position=position_of(seen.epoch, reading.version),
+                        recovered=True,
+                        balances=balances,
+                        cause=ChangeCause.SNAPSHOT if begins else cause_of(before, reading),
+                    )
+                before, shown, known = seen, figures, max(known, begun)
 
     @subscription(
         "The live counters of a tenant whenever one of them changes, also when a window ends by "
-        "itself. Changes in quick succession may come as one."
+        "itself. Changes in quick succession may come as one.",
+        Feed.STATES,
     )
     async def usage_changed(
         self, info: Info[Context, None], tenant: TenantKey, after: After = None
@@ -150,19 +189,27 @@ class Subscription:
         record = await watched(context, tenant)
         standing = standing_of(context.catalogue, record)
         shown: tuple[int, ...] | None = None
+        known, audience = 0, context.audience
         with context.hub.usage.watch(record.tenant_id, record.zone) as watcher:
+            audience.join = watcher.join
             while True:
                 seen = await watcher.news()
-                counts = seen.state
+                begun, counts = watcher.begun, seen.state
                 figures = counts.conversations, counts.windows, counts.visitors
-                if figures == shown:
-                    continue
-                shown = figures
-                yield UsageChange(
-                    position=position_of(seen.epoch, counts.version),
-                    recovered=True,
-                    live=LiveUsage.from_domain(counts, standing.holding(counts.at).plan.seats),
-                )
+                for _ in audience.parts(known, begun, counts.at, changed=figures != shown):
+                    yield UsageChange(
+                        position=position_of(seen.epoch, counts.version),
+                        recovered=True,
+                        live=LiveUsage.from_domain(counts, standing.holding(counts.at).plan.seats),
+                    )
+                shown, known = figures, max(known, begun)
+
+
+def cause_of(before: Seen[Reading] | None, reading: Reading) -> ChangeCause:
+    """Why a reading is news to who has the one before."""
+    if before is not None and before.state.version == reading.version:
+        return ChangeCause.TIME
+    return CAUSES.get(reading.cause, ChangeCause.TIME)
 
 
 async def watched(context: Context, key: str) -> TenantRecord:

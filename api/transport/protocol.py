@@ -25,6 +25,7 @@ ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False, default=float
 class Code(IntEnum):
     """Why a socket is closed. Clients come back after some, and after others never."""
 
+    RESTART = 1012
     TRY_AGAIN_LATER = 1013
     BAD_MESSAGE = 4400
     UNAUTHORIZED = 4401
@@ -36,6 +37,7 @@ class Code(IntEnum):
     TOO_MANY = 4429
     INTERNAL = 4500
     SLOW = 4508
+    AGE = 4509
     NO_PONG = 4510
 
 
@@ -172,6 +174,11 @@ def of_operation(kind: str, id: str, payload: Any = None) -> str:
     """A `next`, `error` or `complete`."""
     message = {"type": kind, "id": id}
     return written(message if payload is None else message | {"payload": payload})
+
+
+def before_payload(id: str) -> bytes:
+    """What stands before the payload of every event of an operation; behind it a brace."""
+    return f'{{"type":"next","id":{written(id)},"payload":'.encode()
 
 
 def written(value: Any) -> str:

@@ -1,13 +1,14 @@
-"""The vigil over open sockets: who lost the right to one, by revocation or by time, is closed.
+"""The vigil over open sockets: who lost the right to one, or has had it for long, is closed.
 
-Owns when credentials are judged again that let somebody in, and the closes they end with. One task
-for all sockets of a process, few look-ups for all their credentials, one judgement for each; beside
-it a timer for each credential's own end. Before each event a socket judges for itself.
+Owns when credentials are judged again that let somebody in, how old a socket becomes, and the
+closes they end with. One task for all sockets of a process, few look-ups for all their credentials,
+one judgement for each; beside it a timer for each credential's own end.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
@@ -17,7 +18,7 @@ import structlog
 from api.auth import Authenticator, Expired
 from api.core import Core
 from api.errors import Fault
-from api.limits import SOCKET_JUDGE_SECONDS
+from api.limits import SOCKET_AGE_JITTER, SOCKET_AGE_SECONDS, SOCKET_JUDGE_SECONDS
 from api.logs import Seldom
 from api.rights import Principal
 from api.transport.protocol import Close, Code
@@ -60,14 +61,15 @@ class Vigil:
         self._core = core
         self._rest = rest
         self._sockets: dict[Watched, asyncio.TimerHandle | None] = {}
+        self._ends: dict[Watched, float] = {}  #: when each has had its time
         self._task: asyncio.Task[None] | None = None
         self._away = Seldom()
 
     def begin(self, socket: Watched, principal: Principal | None) -> None:
         """Watch over a socket that was let in as `principal`."""
-        if socket.authorization is None:
-            return
         self._sockets[socket] = None
+        age = SOCKET_AGE_SECONDS * (1 - SOCKET_AGE_JITTER * random.random())
+        self._ends[socket] = asyncio.get_running_loop().time() + age
         if principal is not None and principal.expires_at is not None:
             self._wind(socket, principal.expires_at)
         if self._task is None:
@@ -76,6 +78,7 @@ class Vigil:
     def end(self, socket: Watched) -> None:
         """A socket is closed; behind the last one nobody watches."""
         timer = self._sockets.pop(socket, None)
+        self._ends.pop(socket, None)
         if timer is not None:
             timer.cancel()
         if not self._sockets and self._task is not None:
@@ -84,9 +87,13 @@ class Vigil:
 
     async def look(self) -> None:
         """Judge every credential once; who was let in stays in while the database is away."""
+        now = asyncio.get_running_loop().time()
+        for socket in [socket for socket, end in self._ends.items() if end <= now]:
+            socket.interrupt(Close(Code.AGE, "the socket has had its time: come back"))
         groups: dict[str, list[Watched]] = {}
         for socket in self._sockets:
-            groups.setdefault(socket.authorization or "", []).append(socket)
+            if socket.authorization is not None:
+                groups.setdefault(socket.authorization, []).append(socket)
         authenticator = self._core.authenticator
         await authenticator.refresh(groups)
         for number, (authorization, sockets) in enumerate(groups.items(), 1):

@@ -94,6 +94,7 @@ GUARDED = {
     "Tenant.charges": VIEW,
     "Tenant.fact": VIEW,
     "Tenant.topUps": VIEW,
+    "Tenant.alerts": VIEW,
     "Tenant.adjustments": VIEW,
     "Tenant.refunds": VIEW,
     "Tenant.settlements": VIEW,
@@ -127,6 +128,7 @@ GUARDED = {
     "Mutation.billingAccessRevoke": PEOPLE,
     "Mutation.auditExportCreate": AUDIT,
     "Mutation.usageRecord": EVENTS,
+    "Subscription.alertRaised": VIEW,
     "Subscription.balanceChanged": VIEW,
     "Subscription.usageChanged": USAGE,
 }  # fmt: skip
@@ -145,6 +147,17 @@ TYPES: dict[str, tuple[Need, str]] = {
     "AdjustmentConnection": (VIEW, "edges nodes pageInfo"),
     "AdjustmentEdge": (VIEW, "cursor node"),
     "AgreedInternationalRate": (ADJUSTS, "createdAt from market"),
+    "Alert": (
+        VIEW,
+        "acknowledgedAt at balance base cause causeId id kind measure remaining threshold value",
+    ),
+    "AlertConnection": (VIEW, "edges nodes pageInfo position"),
+    "AlertEdge": (VIEW, "cursor node"),
+    "AlertEvent": (
+        VIEW,
+        "acknowledgedAt at balance base cause causeId id kind measure position recovered remaining"
+        " threshold value",
+    ),
     "Amount": (CREDENTIAL, "currency formatted value"),
     "ApiKey": (
         KEYS,
@@ -324,6 +337,8 @@ ROUTES: dict[tuple[str, str], Need | None] = {
     ("/graphql", "GET"): None,  # its fields ask, see above
     ("/graphql", "POST"): None,
     ("/graphql", "WEBSOCKET"): None,
+    ("/graphql/stream", "GET"): None,
+    ("/graphql/stream", "POST"): None,
 }
 
 

@@ -28,7 +28,7 @@ from api.serve import listen
 from api.transport.envelope import Envelope
 from api.transport.executor import Executor
 from api.transport.extension import Documents
-from api.transport.socket import Sockets
+from api.transport.sockets import Sockets
 from api.transport.wire import Wire
 from persistence.servers import Servers
 from tests.conftest import OPERATOR_KEY, Database, named, numbers, on

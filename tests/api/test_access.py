@@ -18,6 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 
 from api import ids
 from api.rights import ALL_SCOPES, OF_ROLE, SCOPES, BillingRight, Principal, Role
+from api.schema.position import position_of
 from api.schema.root import schema
 from persistence.servers import Servers
 from tests.api import access
@@ -67,6 +68,8 @@ SAMPLES = {
     "PeriodCloseInput.period": '"2026-10"',
     "PriceBookPublishInput.document": '""',
     "RefundCreateInput.charge": '"$charge"',
+    # From another database: the newest alert comes at once, and says that there is more.
+    "Subscription.alertRaised.after": f'"{position_of("elsewhere", 1)}"',
     "TenantCreateInput.key": '"$tenant"',
     "TenantCreateInput.plan": '"no-such-plan"',
     "TopUpCreateInput.balance": '"whatsapp"',

@@ -24,7 +24,7 @@ from api.rights import NO_BILLING, OF_ROLE, BillingRight, Principal, Role
 from api.settings import Clock
 from api.signing import Signing
 from api.tokens import Tokens
-from api.transport.socket import Sockets
+from api.transport.sockets import Sockets
 from api.transport.vigil import Vigil
 from domain.problems import Problem
 from persistence.door import Door

@@ -17,7 +17,9 @@ from api.metrics import Metrics
 from api.rights import ALL_SCOPES
 from api.settings import Clock, Settings
 from api.transport import socket as socket_module
+from api.transport import wire as wire_module
 from api.transport.protocol import Code
+from api.transport.sockets import Sockets
 from api.transport.wire import Wire
 from persistence.audit import COMMAND, acting_as
 from persistence.credentials import create_key, revoke_key
@@ -26,6 +28,7 @@ from persistence.servers import Servers
 from tests.api.sockets import (
     INIT,
     PATIENCE_SECONDS,
+    SCHEMA,
     Json,
     cloned,
     end_of,
@@ -37,6 +40,7 @@ from tests.api.sockets import (
     shake,
     steered,
     subscribe,
+    until,
 )
 from tests.conftest import OPERATOR_KEY, Database, numbers
 
@@ -77,7 +81,7 @@ async def url(core: Core, caplog: pytest.LogCaptureFixture) -> AsyncIterator[str
     left = asyncio.all_tasks() - before
     assert [task for task in left if "Socket" in repr(task)] == []
     assert steered.running == set()
-    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    errors = [each for each in caplog.get_records("call") if each.levelno >= logging.ERROR]
     assert [record for record in errors if "field failed" not in record.getMessage()] == []
 
 
@@ -236,10 +240,33 @@ async def test_a_client_that_leaves_ends_its_streams(url: str, name: str) -> Non
 FLOOD = "subscription($name: String!) { flood(name: $name) }"
 
 
+async def test_a_client_that_leaves_at_once_ends_its_operation(core: Core, name: str) -> None:
+    """Whatever that waits for just then: who came without a credential asks Valkey."""
+    sockets = Sockets(SCHEMA, core)
+    async with serving(core, sockets=sockets) as url:
+        for steps in range(40):
+            async with opened(url) as socket:
+                await say(socket, {"type": "connection_init"})
+                assert (await hear(socket))["type"] == "connection_ack"
+                await say(socket, subscribe("1", TICKS, name=f"{name}-{steps}"))
+                while not any(each.operations for each in sockets.open):  # noqa: ASYNC110 - in this loop
+                    await asyncio.sleep(0)
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                socket.transport.abort()
+
+        async def left() -> bool:
+            tasks = [task.get_name() for task in asyncio.all_tasks()]
+            return not sockets.open and not any(task.startswith("Socket") for task in tasks)
+
+        await until(left)
+        assert sockets.streams.running == set()
+
+
 async def test_a_client_that_does_not_read_is_closed(
     url: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_module, "SOCKET_SEND_SECONDS", 0.2)
+    monkeypatch.setattr(wire_module, "SOCKET_SEND_SECONDS", 0.2)
     async with opened(url, max_queue=1) as socket:
         await greet(socket)
         await say(socket, subscribe("1", FLOOD, name=name), subscribe("2", TICKS, name=name + "2"))
@@ -251,7 +278,7 @@ async def test_a_client_that_does_not_read_is_closed(
 async def test_a_client_that_never_reads_again_is_cut(
     url: str, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(socket_module, "SOCKET_SEND_SECONDS", 0.1)
+    monkeypatch.setattr(wire_module, "SOCKET_SEND_SECONDS", 0.1)
     monkeypatch.setattr(Wire._cut_later, "__defaults__", (0.1,))
     async with opened(url, max_queue=1, close_timeout=0.1) as socket:
         await greet(socket)

@@ -15,14 +15,25 @@ from api.auth import new_secret
 from api.core import Core
 from api.metrics import Metrics
 from api.settings import Clock, Settings
-from api.transport.socket import Sockets
+from api.transport.sockets import Sockets
 from api.transport.vigil import Vigil
 from persistence import credentials
 from persistence.audit import COMMAND, acting_as
 from persistence.credentials import KeyRecord, create_key, revoke_key
 from persistence.door import Door
 from persistence.servers import Servers
-from tests.api.sockets import SCHEMA, cloned, end_of, greet, hear, opened, say, serving, subscribe
+from tests.api.sockets import (
+    PATIENCE_SECONDS,
+    SCHEMA,
+    cloned,
+    end_of,
+    greet,
+    hear,
+    opened,
+    say,
+    serving,
+    subscribe,
+)
 from tests.conftest import OPERATOR_KEY, Database
 
 HOUR = 3_600_000_000
@@ -191,7 +202,7 @@ async def test_while_the_database_is_away_idle_sockets_stay(
         with monkeypatch.context() as away:
             away.setattr("api.auth.find_by_prefixes", find)
             looks.look()
-            await tried.wait()
+            await asyncio.wait_for(tried.wait(), PATIENCE_SECONDS)
         await say(idle, {"type": "ping"})
         assert await hear(idle) == GOING
         looks.look()

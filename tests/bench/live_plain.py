@@ -71,6 +71,10 @@ class Broadcast:
         return f"{self._before}{self._numbers[topic]}{self._behind}"
 
 
+async def drain() -> None:
+    """Nobody is told to come back."""
+
+
 def main() -> None:
     listening = serve.listen("127.0.0.1", int(sys.argv[1]))
     app = Broadcast(sys.stdin.buffer.read())
@@ -86,7 +90,7 @@ def main() -> None:
         backlog=serve.BACKLOG,
         timeout_keep_alive=serve.KEEP_ALIVE_SECONDS,
     )
-    server = serve.Server(config, lambda: None)
+    server = serve.Server(config, lambda: None, drain)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets=[listening]))
 

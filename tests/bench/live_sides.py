@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -146,7 +147,7 @@ def subscribing(key: str) -> list[list[bytes]]:
             for message in (
                 init,
                 {
-                    "id": "1",
+                    "id": str(uuid.uuid4()),  # as the usual client names its operations
                     "type": "subscribe",
                     "payload": {
                         "query": SUBSCRIPTION,

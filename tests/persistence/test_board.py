@@ -211,6 +211,39 @@ async def test_another_epoch_takes_the_place_of_a_higher_version(
         assert (seen.epoch, seen.state.version) == ("two", 40)
 
 
+async def test_a_read_that_an_epoch_ended_under_is_made_again(
+    board: Board[Figure], database: Database
+) -> None:
+    """A state of one database with the name of another would be a position of no history."""
+    database.held = asyncio.Event()
+    with board.watch(TENANT, JAKARTA) as watcher:
+        await asyncio.wait_for(database.begun.wait(), 5)
+        database.epoch = "two"
+        database.held.set()
+        seen = await asyncio.wait_for(watcher.news(), 5)
+
+        assert (seen.epoch, database.reads) == ("two", 2)
+
+
+async def test_who_joins_while_a_read_runs_begins_with_the_next(
+    board: Board[Figure], database: Database
+) -> None:
+    with board.watch(TENANT, JAKARTA) as watcher:
+        await version(watcher)
+        held = database.held = asyncio.Event()
+        database.begun.clear()
+        second = watcher.join()
+        await asyncio.wait_for(database.begun.wait(), 5)
+        database.figure = Figure(2, 101)
+        third = watcher.join()
+        database.held = asyncio.Event()
+        held.set()
+
+        assert (await version(watcher), watcher.begun) == (1, second)
+        database.held.set()
+        assert (await version(watcher), watcher.begun) == (2, third)
+
+
 async def test_nobody_is_remembered_after_leaving(board: Board[Figure]) -> None:
     with board.watch(TENANT, JAKARTA), board.watch(TENANT, JAKARTA):
         assert (board.watchers, TENANT in board) == (2, True)
