@@ -50,6 +50,8 @@ def take(lots: Iterable[Lot], at: int, amount: int) -> list[Leg]:
             lot.used += taken
             if lot.drawn_at is None or lot.drawn_at < at:
                 lot.drawn_at = at
+            elif lot.drawn_at == at:
+                lot.tied_at = at
             legs.append(Leg(lot, taken))
             amount -= taken
             if not amount:

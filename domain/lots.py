@@ -38,6 +38,7 @@ class Lot:
         "priority",
         "source",
         "starts_at",
+        "tied_at",
         "used",
         "used_before",
         "used_within",
@@ -79,6 +80,7 @@ class Lot:
         self.created_at = created_at
         self.origin = origin  #: its name within its balance, whoever made it and in which order
         self.drawn_at = drawn_at  #: the latest fact that had a share
+        self.tied_at: int | None = None  #: the same, where two of one instant had one
         self.used_before = used_before  #: of `used`, by facts from before the present period
         self.used_within = used_within  #: of `used`, by facts of the present period
         self.moved_before = moved_before

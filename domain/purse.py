@@ -6,6 +6,7 @@ What is to be paid is said by `rate` and `counted`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from domain.books import FreeCount
@@ -55,7 +56,7 @@ def pay(
         legs = take(lots, paid_at, left)
         for leg in legs:
             left -= leg.taken
-        crossed |= was_crossed(lots, paid_at)
+        crossed |= was_crossed(lots, paid_at, legs)
         if left and balance_id == balances[-1]:
             legs.append(overdraw(purse.overdraft(balance_id, at), paid_at, left))
             flags, left = Flag.OVERDRAWN, 0
@@ -67,20 +68,35 @@ def pay(
     return Rated(tuple(parts), flags, crossed)
 
 
-def was_crossed(lots: list[Lot], at: int) -> bool:
-    """Whether one of the lots is used up and a fact later than `at` had a share of it."""
+def was_crossed(lots: list[Lot], at: int, legs: Sequence[Leg] = ()) -> bool:
+    """Whether one of the lots is used up and another fact, at `at` or later, had a share of it.
+
+    `legs` are the share that the fact itself had just now. Of one instant, names decide who comes
+    first (EV-4), and nobody remembers those.
+    """
     return any(
-        lot.drawn_at is not None and at < lot.drawn_at and lot.amount - lot.used - lot.moved < UNIT
+        lot.amount - lot.used - lot.moved < UNIT
+        and lot.drawn_at is not None
+        and at <= lot.drawn_at
+        and (at < lot.drawn_at or _is_tied(lot, at, legs))
         for lot in lots
     )
+
+
+def _is_tied(lot: Lot, at: int, legs: Sequence[Leg]) -> bool:
+    """Whether another fact of the same instant had a share of what there was to have."""
+    return lot.amount > 0 and (lot.tied_at == at or all(leg.lot is not lot for leg in legs))
 
 
 def take_free(
     count: FreeCount, number: NumberTerms, month: int, at: int, units: int, purse: Purse
 ) -> tuple[int, bool]:
-    """Let a free count take whole units; what is left to pay, and whether a later fact had some."""
+    """Let a free count take whole units; what is left to pay, and whether it may be free in order.
+
+    It might where a fact that is no earlier had some.
+    """
     counter = purse.counter(count.name, number.number_id if count.per == "number" else 0, month)
-    late = counter.counted_at is not None and at < counter.counted_at
+    late = counter.counted_at is not None and at <= counter.counted_at
     free = min(max(count.count - counter.value, 0), units // UNIT)
     if free:
         counter.value += free
@@ -94,11 +110,11 @@ def position(
 ) -> tuple[int, bool]:
     """Where a month's count of charged units stood, `units` counted now; all numbers share it.
 
-    The second says whether a later fact was counted before and a tier was crossed.
+    The second says whether a fact that is no earlier was counted before and a tier was crossed.
     """
     counter = purse.counter(name, 0, month)
     before = counter.value
-    late = counter.counted_at is not None and at < counter.counted_at
+    late = counter.counted_at is not None and at <= counter.counted_at
     counter.value += units
     counter.counted_at = max(counter.counted_at or at, at)
     first = tiers[0].tier

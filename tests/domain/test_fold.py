@@ -154,3 +154,15 @@ def test_a_fact_between_those_that_used_a_lot_up_is_late() -> None:
     )
 
     assert [bool(outcome.flags & Flag.LATE) for outcome in outcomes] == [False, True, True, False]
+
+
+def test_facts_of_one_instant_that_use_a_lot_up_are_settled() -> None:
+    """EV-4, EV-9: which of them had the last of it, their names decide and not their arrival."""
+    tenant = Tenant()
+    tenant.commit([received(TEN, contact=f"62812{n:08d}") for n in range(1_000)])
+    assert tenant.state.unsettled_from == TEN, "the last one may not be the last in order"
+    other = Tenant()
+    other.commit([received(TEN + n, contact=f"62812{n:08d}") for n in range(1_001)])
+    assert other.state.unsettled_from is None
+    other.commit([received(TEN + 999, contact="6281300000001")])
+    assert other.state.unsettled_from == TEN + 999
