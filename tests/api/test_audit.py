@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -21,7 +20,7 @@ from api.stored import id_of
 from persistence import credentials
 from persistence.door import Door
 from tests.api.conftest import Ask, Json
-from tests.api.sockets import PATIENCE_SECONDS
+from tests.api.sockets import greet, hear, opened, say, serving, subscribe
 from tests.conftest import OPERATOR_KEY, Database
 
 KeyOf = Callable[..., Awaitable[str]]
@@ -339,38 +338,19 @@ async def test_operators_read_everybodys(ask: Ask, tenants: list[str]) -> None:
 async def test_a_socket_says_who_and_from_where(
     app: Starlette, owner: asyncpg.Connection[asyncpg.Record]
 ) -> None:
-    sent: asyncio.Queue[Json] = asyncio.Queue()
-    heard: asyncio.Queue[Json] = asyncio.Queue()
-    scope = {
-        "type": "websocket", "path": "/graphql", "scheme": "ws", "query_string": b"",
-        "headers": [(b"x-request-id", b"sock")], "subprotocols": ["graphql-transport-ws"],
-        "client": ("192.0.2.7", 4000), "root_path": "",
-    }  # fmt: skip
-    running = asyncio.create_task(app(scope, sent.get, heard.put))
-
-    async def hear() -> Json:
-        return await asyncio.wait_for(heard.get(), PATIENCE_SECONDS)
-
-    async def say(message: Json) -> Json:
-        sent.put_nowait({"type": "websocket.receive", "text": json.dumps(message)})
-        answer: Json = json.loads((await hear())["text"])
-        return answer
-
-    sent.put_nowait({"type": "websocket.connect"})
-    await hear()
-    await say({
-        "type": "connection_init", "payload": {"authorization": f"Bearer {OPERATOR_KEY}"}
-    })  # fmt: skip
     given = {"key": "wired", "plan": "omnichannel-idr"}
     query = words_of("tenantCreate", "tenant { id }")
-    payload = {"query": query, "variables": {"input": given}}
-    answer = await say({"type": "subscribe", "id": "1", "payload": payload})
-    assert answer["payload"]["data"]["tenantCreate"]["userErrors"] == []
-    sent.put_nowait({"type": "websocket.disconnect", "code": 1000})
-    await asyncio.wait_for(running, PATIENCE_SECONDS)
+    async with (
+        serving(app.state.core, sockets=app.state.sockets) as url,
+        opened(url, additional_headers={"x-request-id": "sock"}) as socket,
+    ):
+        await greet(socket)
+        await say(socket, subscribe("1", query, input=given))
+        answer = await hear(socket)
+        assert answer["payload"]["data"]["tenantCreate"]["userErrors"] == []
 
     (row,) = await rows(owner)
-    assert (row["actor"], row["address"]) == ("operator", "192.0.2.7")
+    assert (row["actor"], row["address"]) == ("operator", "127.0.0.1")
     assert row["request_id"].startswith("sock.")
 
 
