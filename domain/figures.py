@@ -98,14 +98,10 @@ class Figures:
 
     initial: Part  #: allowance lots
     top_up: Part  #: all other lots
+    total: Part  #: both; its `granted` is granted + topped up
     held: int
     credit_limit: int
     lots: tuple[LotUse, ...]  #: those with a part in the figures, in drawing order
-
-    @property
-    def total(self) -> Part:
-        """Both sides together; its `granted` is granted + topped up."""
-        return self.initial + self.top_up
 
     @property
     def available(self) -> int:
@@ -153,6 +149,7 @@ def figures(
     return Figures(
         initial=initial,
         top_up=top_up,
+        total=initial + top_up,
         held=held,
         credit_limit=balance.credit_limit,
         lots=tuple(sorted(shown, key=_drawing_order)),

@@ -8,6 +8,7 @@ Amounts, of money and of units alike, are int millionths ("micros"); prices are 
 """
 
 import re
+from functools import lru_cache
 
 MICRO_DIGITS = 6
 PICO_DIGITS = 12
@@ -42,6 +43,7 @@ def picos(written: str) -> int:
     return _scaled(written, PICO_DIGITS, signed=False)
 
 
+@lru_cache(maxsize=16_384)
 def text(amount: int, digits: int = MICRO_DIGITS) -> str:
     """The amount in fixed point without trailing zeros: 586.33, 1000, 0; `digits` 12 for picos."""
     whole, rest = divmod(abs(amount), 10**digits)

@@ -19,6 +19,9 @@ from domain.plans import BalancePlan, Plan
 #: From when on a tenant's first plan holds (TZ-7).
 BEGINNING = -(2**63)
 
+#: Periods whose balances are remembered.
+KNOWN_MAX = 16
+
 
 class Holding(NamedTuple):
     """A plan from an instant on."""
@@ -43,6 +46,10 @@ class Standing:
     since: int | None  #: the tenant's own beginning (TZ-7)
     holdings: tuple[Holding, ...]  #: by instant; the first holds from the BEGINNING on
     own: Mapping[str, Sequence[Own]] = field(default_factory=dict)  #: as decided, by balance
+    #: Balances that were asked for: each showing asks for those of its period.
+    _known: dict[tuple[Period, int], tuple[BalancePlan, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def holding(self, at: int) -> Holding:
         """The plan in force at an instant."""
@@ -87,6 +94,15 @@ class Standing:
 
         Those of the plan in force come first, then what former plans left behind.
         """
+        place = period, self.holding(at).since
+        known = self._known.get(place)
+        if known is None:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            known = self._known[place] = self._balances(period, at)
+        return known
+
+    def _balances(self, period: Period, at: int) -> tuple[BalancePlan, ...]:
         found: dict[str, BalancePlan] = {}
         for holding in (self.holding(at), *reversed(self.holdings)):
             if holding.since <= at or holding is self.holdings[0]:
