@@ -11,7 +11,8 @@ nothing touched one shows it whole. Amounts are micros of the balance's one unit
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from domain.books import ANY, Book, Row
 from domain.ledger import ALLOWANCE_PRIORITY
@@ -24,9 +25,11 @@ from domain.plans import BalancePlan, Chain, Plan
 NOT_STORED = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LotUse:
-    """A lot and what was taken from it before a period and within it, up to an instant."""
+class LotUse(NamedTuple):
+    """A lot and what was taken from it before a period and within it, up to an instant.
+
+    A tuple, for each event of the feed makes a dozen.
+    """
 
     lot_id: int  #: NOT_STORED for an allowance nothing has touched
     source: LotSource
@@ -222,8 +225,8 @@ def _paid_off(allowance: LotUse, lots: Sequence[LotUse]) -> list[LotUse]:
         if lot.source is LotSource.OVERDRAFT and lot.starts_at < allowance.starts_at:
             filled = min(max(-lot.left, 0), left)
         left -= filled
-        after.append(replace(lot, moved=lot.moved - filled) if filled else lot)
-    return [*after, replace(allowance, moved=allowance.amount - left)]
+        after.append(lot._replace(moved=lot.moved - filled) if filled else lot)
+    return [*after, allowance._replace(moved=allowance.amount - left)]
 
 
 def _drawing_order(lot: LotUse) -> tuple[int, bool, int, int, int]:

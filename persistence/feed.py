@@ -21,6 +21,7 @@ from persistence.valkey import Call, Script
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder().decode
+SOURCES = {int(source): source for source in LotSource}
 
 
 # A reading takes the place of an older one, of the same version at an earlier instant too.
@@ -52,7 +53,7 @@ def encode(published: Published) -> bytes:
         (
             epoch, reading.version, reading.cause, reading.at, span.label, span.start, span.end,
             reading.closed, reading.next_due, reading.alerted,
-            {key: (pot.held, [_lot(lot) for lot in pot.lots]) for key, pot in reading.pots.items()},
+            {key: (pot.held, pot.lots) for key, pot in reading.pots.items()},
         )
     )  # fmt: skip
 
@@ -97,29 +98,6 @@ def decode(message: bytes, wanted: Container[int]) -> Published | None:
     return Published(tenant_id, epoch, reading)
 
 
-def _lot(lot: LotUse) -> tuple[Any, ...]:
-    return (
-        lot.lot_id, int(lot.source), lot.priority, lot.month, lot.amount, lot.starts_at,
-        lot.ends_at, lot.created_at, lot.used_before, lot.used, lot.moved_before, lot.moved,
-    )  # fmt: skip
-
-
 def _to_domain(values: list[Any]) -> LotUse:
-    (
-        lot_id, source, priority, month, amount, starts_at, ends_at, created_at, used_before, used,
-        moved_before, moved,
-    ) = values  # fmt: skip
-    return LotUse(
-        lot_id=lot_id,
-        source=LotSource(source),
-        priority=priority,
-        month=month,
-        amount=amount,
-        starts_at=starts_at,
-        ends_at=ends_at,
-        created_at=created_at,
-        used_before=used_before,
-        used=used,
-        moved_before=moved_before,
-        moved=moved,
-    )
+    values[1] = SOURCES[values[1]]
+    return LotUse._make(values)
