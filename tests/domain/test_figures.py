@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -136,8 +134,7 @@ def test_a_period_opens_with_what_the_one_before_closed_with(
     ][:amount]
 
     def figures_of(period: Period) -> Part:
-        one = replace(
-            lot(LotSource.TOP_UP, str(amount), starts_at=first, ends_at=last),
+        one = lot(LotSource.TOP_UP, str(amount), starts_at=first, ends_at=last)._replace(
             used_before=sum(micros("1") for at in used_on if at < period.start),
             used=sum(micros("1") for at in used_on if period.start <= at < period.end),
         )
@@ -224,7 +221,7 @@ def test_an_overdraft_shows_what_was_used_beyond_everything() -> None:
     allowance = lot(LotSource.ALLOWANCE, "1000", used="1000", ends_at=NOVEMBER.end)
     overdraft = lot(LotSource.OVERDRAFT, used="1", ends_at=NOVEMBER.end, priority=90, lot_id=2)
     top_up = lot(LotSource.TOP_UP, "500", moved="1", starts_at=NOON, lot_id=3)
-    paid = replace(overdraft, moved=micros("-1", signed=True))
+    paid = overdraft._replace(moved=micros("-1", signed=True))
 
     before = figures(balance("1000"), NOVEMBER, NOON - 1, [allowance, overdraft])
     after = figures(balance("1000"), NOVEMBER, NOON, [allowance, paid, top_up])
@@ -253,10 +250,9 @@ def test_overage_is_neither_carried_nor_lapsed() -> None:
 def test_paying_off_is_no_usage(allowance: str, debt: str, left: str) -> None:
     """BA-5: -500,000 meets an allowance at the period's first instant; nothing is used."""
     paid = min(micros(allowance), micros("500000"))
-    overdraft = replace(
-        lot(LotSource.OVERDRAFT, used_before="500000", starts_at=0, priority=90), moved=-paid
-    )
-    granted = replace(lot(LotSource.ALLOWANCE, allowance, ends_at=NOVEMBER.end), moved=paid)
+    owed = lot(LotSource.OVERDRAFT, used_before="500000", starts_at=0, priority=90)
+    overdraft = owed._replace(moved=-paid)
+    granted = lot(LotSource.ALLOWANCE, allowance, ends_at=NOVEMBER.end)._replace(moved=paid)
 
     found = figures(balance(allowance, "money"), NOVEMBER, NOVEMBER.start, [granted, overdraft])
 
