@@ -1,10 +1,11 @@
-"""How fast a change reaches those who watch: `python -m tests.bench.live [--full]`.
+"""How fast a change reaches those who watch: `python -m tests.bench.live [--full] [--watchers N]`.
 
-1,000 websockets (5,000 with `--full`) watch `balanceChanged` of 20 tenants of a served process with
-its embedded servers. Changes are made by posting facts to `/v1/events`, so a delivery goes the
-whole way: commit, Valkey, the hub, the socket. Beside it, in turns, a plain broadcast of the same
-states to as many sockets by the same client. Fails where a watcher's last state is not what a query
-says.
+1,000 websockets (5,000 with `--full`) watch `balanceChanged` of a served process with its embedded
+servers, 250 of them each tenant unless `--watchers` says otherwise. Changes are made by posting
+facts to `/v1/events` of the same process, so a delivery goes the whole way: commit, Valkey, the
+hub, the socket. Beside it, in turns, a plain broadcast of the same states to as many sockets by the
+same client. Then the process is ended and started again while all watch, and they come back at
+once. Fails where a watcher's last state is not what a query says.
 """
 
 import argparse
@@ -16,12 +17,13 @@ import time
 from multiprocessing.connection import Connection
 from typing import Any
 
+import asyncpg
 import httpx2
 import uvloop
 
 from tests.bench import live_watchers
-from tests.bench.live_sides import FIELDS, TENANTS, Side, open_tenants, ours, plain, subscribing
-from tests.bench.live_watchers import Count, Counted, Open, Record, Settle
+from tests.bench.live_sides import FIELDS, WATCHERS, Side, open_tenants, ours, plain, subscribing
+from tests.bench.live_watchers import Count, Counted, Open, Record, Return, Settle
 from tests.bench.served import Served, serve
 from tests.bench.traffic import tenant_key
 from tests.bench.wire import Wire
@@ -32,24 +34,32 @@ RATE = 1_000.0  #: deliveries a second while times are taken
 IN_FLIGHT = (1, 2, 4)
 WARM_SECONDS = 0.3
 SETTLE_SECONDS = 20.0
+#: Over how long watchers are let go before a restart.
+DRAIN_SECONDS = 1
+#: After which the database has counted all that was done.
+COUNTED_SECONDS = 1.5
 
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--full", action="store_true", help="5,000 sockets, longer runs")
-    full = arguments.parse_args().full
+    arguments.add_argument("--watchers", type=int, default=WATCHERS, help="of each tenant")
+    given = arguments.parse_args()
+    full: bool = given.full
     began = time.monotonic()
     sockets = 5_000 if full else 1_000
+    tenants = sockets // given.watchers
     allow_files(2 * sockets + 500)
-    with serve() as served, Watching() as watching:
-        open_tenants(served)
-        kuota, messages = ours(served), subscribing(served.key)
+    with serve(KUOTA_DRAIN_SECONDS=str(DRAIN_SECONDS)) as served, Watching() as watching:
+        open_tenants(served, tenants)
+        kuota, messages = ours(served, tenants), subscribing(served.key, tenants)
         open_sockets(watching, kuota, messages, sockets)
-        with plain(watching.states(kuota)[0][1]) as reference:
+        with plain(watching.states(kuota)[0][1], tenants) as reference:
             open_sockets(watching, reference, messages, sockets)
             measure(watching, kuota, reference, full)
             check(served, watching, kuota, sockets)
             check_reference(watching, reference, sockets)
+        restart(served, watching, kuota, messages, sockets)
         report(kuota, reference)
     print(f"{'took':28}{time.monotonic() - began:11.1f} s")
     print(f"ratio {min(ratios(kuota, reference).values()):.3f} of {REFERENCE}")
@@ -71,11 +81,12 @@ async def at_a_rate(watching: "Watching", side: Side, seconds: float) -> None:
     before = watching.ask(Count(fleet=side.name))
     wire = await Wire.connect("127.0.0.1", side.port)
     answered: dict[tuple[int, int], float] = {}
-    pause = before.open / TENANTS / RATE
+    tenants = len(side.marks)
+    pause = before.open / tenants / RATE
     began = time.perf_counter()
     for change in range(round(seconds / pause)):
         await asyncio.sleep(began + change * pause - time.perf_counter())
-        tenant = change % TENANTS
+        tenant = change % tenants
         await make(side, wire, [tenant])
         answered[tenant, side.marks[tenant]] = time.perf_counter()
     wire.close()
@@ -86,7 +97,7 @@ async def at_a_rate(watching: "Watching", side: Side, seconds: float) -> None:
         if (tenant, mark) in answered:
             side.times.append((at - answered[tenant, mark]) * 1e3)
     side.times.sort()
-    due = len(answered) * after.open // TENANTS
+    due = len(answered) * after.open // tenants
     came = after.frames - before.frames
     print(
         f"{side.name + ', ' + f'{rate:.0f} changes/s':28}{side.of_times(0.5):11.2f} ms p50 from"
@@ -99,7 +110,7 @@ async def at_a_rate(watching: "Watching", side: Side, seconds: float) -> None:
 
 async def at_most(watching: "Watching", side: Side, in_flight: int, seconds: float) -> None:
     """Changes of all tenants as fast as they go; the best of these runs is kept."""
-    everybody = list(range(TENANTS))
+    everybody = list(range(len(side.marks)))
     stopping = asyncio.Event()
     changes = 0
 
@@ -107,7 +118,7 @@ async def at_most(watching: "Watching", side: Side, in_flight: int, seconds: flo
         nonlocal changes
         while not stopping.is_set():
             await make(side, wire, everybody)
-            changes += TENANTS
+            changes += len(everybody)
 
     wires = [await Wire.connect("127.0.0.1", side.port) for _ in range(in_flight)]
     first = await watching.count(side)
@@ -125,7 +136,7 @@ async def at_most(watching: "Watching", side: Side, in_flight: int, seconds: flo
     frames, took = after.frames - before.frames, after.at - before.at
     side.most = max(side.most, frames / took)
     # States may be joined where they come faster than they can be sent: the last one always comes.
-    apart = (last.frames - first.frames) * TENANTS / (last.open * changes)
+    apart = (last.frames - first.frames) * len(everybody) / (last.open * changes)
     print(
         f"{f'{side.name}, {in_flight} in flight':28}{frames / took:11,.0f} deliveries/s,"
         f" {apart:.0%} of {changes:,} changes apart,"
@@ -163,7 +174,13 @@ class Watching:
         self._process.join()
 
     def ask(self, command: object) -> Any:
+        self.tell(command)
+        return self.hear()
+
+    def tell(self, command: object) -> None:
         self._pipe.send(command)
+
+    def hear(self) -> Any:
         return self._pipe.recv()
 
     async def count(self, side: Side) -> Counted:
@@ -186,16 +203,17 @@ class Watching:
 
 def open_sockets(watching: Watching, side: Side, messages: list[list[bytes]], sockets: int) -> None:
     """Open all sockets; what the first of each tenant cost the server is not counted."""
-    watching.ask(Open(fleet=side.name, port=side.port, count=TENANTS, messages=messages))
+    tenants = len(messages)
+    watching.ask(Open(fleet=side.name, port=side.port, count=tenants, messages=messages))
     asyncio.run(warm(side))
     watching.states(side)
     before, began = side.memory_kib(), time.perf_counter()
-    more = sockets - TENANTS
+    more = sockets - tenants
     watching.ask(Open(fleet=side.name, port=side.port, count=more, messages=messages))
     took = time.perf_counter() - began
     side.kib_a_socket = (side.memory_kib() - before) / more
     print(
-        f"{side.name + ', opening':28}{sockets:11,} sockets on {TENANTS} tenants,"
+        f"{side.name + ', opening':28}{sockets:11,} sockets on {tenants} tenants,"
         f" {more / took:,.0f} a second, {side.kib_a_socket:.1f} KiB each,"
         f" {side.memory_kib() / 1024:.0f} MiB in all",
         flush=True,
@@ -205,7 +223,7 @@ def open_sockets(watching: Watching, side: Side, messages: list[list[bytes]], so
 async def warm(side: Side) -> None:
     wire = await Wire.connect("127.0.0.1", side.port)
     for _ in range(5):
-        await make(side, wire, list(range(TENANTS)))
+        await make(side, wire, list(range(len(side.marks))))
     wire.close()
 
 
@@ -216,7 +234,7 @@ def check(served: Served, watching: Watching, kuota: Side, sockets: int) -> None
     headers = {"authorization": f"Bearer {served.key}"}
     truths = []
     with httpx2.Client(base_url=served.url, headers=headers, timeout=30) as client:
-        for tenant in range(TENANTS):
+        for tenant in range(len(kuota.marks)):
             query = f'{{ tenant(key: "{tenant_key(tenant)}") {{ {FIELDS} }} }}'
             answer = client.post("/graphql", json={"query": query}).json()
             truths.append(answer["data"]["tenant"]["balances"])
@@ -229,12 +247,50 @@ def check(served: Served, watching: Watching, kuota: Side, sockets: int) -> None
     print(f"{kuota.name + ', at the end':28}{counted.open:11,} sockets open, each with the truth")
 
 
+def restart(
+    served: Served, watching: "Watching", kuota: Side, messages: list[list[bytes]], sockets: int
+) -> None:
+    """End the process and start it again: all are let go, and come back while changes are made."""
+    before = asyncio.run(transactions(served))
+    watching.tell(Return(fleet=kuota.name, port=kuota.port, messages=messages))
+    began = time.perf_counter()
+    served.stop()
+    stopped = time.perf_counter()
+    served.start()
+    ready = time.perf_counter()
+    kuota.pid = served.pid
+    asyncio.run(warm(kuota))
+    returned = watching.hear()
+    watching.states(kuota)
+    right = time.perf_counter()
+    time.sleep(COUNTED_SECONDS)
+    done = asyncio.run(transactions(served)) - before
+    print(
+        f"{kuota.name + ', restarted':28}{returned.told_at - began:11.2f} s until the last of"
+        f" {sockets:,} was told, ended after {stopped - began:.2f}, ready after"
+        f" {ready - began:.2f}; all back {returned.back_at - ready:.2f} s later, with the newest"
+        f" state {right - ready:.2f} s later; {done:,} transactions meanwhile",
+        flush=True,
+    )
+    check(served, watching, kuota, sockets)
+
+
+async def transactions(served: Served) -> int:
+    """How many the database has seen."""
+    connection = await asyncpg.connect(served.owner_url)
+    try:
+        query = "select sum(xact_commit + xact_rollback)::bigint from pg_stat_database"
+        return int(await connection.fetchval(query))
+    finally:
+        await connection.close()
+
+
 def check_reference(watching: Watching, reference: Side, sockets: int) -> None:
     """The reference lost nothing either: each frame came, for it never joins two."""
     watching.states(reference)
     counted = watching.ask(Count(fleet=reference.name))
     # Since the last socket was opened; five changes came before.
-    due = sum(mark - 5 for mark in reference.marks) * sockets // TENANTS
+    due = sum(mark - 5 for mark in reference.marks) * sockets // len(reference.marks)
     if (counted.open, counted.frames) != (sockets, due):
         raise SystemExit(f"{reference.name}: {counted} where {due:,} frames were due")
     print(f"{reference.name + ', at the end':28}{counted.open:11,} sockets open, no frame lost")

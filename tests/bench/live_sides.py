@@ -23,7 +23,8 @@ from tests.bench.served import ROOT, Served, operate
 from tests.bench.traffic import number_address, tenant_key
 from tests.bench.wire import post
 
-TENANTS = 20
+#: As many dashboards as a busy tenant has open at once.
+WATCHERS = 250
 FIELDS = """balances { key used { value } remaining { value } held { value } available { value }
   percentUsed version }"""
 SUBSCRIPTION = f"""subscription($tenant: String!) {{
@@ -40,7 +41,7 @@ class Side:
     request: Callable[[list[int]], bytes]  #: what makes a change of each of these tenants
     expected: bytes  #: stands in its answer as often as changes were made
     #: Changes made of each tenant: the number of visitors it has.
-    marks: list[int] = field(default_factory=lambda: [0] * TENANTS)
+    marks: list[int]
     kib_a_socket: float = 0.0
     times: list[float] = field(default_factory=list)  #: milliseconds from commit to client
     most: float = 0.0  #: deliveries a second
@@ -61,7 +62,7 @@ class Side:
         return self.times[int((len(self.times) - 1) * share)]
 
 
-def ours(served: Served) -> Side:
+def ours(served: Served, tenants: int) -> Side:
     """The served process: a change is a fact of a visitor its tenant has not had yet."""
     return Side(
         name="kuota",
@@ -69,6 +70,7 @@ def ours(served: Served) -> Side:
         pid=served.pid,
         request=Facts(served.key),
         expected=b'"status":"accepted"',
+        marks=[0] * tenants,
     )
 
 
@@ -104,7 +106,7 @@ class Facts:
 
 
 @contextmanager
-def plain(state: bytes) -> Iterator[Side]:
+def plain(state: bytes, tenants: int) -> Iterator[Side]:
     """The reference, which sends states like this one."""
     with listen("127.0.0.1", 0) as free:
         port = int(address_of(free).rpartition(":")[2])
@@ -132,13 +134,14 @@ def plain(state: bytes) -> Iterator[Side]:
                 "/change", "", "text/plain", "\n".join(map(tenant_key, tenants)).encode()
             ),
             expected=b"",
+            marks=[0] * tenants,
         )
     finally:
         process.kill()
         process.wait()
 
 
-def subscribing(key: str) -> list[list[bytes]]:
+def subscribing(key: str, tenants: int) -> list[list[bytes]]:
     """What a watcher of each tenant sends."""
     init = {"type": "connection_init", "payload": {"authorization": f"Bearer {key}"}}
     return [
@@ -156,15 +159,15 @@ def subscribing(key: str) -> list[list[bytes]]:
                 },
             )
         ]
-        for tenant in range(TENANTS)
+        for tenant in range(tenants)
     ]
 
 
-def open_tenants(served: Served) -> None:
+def open_tenants(served: Served, tenants: int) -> None:
     """The bench's tenants with a number each."""
     headers = {"authorization": f"Bearer {served.key}"}
     with httpx2.Client(base_url=served.url, headers=headers, timeout=30) as client:
-        for n in range(TENANTS):
+        for n in range(tenants):
             key = tenant_key(n)
             tenant = {"key": key, "name": f"Bench {n}", "plan": "omnichannel-idr"}
             number = {"tenant": key, "channel": "whatsapp", "address": number_address(n)}

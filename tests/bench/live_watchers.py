@@ -17,8 +17,12 @@ from multiprocessing.connection import Connection
 BUFFER_BYTES = 1 << 18
 #: Sockets that are opened at once: few enough for any backlog.
 WAVE = 50
+#: The same of those who come back behind a restart: nearly as many as an address may open before
+#: they say who they are.
+RUSH = 400
 OPEN_SECONDS = 30.0
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+RESTART = 1012
 HANDSHAKE = (
     b"GET /graphql HTTP/1.1\r\nHost: bench\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: a3VvdGEgYmVuY2ggbGl2ZQ==\r\n"
@@ -62,6 +66,23 @@ class Settle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Return:
+    """Wait until a restart has closed each socket, and open them again as soon as that goes."""
+
+    fleet: str
+    port: int
+    messages: list[list[bytes]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """When the last socket was told to come back, and the last one was back with a state."""
+
+    told_at: float
+    back_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Counted:
     """What a fleet had had at an instant of the machine's monotonic clock, in seconds."""
 
@@ -82,6 +103,7 @@ class Fleet:
         self.frames = 0
         self.payload_bytes = 0
         self.recorded: list[tuple[int, int, float]] | None = None
+        self.told_at: list[float] = []  #: when each was told that the server ends
 
 
 class Watchers:
@@ -97,6 +119,7 @@ class Watchers:
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
         self._settling: tuple[Settle, float] | None = None
+        self._returning: Return | None = None
 
     def run(self) -> None:
         ours = self._pipe.fileno()
@@ -109,6 +132,8 @@ class Watchers:
                     return
             if self._settling is not None:
                 self._settle(*self._settling)
+            if self._returning is not None and not self._fleets[self._returning.fleet].sockets:
+                self._return(self._returning)
 
     def _obey(self) -> bool:
         command = self._pipe.recv()
@@ -116,22 +141,18 @@ class Watchers:
             case None:
                 return False
             case Open():
-                fleet = self._fleets.setdefault(command.fleet, Fleet())
-                before = len(fleet.sockets)
-                for first in range(before, before + command.count, WAVE):
-                    size = min(WAVE, before + command.count - first)
-                    self._open(fleet, command, range(first, first + size))
-                gc.collect()
-                gc.freeze()
+                self._open_all(command, WAVE)
                 self._pipe.send("open")
+            case Return():
+                self._returning = command
             case Record(fleet=None):
                 found: list[tuple[int, int, float]] = []
                 for fleet in self._fleets.values():
                     found += fleet.recorded or []
                     fleet.recorded = None
                 self._pipe.send(found)
-            case Record():
-                self._fleets[command.fleet].recorded = []
+            case Record(fleet=str(fleet_name)):
+                self._fleets[fleet_name].recorded = []
                 self._pipe.send("recording")
             case Count():
                 fleet = self._fleets[command.fleet]
@@ -156,6 +177,35 @@ class Watchers:
         if settled or time.perf_counter() > until:
             self._settling = None
             self._pipe.send([(fleet.topics[fd], state) for fd, state in fleet.last.items()])
+
+    def _return(self, wanted: Return) -> None:
+        """Come back, all at once and as soon as anybody is let in."""
+        self._returning = None
+        fleet = self._fleets[wanted.fleet]
+        told_at, fleet.told_at = fleet.told_at, []
+        until = time.perf_counter() + OPEN_SECONDS
+        while time.perf_counter() < until:
+            try:
+                socket.create_connection(("127.0.0.1", wanted.port), OPEN_SECONDS).close()
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.005)
+        self._open_all(
+            Open(
+                fleet=wanted.fleet, port=wanted.port, count=len(told_at), messages=wanted.messages
+            ),
+            RUSH,
+        )
+        self._pipe.send(Returned(told_at=max(told_at), back_at=time.perf_counter()))
+
+    def _open_all(self, wanted: Open, wave: int) -> None:
+        fleet = self._fleets.setdefault(wanted.fleet, Fleet())
+        before = len(fleet.sockets)
+        for first in range(before, before + wanted.count, wave):
+            size = min(wave, before + wanted.count - first)
+            self._open(fleet, wanted, range(first, first + size))
+        gc.collect()
+        gc.freeze()
 
     def _open(self, fleet: Fleet, wanted: Open, numbers: range) -> None:
         """Open a wave: each step is sent on all its sockets before any answer is awaited."""
@@ -243,7 +293,13 @@ class Watchers:
             self._of[fd].sockets[fd].sendall(frame(PONG, payload))
         elif head == 0x80 | CLOSE:
             fleet = self._of[fd]
-            fleet.last[fd] = b"closed with %d: " % struct.unpack(">H", payload[:2]) + payload[2:]
+            (code,) = struct.unpack(">H", payload[:2])
+            if code == RESTART:
+                fleet.told_at.append(now)
+                fleet.sockets[fd].sendall(frame(CLOSE, payload[:2]))
+                del fleet.last[fd], fleet.topics[fd]
+            else:
+                fleet.last[fd] = b"closed with %d: " % code + payload[2:]
         else:
             raise RuntimeError(f"a frame that begins with {head}")
 

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,14 +26,32 @@ READY_SECONDS = 60.0
 END_SECONDS = 20.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Served:
     """A running server: where it listens, who may do everything, which process it is."""
 
     port: int
     key: str
-    pid: int
     data: Path
+    begin: Callable[[], subprocess.Popen[bytes]]  #: starts the process, the same each time
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has."""
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def start(self) -> None:
+        """Start it again, on the same port and data, and wait until it is ready."""
+        self.process = self.begin()
+        _wait_ready(self.process, self.port)
 
     @property
     def url(self) -> str:
@@ -80,25 +98,25 @@ def serve(**variables: str) -> Iterator[Served]:
     key = "bench-operator-key"
     kept = {k: v for k, v in os.environ.items() if not k.startswith("KUOTA_")}
     log = data.with_suffix(".log").open("w+")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "api", "serve", "--port", str(port), "--data", str(data)],
-        cwd=ROOT,
-        env={**kept, "KUOTA_OPERATOR_KEY": key, **variables},
-        stdout=log,
-        stderr=log,
-    )
+
+    def begin() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "api", "serve", "--port", str(port), "--data", str(data)],
+            cwd=ROOT,
+            env={**kept, "KUOTA_OPERATOR_KEY": key, **variables},
+            stdout=log,
+            stderr=log,
+        )
+
+    served = Served(port=port, key=key, data=data, begin=begin, process=begin())
     try:
-        _wait_ready(process, port)
-        yield Served(port=port, key=key, pid=process.pid, data=data)
+        _wait_ready(served.process, port)
+        yield served
     except BaseException:
         print(Path(log.name).read_text()[-4000:], file=sys.stderr)
         raise
     finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        served.stop()
         log.close()
         Path(log.name).unlink()
         shutil.rmtree(data, ignore_errors=True)
