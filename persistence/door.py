@@ -7,6 +7,7 @@ Owns connections, roles and `app.tenants`; no statement of its own beyond those.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -60,17 +61,25 @@ class Door:
 
     @asynccontextmanager
     async def _transaction(self, scope: str) -> AsyncIterator[Connection]:
-        async with self._pool.acquire() as pooled:
-            connection: Connection = pooled  # type: ignore[assignment]  # the proxy has its face
-            try:
-                # One round trip: begin and scope travel together. Who is cancelled while it is
-                # on its way may have begun, so it is undone too.
-                await connection.execute(f"begin; {scope}")
-                yield connection
-            except BaseException:
-                await _undo(connection)
-                raise
-            await connection.execute("commit")
+        task = asyncio.current_task()
+        before = task.cancelling() if task else 0
+        try:
+            async with self._pool.acquire() as pooled:
+                connection: Connection = pooled  # type: ignore[assignment]  # it has its face
+                try:
+                    # One round trip: begin and scope travel together. Who is cancelled while it is
+                    # on its way may have begun, so it is undone too.
+                    await connection.execute(f"begin; {scope}")
+                    yield connection
+                except BaseException:
+                    await _undo(connection)
+                    raise
+                await connection.execute("commit")
+        except CONNECTION_LOST:
+            # Who is told to end just as the connection is lost ends, and does not try again.
+            if task and task.cancelling() > before:
+                raise asyncio.CancelledError from None
+            raise
 
     def gathered(self, look: Callable[[Door, list[K]], Awaitable[Mapping[K, V]]]) -> Gathered[K, V]:
         """The look-ups by `look` at this door: of those of one moment one statement is made."""

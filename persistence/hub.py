@@ -125,6 +125,8 @@ class Hub:
     async def _ping(self, connection: AbstractConnection) -> None:
         while True:
             await asyncio.sleep(SILENCE_SECONDS / 4)
+            if not connection.is_connected:
+                return  # sending would connect it again, and nobody would read it or close it
             try:
                 await connection.send_command("PING", check_health=False)
             except (*AWAY, AttributeError):  # redis-py has let go of its writer meanwhile

@@ -5,13 +5,16 @@ Owns when an event is worth sending: a state that shows the same as the one befo
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from enum import Enum
 from functools import partial
 from sys import intern
 from typing import Annotated
 
+import asyncpg
 import strawberry
+import structlog
 from strawberry.types import Info
 
 from api.audience import EVERYBODY, Feed
@@ -31,9 +34,14 @@ from domain.periods import period
 from domain.reading import Reading
 from domain.watch import AlertKind
 from persistence.board import Seen
+from persistence.door import CONNECTION_LOST
 from persistence.following import follow
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
+
+log = structlog.get_logger("kuota.feed")
+
+RETRY_SECONDS = 0.3
 
 TenantKey = Annotated[str, strawberry.argument(description="The tenant's key.")]
 After = Annotated[
@@ -159,7 +167,7 @@ class Subscription:
                 ):
                     # Another plan or zone may have been agreed, or be in force from this period on.
                     watcher.agreed = False
-                    record = await watched(context, tenant)
+                    record = await still_watched(context, tenant)
                 # Of all who watch the tenant, those that know the same of it share what is made.
                 agreed = intern(record.zones + record.changes)
                 before_it = everything if agreed is known_by else ()
@@ -218,6 +226,17 @@ async def watched(context: Context, key: str) -> TenantRecord:
     if found is None:
         raise Fault("NOT_FOUND", f"there is no tenant {key[:64]!r} for this credential")
     return found.record
+
+
+async def still_watched(context: Context, key: str) -> TenantRecord:
+    """The same in the middle of a stream: it waits for a database that is away."""
+    while True:
+        try:
+            return await watched(context, key)
+        except (*CONNECTION_LOST, asyncpg.PostgresError) as error:
+            log.info("a stream waits for the database", why=repr(error))
+            await asyncio.sleep(RETRY_SECONDS)
+            context.renew()
 
 
 def check_keys(context: Context, record: TenantRecord, keys: list[str] | None) -> None:

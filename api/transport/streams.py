@@ -268,6 +268,8 @@ class Stream:
     async def _written(self, value: Any) -> bytes:
         """An event of the source as it is sent."""
         streams = self._streams
+        # For the event, and for what its source looks up behind it.
+        self._context.renew()
         if self._complete is not None:
             try:
                 data = self._complete(value)

@@ -27,9 +27,10 @@ from api.transport.protocol import Close, Code
 from api.transport.sockets import Sockets
 from api.transport.streams import Event
 from api.transport.subscribing import Refused, executor_of, prepare
-from domain.periods import iso
+from domain.periods import DAY, iso
 from persistence.board import Board
 from tests.api.conftest import KEY_REVOKE, NUMBER_CREATE, Ask
+from tests.api.test_agreements import PLAN_CHANGE
 from tests.conftest import OPERATOR_KEY
 
 OPERATOR = f"Bearer {OPERATOR_KEY}"
@@ -269,6 +270,25 @@ async def test_what_was_agreed_is_seen_though_its_own_event_was_skipped(
             for each in shown(await follower.next())["balances"]
             if each["key"] == "visitors"
         ]
+
+
+async def test_what_is_looked_up_for_an_event_is_looked_up_anew(feed: Feed, ask: Ask) -> None:
+    """BA-12: who watches over the end of a month sees what was agreed meanwhile for the next."""
+    figures = "balances { key name granted { value } }"
+    follower, _ = await feed.follow(
+        f'subscription {{ balanceChanged(tenant: "one") {{ {figures} }} }}'
+    )
+    before = shown(await follower.next())["balances"]
+    given = {"tenant": "one", "plan": "whatsapp-idr", "idempotencyKey": "less"}
+    agreed = (await ask(PLAN_CHANGE, input=given))["data"]["planChange"]
+    assert agreed["userErrors"] == []
+    feed.core.clock.offset += 32 * DAY
+    after = (await ask(f'{{ tenant(key: "one") {{ {figures} }} }}'))["data"]["tenant"]["balances"]
+    assert before != after
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while shown(await follower.next())["balances"] != after:
+            pass
+    assert feed.streams.plain == feed.streams.events
 
 
 SCALARS = (

@@ -34,6 +34,7 @@ class Proxy:
 
     port: int
     _place: str
+    _values: bool = True  #: whether what goes by is Valkey's; else it is forwarded as it comes
     _wires: set[Wire] = field(default_factory=set)
     _server: asyncio.Server | None = None
     _flowing: asyncio.Event = field(default_factory=asyncio.Event)
@@ -54,9 +55,14 @@ class Proxy:
 
     async def cut(self) -> None:
         """Reset every connection and refuse new ones."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            loop = asyncio.get_running_loop()
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+            # One that was just accepted becomes a connection first: asyncio would lose it.
+            await asyncio.sleep(0)
+            server.close()
         wires = list(self._wires)
         for wire in wires:
             for writer in (wire.near, wire.far):
@@ -83,10 +89,15 @@ class Proxy:
         return self._break
 
     async def _serve(self, reader: asyncio.StreamReader, near: asyncio.StreamWriter) -> None:
+        server = self._server
         try:
             back, far = await asyncio.open_unix_connection(self._place)
         except OSError:
             near.transport.abort()
+            return
+        if server is None or self._server is not server:  # cut meanwhile
+            near.transport.abort()
+            far.transport.abort()
             return
         task = asyncio.current_task()
         assert task is not None
@@ -111,7 +122,7 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await self._flowing.wait()
-                values, rest = split(rest + data)
+                values, rest = split(rest + data) if self._values else ([data], b"")
                 for value in values:
                     writer.write(value)
                     if self._break is not None and self._break.is_due(value):
@@ -146,10 +157,13 @@ class Break:
 
 
 @contextlib.asynccontextmanager
-async def before(place: str) -> AsyncIterator[Proxy]:
-    """A proxy before the unix socket `place`; its port is its own even while it refuses."""
+async def before(place: str, *, values: bool = True) -> AsyncIterator[Proxy]:
+    """A proxy before the unix socket `place`; its port is its own even while it refuses.
+
+    Without `values` it is of another protocol than Valkey's.
+    """
     with _bound(0) as kept:
-        proxy = Proxy(kept.getsockname()[1], place)
+        proxy = Proxy(kept.getsockname()[1], place, values)
         await proxy.restore()
         try:
             yield proxy
