@@ -1,9 +1,8 @@
 """Lanes: facts of many requests become few commits, each tenant's facts in the order they came.
 
 Owns the order of work from queue to answer: lock, keys, load, fold, record, commit, answer. A lane
-is a task with a connection of its own that no request can cancel; a tenant always takes the same
-lane, and several processes may run lanes for the same tenants: the heads' locks keep them apart.
-There is no timer: a lane takes what has gathered while it committed.
+is a task with a connection of its own that no request can cancel. Several processes may run lanes
+for one tenant: the heads' locks keep them apart. A lane takes what has gathered, without a timer.
 """
 
 from __future__ import annotations
@@ -23,6 +22,7 @@ from api.limits import (
     LANE_QUEUE_MAX,
     LANES,
 )
+from api.placing import Placing
 from api.submissions import (
     Busy,
     FactName,
@@ -63,6 +63,7 @@ class Lanes:
         self, door: Door, directory: Directory, now: Callable[[], int], show: Show
     ) -> None:
         self._lanes = [Lane(door, directory, now, show) for _ in range(LANES)]
+        self._placing = Placing()
 
     async def start(self) -> None:
         for lane in self._lanes:
@@ -79,15 +80,14 @@ class Lanes:
 
     async def commit(self, facts: Sequence[Fact]) -> list[Verdict]:
         """Commit facts and give their verdicts, in order; an answer means kept."""
-        if self.waiting + len(facts) > LANE_QUEUE_MAX:
-            raise Busy(f"{self.waiting} facts are waiting")
-        places: dict[int, list[int]] = {}
-        for place, fact in enumerate(facts):
-            places.setdefault(fact.tenant_id % LANES, []).append(place)
-        submissions = {
-            lane: self._lanes[lane].submit([facts[place] for place in own])
-            for lane, own in places.items()
-        }
+        if (waiting := self.waiting) + len(facts) > LANE_QUEUE_MAX:
+            raise Busy(f"{waiting} facts are waiting")
+        places = self._placing.places(facts, idle=not waiting)
+        submissions: dict[int, Submission] = {}
+        for lane, own in places.items():
+            mine = [facts[place] for place in own]
+            submission = submissions[lane] = self._lanes[lane].submit(mine)
+            self._placing.keep(lane, mine, submission)
         for submission in submissions.values():
             # Shielded: a client that goes away takes nothing with it.
             await asyncio.shield(submission.done)

@@ -142,6 +142,10 @@ GROUP_MEMBERS_MAX = 1_024
 #: Parallel commits of a process: a connection each; eight gain nothing over four.
 LANES = 4
 
+#: Facts of one request that take one lane together where nothing is under way: a commit costs as
+#: much as some twenty facts.
+TOGETHER_FACTS_MAX = 50
+
 #: Facts of one commit: more make commits long, fewer make them many.
 LANE_BATCH_MAX = 1_000
 
