@@ -107,7 +107,7 @@ async def test_in_the_files_order_by_thousands(
     [
         pytest.param(1_000, 30, id="batches-of-1000-30-tenants"),
         pytest.param(7, 8, id="batches-of-7-8-tenants"),
-        pytest.param(1, 2, id="single-facts-2-tenants"),
+        pytest.param(1, 1, id="single-facts-1-tenant"),
     ],
 )
 async def test_shuffled_across_tenants_from_several_clients(

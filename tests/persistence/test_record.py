@@ -13,7 +13,7 @@ from domain.rollup import USAGE
 from tests.persistence.traffic import TENANTS, arrive, settle_in
 from tests.scenarios.world import World
 
-SEED, EVENTS = 11, 300
+SEED, EVENTS = 11, 240
 
 #: What must not depend on how facts were split into commits; `version` and the clock's instants do.
 TABLES = {
