@@ -16,6 +16,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import Receive, Scope, Send
 
 from api import health, logs, signing_in
+from api.authorizing import authorizing
 from api.core import Core
 from api.directions import Elsewhere
 from api.downloads import download
@@ -39,6 +40,7 @@ PAGE = """<!doctype html>
 <p>Billing and live usage of messaging platforms.</p>
 <ul>
 <li><code>POST /v1/events</code>: facts, as CloudEvents
+<li><code>POST /v1/authorize</code>: may this be sent?
 <li><code>POST /graphql</code>: everything else
 <li><a href="/healthz">/healthz</a>, <a href="/readyz">/readyz</a>, <a href="/metrics">/metrics</a>
 </ul>
@@ -92,6 +94,7 @@ def routes_of(role: Role) -> list[Route | WebSocketRoute]:
         Route("/", front, methods=["GET"]),
         Route("/graphql", GraphQLRoute()),
         Route("/v1/events", events, methods=["POST"]),
+        Route("/v1/authorize", authorizing, methods=["POST"]),
         Route("/v1/downloads/{link}", download, methods=["GET"]),
         Route("/sign-in", signing_in.page, methods=["GET"]),
         Route("/v1/sign-in", signing_in.exchange, methods=["POST"]),

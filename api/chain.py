@@ -15,7 +15,7 @@ from domain.periods import iso
 from domain.terms import Terms
 from domain.verify import Findings, Names
 from domain.watch import Alert, Mark, fold
-from persistence import alerts, verifying
+from persistence import alerts, holds, verifying
 from persistence.actions import ActionKind
 from persistence.actions import digest_of as digest_of_action
 from persistence.bulk import Row
@@ -145,6 +145,11 @@ class Chain:
                 find.add("actions", name, "at", iso(action["at"]), iso(at))
         for version in without:
             find.missing("actions", f"of version {version}")
+
+    async def holds(self, connection: Connection) -> None:
+        """Compare what became of holds with the digests of their rows."""
+        async for wrong in holds.wrong(connection, self.own.tenant_id):
+            self.findings.add(*wrong)
 
     async def settlements(self, connection: Connection) -> None:
         """Compare the records of settlings with what their commits posted (EV-10)."""

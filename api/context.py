@@ -11,10 +11,13 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from redis.asyncio import Redis
 from strawberry.dataloader import DataLoader
 
 from api.audience import Audience
 from api.auth import Authenticator
+from api.desk import Desk
+from api.directory import Directory
 from api.errors import unauthenticated
 from api.gate import Spending
 from api.intake import Intake
@@ -50,6 +53,9 @@ class Context:
     hub: Hub
     settling: Settling
     signing: Signing
+    desk: Desk
+    directory: Directory
+    valkey: Redis
     public_url: str  #: without a slash at its end; empty: this server does not know it
     clock: Clock = field(default_factory=Clock)  #: read for each event
     address: str | None = None  #: the other end of the connection

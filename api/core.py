@@ -141,6 +141,9 @@ class Core:
             hub=engines.hub,
             settling=engines.settling,
             signing=self.signing,
+            desk=engines.desk,
+            directory=engines.directory,
+            valkey=self.valkey,
             public_url=self.settings.public_url or "",
         )
 

@@ -30,6 +30,7 @@ from api.limits import (
     EVENT_AHEAD_SECONDS_MAX,
     EVENT_ID_LENGTH_MAX,
     GROUP_MEMBERS_MAX,
+    HOLD_LENGTH_MAX,
 )
 from domain.facts import CHANNELS, GROUP_MARK, TYPES, Channel, Direction, Fact, Type
 from domain.money import MICRO
@@ -63,7 +64,7 @@ _TEXTS = {
     "broadcast": DIMENSION_LENGTH_MAX,
     "user": DIMENSION_LENGTH_MAX,
     "meter": DIMENSION_LENGTH_MAX,
-    "hold": EVENT_ID_LENGTH_MAX,
+    "hold": HOLD_LENGTH_MAX,
 }
 _NAMES = {kind: name for name, kind in TYPES.items()}
 _QUANTITY = re.compile(r"\d{1,12}(?:\.\d{1,6})?", re.ASCII)
@@ -94,13 +95,13 @@ def _fact(item: Item, terms: Terms, now: int) -> Fact:
             if not isinstance(value, str):
                 _wrong(name, "is a string")
             check_text(value, f"data.{name}", limit)
-    number = _number(data, terms)
+    number = number_in(data, terms)
     fact = Fact()
     fact.type, fact.at, fact.arrived_at = kind, at, now
     fact.source, fact.id, fact.key = item.source, item.id, key_of(item.source, item.id)
     fact.content = content_of(item.type, at, terms.key, item.canonical)
     fact.data = item.canonical.decode()
-    return _described(fact, data, number, terms)
+    return described(fact, data, number, terms)
 
 
 def kept(row: KeptFact, terms: Terms) -> Fact:
@@ -110,7 +111,7 @@ def kept(row: KeptFact, terms: Terms) -> Fact:
     fact.source, fact.id, fact.key = row.source, row.id, row.key
     fact.content = content_of(_NAMES[fact.type], row.at, terms.key, row.data.encode())
     fact.data = row.data
-    _described(fact, decode_data(row.data), terms.numbers[row.number_id], terms)
+    described(fact, decode_data(row.data), terms.numbers[row.number_id], terms)
     # By the spelling of its time, whatever ours is today.
     fact.party, fact.country, fact.category = row.party, row.country, row.category
     if fact.group is None:
@@ -118,7 +119,7 @@ def kept(row: KeptFact, terms: Terms) -> Fact:
     return fact
 
 
-def _described(fact: Fact, data: dict[str, Any], number: NumberTerms, terms: Terms) -> Fact:
+def described(fact: Fact, data: dict[str, Any], number: NumberTerms, terms: Terms) -> Fact:
     """The fact with all that its data says; its type is known."""
     kind = fact.type
     fact.tenant_id = terms.tenant_id
@@ -164,7 +165,7 @@ def _instant(time: datetime, terms: Terms, now: int) -> int:
     return at
 
 
-def _number(data: dict[str, Any], terms: Terms) -> NumberTerms:
+def number_in(data: dict[str, Any], terms: Terms) -> NumberTerms:
     address, channel_name = data.get("number"), data.get("channel")
     try:
         return terms.spellings[(channel_name, address)]  # type: ignore[index]

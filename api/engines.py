@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.deciding import Tools
+from api.desk import Desk
 from api.directory import Directory
 from api.intake import Intake
 from api.jobs import Jobs
 from api.lanes import Lanes
 from api.metrics import Metrics
+from api.outage import Outage
 from api.parts import Part
 from api.reload import Reload
 from api.settle_job import SettleJob
@@ -44,6 +47,12 @@ class Engines:
         self.live = Live(valkey, door, self.rebuild)
         self.hub = Hub(core.settings.redis_url, door, self.live, now)
         self.directory = Directory(door, catalogue)
+        self.desk = Desk(
+            Tools(
+                valkey=valkey, door=door, directory=self.directory, rebuild=self.rebuild,
+                outage=Outage(door, now), now=now,
+            )
+        )  # fmt: skip
         lanes = Lanes(door, self.directory, now, self.show)
         self.intake = Intake(self.directory, catalogue, now, lanes, core.metrics)
         owner_url = core.settings.database_owner_url
@@ -70,6 +79,7 @@ class Engines:
             # Facts may come as a mutation over a websocket, too. A lane opens its connection with
             # its first fact, so where none comes lanes cost nothing.
             await self.intake.start()
+            self.desk.start()
         if self.jobs is not None:
             await self.jobs.start()
         self.reload.start()
@@ -80,6 +90,7 @@ class Engines:
         await self.reload.stop()
         if self.jobs is not None:
             await self.jobs.stop()
+        await self.desk.stop()
         await self.intake.stop()
         await self.hub.stop()
         await self.sweep.stop()
@@ -97,6 +108,26 @@ class Engines:
             )
         for name, description, read in (
             ("kuota_facts_waiting", "Facts waiting for a commit.", lambda: self.intake.waiting),
+            (
+                "kuota_authorizations_waiting",
+                "Sends that wait to be decided.",
+                lambda: self.desk.waiting,
+            ),
+            (
+                "kuota_authorizations_granted",
+                "Sends that were granted.",
+                lambda: self.desk.answers["granted"],
+            ),
+            (
+                "kuota_authorizations_refused",
+                "Sends that were refused, for whatever reason.",
+                lambda: self.desk.answers.total() - self.desk.answers["granted"],
+            ),
+            (
+                "kuota_authorizations_again",
+                "Rounds of decisions that were made anew because figures had moved.",
+                lambda: self.desk.again,
+            ),
             (
                 "kuota_versions_unshown",
                 "Versions that Valkey did not take at once, and that were read again.",

@@ -98,7 +98,7 @@ async def _write(
     for row in documents:
         writer.write(log_file.Catalogue(**{**row, "body": json.loads(row["body"])}))
     balances = await exporting.balances(connection, tenant_id)
-    writer.write(_tenant(tenant, balances))
+    writer.write(_tenant(tenant, balances, await exporting.hold_key(connection, tenant_id)))
     numbers = await exporting.numbers(connection, tenant_id)
     for row in numbers:
         writer.write(
@@ -118,6 +118,10 @@ async def _write(
         told(writer.lines)
     async for row in exporting.alerts(connection, tenant_id):
         writer.write(_alert(row))
+    async for row in exporting.holds(connection, tenant_id):
+        writer.write(log_file.Hold(**dict(row)))
+    async for row in exporting.shares(connection, tenant_id):
+        writer.write(log_file.Share(**dict(row)))
     async for row in exporting.conflicts(connection, tenant_id):
         writer.write(log_file.Conflict(**{**row, "content": row["content"].hex()}))
     writer.end(figures_of(await exporting.figures(connection, tenant_id)))
@@ -128,12 +132,15 @@ def figures_of(sums: list[Sums]) -> dict[str, Figure]:
     return {each.name: Figure(each.rows, each.amount, each.digest) for each in sums}
 
 
-def _tenant(tenant: TenantRecord, balances: list[asyncpg.Record]) -> log_file.Tenant:
+def _tenant(
+    tenant: TenantRecord, balances: list[asyncpg.Record], hold_key: bytes
+) -> log_file.Tenant:
     return log_file.Tenant(
         key=tenant.key, name=tenant.name, zones=json.loads(tenant.zones),
         changes=json.loads(tenant.changes), currency=tenant.currency, country=tenant.country,
         locale=tenant.locale, plan=tenant.plan, status=tenant.status, since=tenant.since,
         created_at=tenant.created_at, balances=[tuple(row) for row in balances],
+        sending=json.loads(tenant.sending), hold_key=hold_key.hex(),
     )  # fmt: skip
 
 
@@ -157,7 +164,7 @@ def _fact(tenant: str, row: asyncpg.Record, names: Names) -> Line:
     channel, address = names.numbers[row["number_id"]]
     return log_file.Fact(
         version=row["version"], arrived_at=row["arrived_at"], channel=channel, address=address,
-        party=row["party"], country=row["country"], category=row["category"],
+        party=row["party"], country=row["country"], category=row["category"], flags=row["flags"],
         fact=Event(
             specversion="1.0", id=row["id"], source=row["source"], type=_NAMES[row["type"]],
             time=moment(row["at"]), subject=tenant, data=msgspec.Raw(row["data"].encode()),

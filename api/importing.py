@@ -28,6 +28,7 @@ from api.settling import Cause, Settling
 from domain.facts import CHANNELS, TYPES, Status
 from domain.facts import Fact as DomainFact
 from domain.periods import iso
+from domain.sending import OwnSending, SendingError, parse_sending
 from domain.terms import Terms
 from persistence import actions, conflicts, exporting, importing
 from persistence.actions import ActionKind
@@ -103,6 +104,7 @@ class Importing:
         self._catalogue: Catalogue
         self._directory: Directory
         self._numbers: Numbers = {}
+        self._judged: dict[bytes, int] = {}  #: by fact: the flags of its hold
         self._tenant_id = 0
         self._published: list[str] = []  #: books and plans that came with the log
         self._facts = self._actions = self._passed_over = 0
@@ -226,6 +228,7 @@ class Importing:
             currency=of_file.currency, country=of_file.country, locale=of_file.locale,
             plan=of_file.plan, status=of_file.status, since=of_file.since,
             created_at=of_file.created_at, balances=of_file.balances,
+            sending=_sending(of_file), hold_key=bytes.fromhex(of_file.hold_key),
             numbers=[
                 NewNumber(
                     channel=CHANNELS[number.channel], address=number.address,
@@ -253,8 +256,8 @@ class Importing:
         return (await self._directory.find([key]))[key]
 
     async def _take_in(self, restoring: Restoring) -> None:
-        """Facts in batches, actions one by one, in order of arrival; then alerts and conflicts."""
-        lane = Lane(self._door, self._directory, self._clock.now, self._show)
+        """Facts in batches, actions one by one, in order of arrival; then what became of others."""
+        lane = Lane(self._door, self._directory, self._clock.now, self._show, self._judged)
         lane.start()
         waiting: list[log_file.Fact] = []
         try:
@@ -270,7 +273,7 @@ class Importing:
                     waiting.append(line)
                 elif isinstance(line, log_file.Action):
                     await self._redo(line)
-                elif isinstance(line, log_file.Alert):
+                elif isinstance(line, log_file.Alert | log_file.Hold | log_file.Share):
                     await restoring.take(line, self._clock.now())
                 elif isinstance(line, log_file.Conflict):
                     await self._conflict(line)
@@ -284,6 +287,10 @@ class Importing:
         own = await self._terms()
         facts = [self._fact(line, own) for line in lines]
         self._clock.reach(max(line.arrived_at for line in lines))
+        self._judged.clear()
+        for fact, line in zip(facts, lines, strict=True):
+            if line.flags:
+                self._judged[fact.key] = line.flags
         submission = lane.submit(facts)
         await submission.done
         for fact, verdict in zip(facts, submission.verdicts, strict=True):
@@ -370,3 +377,10 @@ class Importing:
             for name in sorted(there.keys() | here.keys())
             if there.get(name) != here.get(name)
         }
+
+
+def _sending(of_file: log_file.Tenant) -> OwnSending:
+    try:
+        return parse_sending(of_file.sending)
+    except SendingError as error:
+        raise ImportRefusedError(f"tenant {of_file.key}: {error}") from error

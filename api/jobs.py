@@ -1,4 +1,4 @@
-"""Jobs: what time alone changes, rates that came later, months of partitions, ended widgets.
+"""Jobs: what time alone changes, rates that came later, months of partitions, what is over.
 
 Owns when due heads are taken, and how fast any job goes; who is rated later is `rating`'s. Figures
 go by the instant that is asked for, so nobody sees a job that is late: it rests at least as long as
@@ -19,14 +19,14 @@ import asyncpg
 import structlog
 
 from api.lanes import of_the_data
-from api.limits import WIDGET_KEPT_SECONDS, WIDGETS_CLEARED_MAX
+from api.limits import HOLDS_CLEARED_MAX, WIDGET_KEPT_SECONDS, WIDGETS_CLEARED_MAX
 from api.logs import Seldom
 from api.metrics import Metrics
 from api.rating import Rating
 from domain.fold import advance
-from domain.periods import MINUTE, SECOND
+from domain.periods import DAY, MINUTE, SECOND
 from domain.state import Changes
-from persistence import due, load, record, terms
+from persistence import due, holds, load, record, terms
 from persistence.catalogue import Catalogue
 from persistence.credentials import clear_widgets
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
@@ -87,6 +87,7 @@ class Jobs:
         self._passed_over: set[int] = set()
         self._aside: dict[int, int] = {}  #: tenants that failed, and when they are tried again
         self._waiting = 0
+        self._holds_cleared = 0  #: the same of holds that nobody used
         self._cleared = 0  #: when no token was left to clear away, as far as this process knows
         self.rating = Rating(door, catalogue, now, show, metrics)
         self._stopping = asyncio.Event()
@@ -103,6 +104,7 @@ class Jobs:
             "due heads": self.advance_due,
             "unrated facts": self.rating.step,
             "ended widgets": self.clear_widgets,
+            "unused holds": self.clear_holds,
         }
         if self._settle is not None:
             steps["late facts"] = self._settle
@@ -167,6 +169,18 @@ class Jobs:
         more = await clear_widgets(self._door, before, limit=most) == most
         if not more:
             self._cleared = now
+        return more
+
+    async def clear_holds(self) -> bool:
+        """Remove holds a day after their time was over unused; gives whether there may be more."""
+        now = self._now()
+        if now < self._holds_cleared + MINUTE:
+            return False
+        more = await holds.clear(self._door, now - DAY, limit=HOLDS_CLEARED_MAX) == (
+            HOLDS_CLEARED_MAX
+        )
+        if not more:
+            self._holds_cleared = now
         return more
 
     async def _halve(self, tenants: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import asyncpg
 import structlog
@@ -32,12 +32,13 @@ from api.submissions import (
     Waiting,
     still_waiting,
 )
+from api.verdicts import answer, content, stored
 from domain.facts import Fact, Status
 from domain.fold import fold
 from domain.rate import claims_message
-from domain.state import Changes, Part, State
+from domain.state import Changes, State
 from domain.terms import Terms
-from persistence import closing, conflicts, load, record
+from persistence import closing, conflicts, holds, load, record
 from persistence.connection import Connection
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
 from persistence.show import Show
@@ -107,11 +108,14 @@ class Lane:
         directory: Directory,
         now: Callable[[], int],
         show: Show,
+        judged: Mapping[bytes, int] | None = None,
     ) -> None:
+        """`judged` has the flags of holds by fact, where they were decided before."""
         self._door = door
         self._directory = directory
         self._now = now
         self._show = show
+        self._judged = judged
         self._queue: deque[Waiting] = deque()
         self._wake = asyncio.Event()
         self._connection: Connection | None = None
@@ -260,15 +264,15 @@ class Lane:
         if again:
             await conflicts.keep(
                 connection,
-                [each.fact for each in again if each.fact.content != _content(each, first, known)],
+                [each.fact for each in again if each.fact.content != content(each, first, known)],
                 now,
             )
         if changed:
             await record.record(connection, changed, now)
-        stored = await _stored(connection, known) if known else {}
+        before = await stored(connection, known) if known else {}
         await connection.execute("commit")
         self._keep(changed)
-        _answer(changed, first, again, known, stored)
+        answer(changed, first, again, known, before)
         self._show.commits(changed, now)
         return skipped
 
@@ -299,6 +303,10 @@ class Lane:
         await load.lots(connection, states, own, min(fact.began for fact in fresh), now)
         await load.counters(connection, states, months)
         await load.contacts(connection, states, fresh)
+        if self._judged is None:
+            await holds.load(connection, own, states, fresh)
+        for state in states.values():
+            state.judged = self._judged
         changed: list[Changes] = []
         for tenant in sorted(by_tenant):
             await closing.windows(connection, own[tenant], states[tenant], by_tenant[tenant])
@@ -353,48 +361,3 @@ class Lane:
     async def _rollback(self) -> None:
         if self._connection is not None and not self._connection.is_closed():
             await self._connection.execute("rollback")
-
-
-def _answer(
-    changed: Iterable[Changes],
-    first: dict[FactName, Waiting],
-    again: Iterable[Waiting],
-    known: dict[FactName, tuple[bytes, int]],
-    verdicts: dict[FactName, Verdict],
-) -> None:
-    """Tell every fact of a commit what became of it; `verdicts` are those of `known` facts."""
-    for changes in changed:
-        for outcome in changes.outcomes:
-            name = (outcome.fact.tenant_id, outcome.fact.key)
-            verdict = verdicts[name] = Verdict(outcome.status, outcome.parts)
-            first[name].submission.answer(first[name].place, verdict)
-    for waiting in again:
-        verdict = Verdict(Status.CONFLICT)
-        if waiting.fact.content == _content(waiting, first, known):
-            kept = verdicts[(waiting.fact.tenant_id, waiting.fact.key)]
-            verdict = Verdict(Status.DUPLICATE, kept.parts)
-        waiting.submission.answer(waiting.place, verdict)
-
-
-def _content(
-    waiting: Waiting, first: dict[FactName, Waiting], known: dict[FactName, tuple[bytes, int]]
-) -> bytes:
-    """The content that holds for a fact's key: what was stored, else the first of the batch."""
-    name = (waiting.fact.tenant_id, waiting.fact.key)
-    return known[name][0] if name in known else first[name].fact.content
-
-
-async def _stored(
-    connection: Connection, known: dict[FactName, tuple[bytes, int]]
-) -> dict[FactName, Verdict]:
-    """First outcomes of facts kept before; a leg is a part of its own here."""
-    found: dict[FactName, Verdict] = {}
-    asked = [(tenant, at, key) for (tenant, key), (_, at) in known.items()]
-    for row in await load.outcomes(connection, asked):
-        name = (row["tenant_id"], row["key"])
-        parts = found[name].parts if name in found else ()
-        if row["amount"] is not None:
-            part = Part(row["balance_id"], row["rule_id"], row["units"], row["amount"], ())
-            parts = (*parts, part)
-        found[name] = Verdict(Status.DUPLICATE, parts)
-    return found

@@ -91,6 +91,9 @@ WIDGET_DOCUMENTS_MAX = 50
 WIDGET_KEPT_SECONDS = 86_400
 WIDGETS_CLEARED_MAX = 1_000
 
+#: Holds that nobody used, removed by one statement.
+HOLDS_CLEARED_MAX = 5_000
+
 #: Stored documents, and bytes of their file: each is checked at the start, a millisecond or two.
 STORED_DOCUMENTS_MAX = 2_000
 STORED_BYTES_MAX = 16 * 1024 * 1024
@@ -125,6 +128,9 @@ EVENT_DIGITS_MAX = 1_000
 
 #: Characters of an event's id and source, and of the names inside its data.
 EVENT_ID_LENGTH_MAX = 256
+
+#: Characters of a hold's id: it says what is set aside of each balance and count.
+HOLD_LENGTH_MAX = 4_096
 
 #: Characters of what usage is counted by: eight of them make a key, which has 2,700 bytes.
 DIMENSION_LENGTH_MAX = 100

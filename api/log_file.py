@@ -76,6 +76,8 @@ class Tenant(_Line, frozen=True, kw_only=True, tag="tenant"):
     since: int | None
     created_at: int
     balances: list[tuple[str, str, str | None]]  #: key, unit, currency; in the order they came
+    sending: dict[str, Any] = {}  #: what it says of sending itself; older logs have none
+    hold_key: str = ""  #: signs the ids of its holds; older logs have none
 
 
 class Number(_Line, frozen=True, kw_only=True, tag="number"):
@@ -97,7 +99,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     data: msgspec.Raw
 
 
-class Fact(_Line, frozen=True, kw_only=True, tag="fact"):
+class Fact(_Line, frozen=True, kw_only=True, omit_defaults=True, tag="fact"):
     version: int  #: of the commit that kept it
     arrived_at: int
     channel: str  #: with `address`, the tenant's number
@@ -106,6 +108,7 @@ class Fact(_Line, frozen=True, kw_only=True, tag="fact"):
     country: str
     category: str
     fact: Event
+    flags: int = 0  #: of the hold it names, as it was judged when it came
 
 
 class Action(_Line, frozen=True, kw_only=True, tag="action"):
@@ -146,6 +149,36 @@ class Alert(_Line, frozen=True, kw_only=True, tag="alert"):
     acknowledged_at: int | None
 
 
+class Hold(_Line, frozen=True, kw_only=True, tag="hold"):
+    """What became of a hold, as its row has it."""
+
+    hold: str
+    expires_at: int
+    lasts_until: int
+    shares: int
+    share: str
+    total: str
+    varied: bool
+    ended: int
+    back: str
+    sent: str
+    sent_at: int | None
+    ended_at: int | None
+    ended_by: int | None
+    revision: int
+
+
+class Share(_Line, frozen=True, kw_only=True, tag="share"):
+    """What became of one recipient's share of a hold."""
+
+    hold: str
+    recipient: str
+    share: str | None
+    sent_at: int | None
+    ended_at: int | None
+    ended_by: int | None
+
+
 class Figure(msgspec.Struct, frozen=True, array_like=True):
     """One figure of a tenant's books: how many rows, their sum in micros, and their digest."""
 
@@ -160,19 +193,21 @@ class Footer(_Line, frozen=True, kw_only=True, tag="footer"):
     checksum: str
 
 
-Line: TypeAlias = Header | Catalogue | Tenant | Number | Fact | Action | Alert | Conflict | Footer
+Line: TypeAlias = (
+    Header | Catalogue | Tenant | Number | Fact | Action | Alert | Hold | Share | Conflict | Footer
+)
 
 _encode = msgspec.json.Encoder().encode
 _decode: Callable[[bytes], Line] = msgspec.json.Decoder(Line).decode
 
 #: The order of a file; facts and actions come together, as they came.
 ORDER: dict[type[Line], int] = {
-    Header: 0, Catalogue: 1, Tenant: 2, Number: 3, Fact: 4, Action: 4, Alert: 5, Conflict: 6,
-    Footer: 7,
+    Header: 0, Catalogue: 1, Tenant: 2, Number: 3, Fact: 4, Action: 4, Alert: 5, Hold: 6,
+    Share: 7, Conflict: 8, Footer: 9,
 }  # fmt: skip
 COUNTED: dict[type[Line], str] = {
     Catalogue: "catalogue", Number: "numbers", Fact: "facts", Action: "actions",
-    Alert: "alerts", Conflict: "conflicts",
+    Alert: "alerts", Hold: "holds", Share: "shares", Conflict: "conflicts",
 }  # fmt: skip
 
 

@@ -14,7 +14,8 @@ import asyncpg
 from api.again import Again
 from api.cloudevents import Refused, key_of
 from domain.closed import adjusted_at
-from domain.facts import CHANNEL_NAMES, Fact, Status
+from domain.facts import CHANNEL_NAMES, Fact, Flag, Status, Type
+from domain.holds import read
 from domain.money import text
 from domain.periods import iso, month_name, period
 from domain.rate import claims_message
@@ -22,7 +23,7 @@ from domain.rollup import Dimensions, bucket, usage_of
 from domain.settle import Posted
 from domain.state import Outcome
 from domain.verify import Findings, Names, of_contact, of_difference
-from persistence import checkpoints, log, midnights, settling, verifying
+from persistence import checkpoints, holds, log, midnights, settling, verifying
 from persistence.bulk import Row
 from persistence.log import BEGINNING, PostedFact
 
@@ -124,7 +125,7 @@ class Proof(Again):
     async def _look(
         self, rows: Sequence[PostedFact], facts: Sequence[Fact], posted: Sequence[Posted]
     ) -> None:
-        """Add up what is posted of facts, and compare what they say with their keys."""
+        """Add up what is posted of facts, and compare what they say with their keys and holds."""
         tenant_id, zone = self.terms.tenant_id, self.terms.zone
         keys = await verifying.keys(self._connection, tenant_id, [row.key for row in rows])
         hours: dict[tuple[int, Dimensions], list[int]] = {}
@@ -157,6 +158,22 @@ class Proof(Again):
                 [(tenant_id, at, *which, *usage) for (at, which), usage in found.items()],
             )
         await verifying.add_messages(self._connection, list(messages.values()))
+        await self._held(rows, facts)
+
+    async def _held(self, rows: Sequence[PostedFact], facts: Sequence[Fact]) -> None:
+        """Look for the rows of holds that facts ended a share of."""
+        named = {
+            hold.hold_id
+            for row, fact in zip(rows, facts, strict=True)
+            if fact.hold is not None
+            and fact.type not in (Type.MESSAGE_RECEIVED, Type.MESSAGE_SENT)
+            and not (row.revision or row.flags & Flag.REPEATED)
+            and (hold := read(fact.hold, self.terms.hold_key)) is not None
+        }
+        if named:
+            known = await holds.there(self._connection, self.terms.tenant_id, named)
+            for hold_id in sorted(named - known):
+                self.findings.missing("holds", hold_id.hex())
 
     def _counted_at(self, row: PostedFact, fact: Fact, status: int) -> int:
         """When a fact counts: one of a closed period as it came, or where what is closed ends."""

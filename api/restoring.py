@@ -1,44 +1,64 @@
-"""Alerts of an exported log, kept again as they were raised (EV-8).
+"""Alerts and holds of an exported log, kept again as they were raised and ended (EV-8).
 
-Owns their place: behind everything else that is taken in, in commits of their own, for the commits
-that moved the balances are other ones here. Nothing is raised anew by a log; once it is taken in,
-its tenant is watched from where its alerts left off.
+Owns their place: behind everything else that is taken in, alerts in commits of their own, for the
+commits that moved the balances are other ones here. Nothing is raised and no hold judged anew by a
+log; once it is taken in, its tenant is watched from where its alerts left off.
 """
 
 from __future__ import annotations
+
+from msgspec.structs import asdict
 
 from api import log_file
 from domain.fold import RESTORED
 from domain.state import Changes
 from domain.watch import Alert, AlertCause, AlertKind, Mark, Measure, fold
-from persistence import alerts, load, record, terms
+from persistence import alerts, holds, load, record, terms
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 
-#: Alerts of one commit.
-ALERTS_MAX = 500
+#: Lines that are kept together.
+LINES_MAX = 500
 
 
 class Restoring:
-    """The alerts of one log on their way into a tenant's books."""
+    """The alerts and holds of one log on their way into a tenant's books."""
 
     def __init__(self, door: Door, catalogue: Catalogue, tenant_id: int) -> None:
         self._door = door
         self._catalogue = catalogue
         self._tenant_id = tenant_id
         self._waiting: list[log_file.Alert] = []
+        self._holds: list[log_file.Hold | log_file.Share] = []
         self._below: set[Mark] = set()
         self._known: int | None = None  #: that were kept by an earlier import of the same log
         self._met = 0
 
-    async def take(self, line: log_file.Alert, now: int) -> None:
+    async def take(self, line: log_file.Alert | log_file.Hold | log_file.Share, now: int) -> None:
         """Keep the next one, soon."""
-        self._waiting.append(line)
-        if len(self._waiting) == ALERTS_MAX:
+        if isinstance(line, log_file.Alert):
+            self._waiting.append(line)
+        else:
+            self._holds.append(line)
+        if LINES_MAX in (len(self._waiting), len(self._holds)):
             await self.keep(now)
 
     async def keep(self, now: int) -> None:
         """Keep those that wait, unless they are there."""
+        await self._keep_holds()
+        await self._keep_alerts(now)
+
+    async def _keep_holds(self) -> None:
+        lines, self._holds = self._holds, []
+        if not lines:
+            return
+        async with self._door.tenant_tx(self._tenant_id) as connection:
+            head = (await load.lock(connection, [self._tenant_id], wait=True))[self._tenant_id]
+            kept = [asdict(line) for line in lines if isinstance(line, log_file.Hold)]
+            shares = [asdict(line) for line in lines if isinstance(line, log_file.Share)]
+            await holds.restore(connection, self._tenant_id, head["version"], kept, shares)
+
+    async def _keep_alerts(self, now: int) -> None:
         lines, self._waiting = self._waiting, []
         if not lines:
             return

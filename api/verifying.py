@@ -112,6 +112,7 @@ class Verifying:
         chain.close(head)
         await chain.actions(connection)
         await chain.settlements(connection)
+        await chain.holds(connection)
         facts = 0
         if proof is not None:
             proof.findings, proof.names = findings, names

@@ -13,6 +13,7 @@ from itertools import groupby
 from typing import Final, Literal
 
 from domain.markets import ALWAYS, ANY_MARKET, Markets
+from domain.money import MICRO
 
 ANY: Final = "*"
 CUSTOMER_SERVICE: Final = "customer_service"
@@ -114,6 +115,9 @@ class Book:
     #: (channel, address, local date) -> market, as `Markets.market` (PR-6); bound here once because
     #: every fact asks for it
     market: Callable[[str, str, int], str] = field(init=False, repr=False, compare=False)
+    #: By name of a free count, where it changes what is charged; of all tiers together.
+    limits: Mapping[str, tuple[int, ...]] = field(init=False, repr=False, compare=False)
+    tier_limits: tuple[int, ...] = field(init=False, repr=False, compare=False)
     _dated: dict[Place, tuple[list[int], list[tuple[Row, ...]]]] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
@@ -123,6 +127,15 @@ class Book:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "market", self.markets.market)
+        limits: dict[str, set[int]] = {}
+        tiers: set[int] = set()
+        for row in self.rows:
+            if row.free_count is not None:
+                limits.setdefault(row.free_count.name, set()).add(row.free_count.count)
+            if row.tier is not None and row.tier.up_to is not None:
+                tiers.add(row.tier.up_to * MICRO)  # tiers are counted in units' micros
+        object.__setattr__(self, "limits", {name: tuple(sorted(s)) for name, s in limits.items()})
+        object.__setattr__(self, "tier_limits", tuple(sorted(tiers)))
         order = sorted(
             self.rows,
             key=lambda row: (row.valid_from, row.published, row.tier.above if row.tier else 0),

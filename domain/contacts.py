@@ -6,6 +6,13 @@ Owns the memory alone; when a window opens and what it means is decided in `mete
 from __future__ import annotations
 
 
+#: What says which windows a contact has, but for those of categories.
+WINDOWS = (
+    "last_at", "service_opened_at", "service_ends_at", "conversation_opened_at",
+    "conversation_ends_at", "conversation_paid", "entry_at", "entry_opened_at", "entry_ends_at",
+)  # fmt: skip
+
+
 class Contact:
     """A contact's (or group's) state on one number; slots, changed in place by the fold."""
 

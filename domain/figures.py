@@ -54,6 +54,11 @@ class LotUse(NamedTuple):
         """What was not taken; of a lot that has ended, what lapsed."""
         return self.amount - self.used_ever - self.moved_before - self.moved
 
+    @property
+    def remaining(self) -> int:
+        """The same, as lots call it while they are drawn."""
+        return self.left
+
     def ended(self, at: int) -> bool:
         """Whether the lot's end has come; the end instant itself is outside the lot."""
         return self.ends_at is not None and self.ends_at <= at

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from domain import meter
+from domain.capture import judge
 from domain.categories import forget_category
 from domain.closed import NOT_OPENED, Adjusting, adjusted_at, mark
 from domain.contacts import Contact
@@ -105,21 +106,21 @@ class Fold:
         kind = fact.type
         status, market, parts = Status.ACCEPTED, "", NOTHING
         at = None
+        if fact.at > self.state.latest_at:
+            self.state.latest_at = fact.at
         if charged_at is not None:
             flags = Flag.REPEATED | (Flag.LATE if fact.at < charged_at else Flag.NONE)
             if fact.at == charged_at:
-                self._unsettle(fact.at)  # which of the two charges, their names decide
+                self.state.unsettle(fact.at)  # which of the two charges, their names decide
         elif self.state.is_closed(fact):
             at = adjusted_at(fact, self.state.closed_until or 0)
             status, flags, market, parts = self._adjusted(fact, number, at)
-            self._unsettle(at)  # of one request all came at one instant
+            self.state.unsettle(at)  # of one request all came at one instant
         elif kind is RECEIVED:
             flags, parts = self._received(fact, number)
             if flags & Flag.VISITOR and not parts:
                 status = Status.UNRATED
-        elif kind in REACHED or (
-            kind is Type.MESSAGE_SENT and is_charged_when_sent(self.terms, fact)
-        ):
+        elif self._charges_message(fact):
             market = self._market(fact, number, fact.at)
             flags, parts = self._reached(fact, number, market)
             if not parts:
@@ -135,8 +136,13 @@ class Fold:
             flags = Flag.NONE
         if parts and (len(parts) > 1 or len(parts[0].legs) > 1):
             flags |= Flag.FURTHER
+        if fact.hold is not None:
+            flags |= judge(
+                self.terms, self.changes, fact, flags, parts, self.ledger.now,
+                charged=self._charges_message(fact),
+            )  # fmt: skip
         if flags & Flag.LATE:
-            self._unsettle(fact.at)
+            self.state.unsettle(fact.at)
         self._roll_up(fact, at, usage_of(fact, status, flags, parts, self.ledger.is_money))
         self.changes.outcomes.append(Outcome(fact, status, flags, market, parts))
         if self.moved:
@@ -169,7 +175,7 @@ class Fold:
             self._reckon(fact, contact, rated)
             added |= Flag.LATE if fact.at < contact.last_at else Flag.NONE
         if added & Flag.LATE:
-            self._unsettle(fact.at)
+            self.state.unsettle(fact.at)
         revised = Revision(fact, revision + 1, Status.ACCEPTED, flags | added, rated.parts)
         self._revise(revised, flags, None)
 
@@ -181,7 +187,7 @@ class Fold:
             self.state.closing[fact.key].visited = []  # it was the visit itself
         _, added, _, parts = self._adjusted(fact, number, at)
         if parts:
-            self._unsettle(at)
+            self.state.unsettle(at)
             added |= flags | Flag.FURTHER
             self._revise(Revision(fact, revision + 1, Status.ADJUSTED, added, parts), flags, at)
 
@@ -196,11 +202,6 @@ class Fold:
         )
         self.changes.revisions.append(revised)
         self.ledger.look(fact.began if at is None else at, AlertCause.RATED, fact.key.hex())
-
-    def _unsettle(self, at: int) -> None:
-        """Note that figures from an instant on may differ once they are settled (EV-9)."""
-        before = self.state.unsettled_from
-        self.state.unsettled_from = at if before is None else min(before, at)
 
     def _received(self, fact: Fact, number: NumberTerms) -> tuple[int, tuple[Part, ...]]:
         """An inbound message: it moves the service window, and may be a visit."""
@@ -217,8 +218,8 @@ class Fold:
         month = terms.zone.day(at).month
         rows = self.state.contacts[(fact.channel, fact.address)]
         if not meter.visit(rows, row, month):
-            if any(at <= each.last_at for each in rows if each is not row):
-                self._unsettle(at)  # it may have come first, to another number
+            if any(at <= each.last_at for each in rows if each is not contact):
+                self.state.unsettle(at)  # it may have come first, to another number
             return flags, NOTHING
         rated = self._rate_visit(fact, number)
         return flags | Flag.VISITOR | self._book(at, rated), rated.parts
@@ -241,9 +242,7 @@ class Fold:
                 flags = Flag.VISITOR
                 self._touch(fact, fact.address).visited.append(month)
                 rated = self._rate_visit(fact, number, purse)
-        elif kind in REACHED or (
-            kind is Type.MESSAGE_SENT and is_charged_when_sent(self.terms, fact)
-        ):
+        elif self._charges_message(fact):
             market = self._market(fact, number, began)
             rule = book.windows.get(channel)
             opened = Flag.NONE
@@ -263,6 +262,12 @@ class Fold:
         status = Status.ADJUSTED if rated.parts or not chargeable else Status.UNRATED
         flags |= self._book(at, rated._replace(at_boundary=False)) & ~NOT_OPENED
         return status, flags, market, rated.parts
+
+    def _charges_message(self, fact: Fact) -> bool:
+        """Whether it is a status that charges its message (EV-5)."""
+        if fact.type is Type.MESSAGE_SENT:
+            return is_charged_when_sent(self.terms, fact)
+        return fact.type in REACHED
 
     def _rate_visit(self, fact: Fact, number: NumberTerms, purse: Purse | None = None) -> Rated:
         chain = self.terms.plan.visitors
@@ -361,7 +366,7 @@ class Fold:
         if at <= contact.last_at:
             if at < contact.last_at:
                 return Flag.LATE
-            self._unsettle(at)  # of one instant rank and name decide, and nobody remembers those
+            self.state.unsettle(at)  # of one instant rank and name decide: nobody remembers those
         contact.last_at = at
         return Flag.NONE
 
@@ -376,7 +381,7 @@ class Fold:
                 if left <= 0:  # near a threshold, or nobody has looked yet
                     self.moved.add(balance_id)
         if rated.parts and at < self.ledger.turned_at:
-            self._unsettle(at)
+            self.state.unsettle(at)
         if rated.flags & Flag.OVERDRAWN:
             # At once, or what the next fact finds would depend on how facts are split into commits.
             self.ledger.pay_off(rated.parts[-1].balance_id)

@@ -54,7 +54,8 @@ class Ledger:
             state.period = self.span
         self.watch = Watch(state, changes, self.span)
         self._used: dict[int, int] = {}
-        #: The latest start or end of a lot: what is older may have come too late for it (EV-9).
+        #: The latest start or end of a lot, or movement of what was not used: what is older may
+        #: have come too late for it (EV-9).
         self.turned_at = max(
             (
                 edge
@@ -65,6 +66,7 @@ class Ledger:
             ),
             default=0,
         )
+        self.turned_at = max(self.turned_at, state.moved_at)
 
     def is_money(self, balance_id: int) -> bool:
         """Whether a balance holds money rather than product units."""
@@ -200,6 +202,7 @@ class Ledger:
             side.lot_id if isinstance(side, Lot) else side for side in (debit, credit)
         )
         self.move(balance_id, source, target, amount, cause)
+        self.state.moved_at = max(self.state.moved_at, self.now)
         for side, moved in ((debit, amount), (credit, -amount)):
             if isinstance(side, Lot):
                 side.moved += moved
@@ -261,6 +264,8 @@ class Ledger:
         edges = self._edges() | self._starts_while_owing(due)
         for edge in sorted(edge for edge in edges if due <= edge <= now):
             self.now = edge
+            if edge <= self.state.latest_at:
+                self.state.unsettle(edge)  # a fact from ahead of time had its share before
             self._lapse()
             if self.now >= self.span.start:
                 self._grant()
@@ -275,8 +280,13 @@ class Ledger:
     def close(self, cause: AlertCause = AlertCause.PAID_OFF) -> None:
         """Close the commit: usage, pay-offs and lapses as one ledger line each, and what is due.
 
-        `cause` is what was done, of an action.
+        `cause` is what was done, of an action: it stands before the facts of its instant, and those
+        ahead of it had come (EV-4).
         """
+        if self.state.action:
+            if self.now <= self.state.latest_at:
+                self.state.unsettle(self.now)
+            self.state.latest_at = max(self.state.latest_at, self.now)
         for lots in self.state.lots.values():
             for lot in lots:
                 used = self._used.get(lot.lot_id, 0)
@@ -335,7 +345,8 @@ class Ledger:
         """Mark what changes at this instant without a line: a watcher must hear of it as well."""
         for lots in self.state.lots.values():
             for lot in lots:
-                if lot.remaining and self.now in (lot.starts_at, lot.ends_at):
+                noted = lot.remaining or self.now <= self.state.latest_at
+                if noted and self.now in (lot.starts_at, lot.ends_at):
                     self.changes.lots[lot.lot_id] = lot
         if self.now == self.span.start and any(self.state.lots.values()):
             self._period(self.now)  # what was used is now opening, whatever the balance

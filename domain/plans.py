@@ -13,6 +13,7 @@ from domain.books import ANY, Basis, Book, Direction
 from domain.documents import KEY, DocumentError, Table, nearest, read_sample_marks, shown
 from domain.money import DISPLAY_DIGITS, MICRO, charge, text
 from domain.periods import zone
+from domain.sending import UNSAID, OwnSending, read_sending
 
 VISITOR: Final = "visitor"
 FIRST_PERIODS: Final = ("full", "by_days")
@@ -108,6 +109,7 @@ class Plan:
     balances: tuple[BalancePlan, ...]
     chains: tuple[Chain, ...]
     first_period: str = "full"  #: or "by_days": what a first, partial period is granted (BA-12)
+    sending: OwnSending = UNSAID  #: what it says of holds, caps and outages
     visitors: Chain | None = field(init=False, repr=False, compare=False)
     _balances: dict[str, BalancePlan] = field(init=False, repr=False, compare=False)
     _chains: dict[tuple[str, str, str], Chain] = field(init=False, repr=False, compare=False)
@@ -151,6 +153,7 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
     _check_book(top, currency, book)
     balances = _read_balances(top, currency)
     chains = _read_chains(top, balances, book)
+    sending = read_sending(top, balances)
     top.close()
     if top.problems:
         raise PlanError(f"plan {key}", top.problems)
@@ -167,6 +170,7 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
         balances=tuple(balances.values()),
         chains=tuple(chains),
         first_period=first_period,
+        sending=sending,
     )
 
 

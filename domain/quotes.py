@@ -6,7 +6,7 @@ state that is thrown away afterwards: a quote and a charge cannot disagree. Amou
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from domain.explain import Why, Window, why
@@ -72,7 +72,11 @@ class Share:
 class Quote:
     """A running sum over outcomes; `state` is used up by it."""
 
-    def __init__(self, terms: Terms, state: State, now: int) -> None:
+    def __init__(
+        self, terms: Terms, state: State, now: int, held: Mapping[str, int] | None = None
+    ) -> None:
+        """`held` is what open holds have of balances, by key: a send may not use it."""
+        self._held = held or {}
         self.lines: dict[tuple[object, ...], Line] = {}
         self.unrated: dict[tuple[str, str], Unrated] = {}
         terms = terms.at(now)
@@ -168,7 +172,7 @@ class Quote:
                 reading.at,
                 reading.pots[balance.key].lots,
                 since=self._terms.since,
-                held=reading.pots[balance.key].held,
+                held=self._held.get(balance.key, 0),
                 next_due=reading.next_due,
             ).available
             for balance in self._terms.standing.balances(reading.period, reading.at)

@@ -35,10 +35,21 @@ class Reading:
     next_due: int | None  #: of the head: when something is next booked by time
     pots: dict[str, Pot]  #: by balance key
     alerted: int = 0  #: the version of the latest commit that raised alerts; 0: none did
+    held_at: int = 0  #: when what is held last changed; 0: what is held is not known
+    held_until: int | None = None  #: when a hold next gives something back by itself
 
     @property
     def valid_until(self) -> int:
-        """The first instant after `at` from which time alone may give other figures."""
+        """The first instant from which time alone may give other figures.
+
+        Of what is held that instant may have come when it is told, and it is to be read again.
+        """
+        booked = self.booked_until
+        return booked if self.held_until is None else min(booked, self.held_until)
+
+    @property
+    def booked_until(self) -> int:
+        """The first instant after `at` from which time alone may give other lots."""
         edges = [self.period.end, self.next_due]
         for pot in self.pots.values():
             for lot in pot.lots:

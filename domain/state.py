@@ -7,13 +7,14 @@ the commit: it is true as long as the tenant's head still has its version.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from domain.contacts import Contact
 from domain.draw import Leg
 from domain.facts import Fact, Status
+from domain.holds import Kept
 from domain.lots import Lot
 from domain.periods import Period
 from domain.rollup import Dimensions
@@ -39,8 +40,8 @@ class State:
 
     __slots__ = (
         "action", "adjusted", "alerted", "below", "closed_until", "closing", "contacts", "counters",
-        "digest", "last_lot", "lot_ids", "lots", "lots_from", "months", "next_due", "period",
-        "periods", "room", "unsettled_from", "version",
+        "digest", "holds", "judged", "last_lot", "latest_at", "lot_ids", "lots", "lots_from",
+        "months", "moved_at", "next_due", "period", "periods", "room", "unsettled_from", "version",
     )  # fmt: skip
 
     def __init__(
@@ -57,6 +58,8 @@ class State:
         self.last_lot = last_lot
         self.next_due = next_due
         self.unsettled_from = unsettled_from
+        self.moved_at = 0  #: when something was moved last by an action, without being used
+        self.latest_at = 0  #: the latest instant of a fact or an action: some are ahead of time
         self.alerted = 0  #: the version of the latest commit that raised alerts; 0: none did
         self.below: set[Mark] | None = None  #: thresholds that are passed; None: nobody watches
         self.room: dict[int, int] = {}  #: by balance: what may be taken before one is reached
@@ -72,12 +75,21 @@ class State:
         self.months: set[int] = set()  #: months whose counters are here
         self.contacts: dict[tuple[int, str], list[Contact]] = {}  #: rows of (channel, party)
         self.periods: set[int] = set()  #: months whose period is known to be stored
+        self.holds: dict[str, Kept | None] | None = None
+        #: by id, None: it says nothing here; no holds at all: nobody judges what facts make of them
+        self.judged: Mapping[bytes, int] | None = None
+        #: by fact: the flags of its hold, where they were decided before
 
     def is_closed(self, fact: Fact) -> bool:
         """Whether a fact came after its period was closed."""
         if self.adjusted is not None:
             return fact.key in self.adjusted
         return self.closed_until is not None and fact.began < self.closed_until
+
+    def unsettle(self, at: int) -> None:
+        """Note that figures from an instant on may differ once they are settled (EV-9)."""
+        before = self.unsettled_from
+        self.unsettled_from = at if before is None else min(before, at)
 
     def contact(self, channel: int, party: str, number_id: int) -> Contact:
         """The row of a contact on a number, new if there is none."""
@@ -161,6 +173,7 @@ class Changes:
     usage: dict[tuple[int, Dimensions], list[int]] = field(default_factory=dict)  #: by local hour
     revisions: list[Revision] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    holds: list[Kept] = field(default_factory=list)  #: those that ended or last longer
 
     @property
     def empty(self) -> bool:

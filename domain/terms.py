@@ -12,6 +12,7 @@ from domain.books import Book
 from domain.facts import Channel
 from domain.periods import Period, Zone
 from domain.plans import BalancePlan, Plan
+from domain.sending import DEFAULT, UNSAID, OwnSending, Sending, merged
 from domain.standing import BEGINNING, Holding, Standing
 from domain.watch import Threshold
 
@@ -34,6 +35,7 @@ class Terms:
     tenant_id: int
     key: str
     suspended: bool
+    blocked: bool = False  #: something is unpaid: sends are refused as if it were suspended
     zone: Zone  #: allowances, visitors and rollups follow it (TZ-5)
     currency: str
     since: int | None  #: facts before it are refused (EV-3)
@@ -53,6 +55,9 @@ class Terms:
     #: by market, the local date from which it pays international authentication there (PR-5)
     #: by balance, what it is watched for where that is not what every balance is
     thresholds: Mapping[int, tuple[Threshold, ...]] = field(default_factory=dict)
+    own_sending: OwnSending = UNSAID  #: what the tenant says itself, whatever its plan
+    sending: Sending = DEFAULT  #: what holds under this plan; `dated` works it out
+    hold_key: bytes = field(default=b"", repr=False)  #: signs the ids of its holds
     tariffs: dict[tuple[object, ...], object] = field(
         default_factory=dict, compare=False, repr=False
     )  #: what `rate` worked out before
@@ -84,6 +89,7 @@ class Terms:
             view = replace(
                 self, plan=plan, book=books[plan.book], balances=dict(balances), tariffs={},
                 standing=standing, views=views, allowances={},
+                sending=merged(plan.sending, self.own_sending),
             )  # fmt: skip
             views.append((since, view))
         # What any of its plans has is known throughout: its lots may be older than the plan.

@@ -67,8 +67,7 @@ def top_up(
     ledger.advance()
     if starts_at < now:
         # A late input like any other: what happened since is settled (EV-4).
-        before = state.unsettled_from
-        state.unsettled_from = starts_at if before is None else min(before, starts_at)
+        state.unsettle(starts_at)
     lot = ledger.new_lot(
         balance_id, source, amount, starts_at, ends_at, month=None, priority=TOP_UP_PRIORITY
     )

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias
 
-from domain.lots import Lot, LotSource
+from domain.lots import LotSource
 from domain.money import MICRO
 from domain.periods import Period, month_name
 from domain.plans import BalancePlan
@@ -102,8 +102,29 @@ class Held(NamedTuple):
     whole: int  #: of all lots
 
 
+class Part(Protocol):
+    """What is asked of a lot."""
+
+    @property
+    def source(self) -> LotSource: ...
+    @property
+    def month(self) -> int | None: ...
+    @property
+    def amount(self) -> int: ...
+    @property
+    def remaining(self) -> int: ...
+    @property
+    def starts_at(self) -> int: ...
+    @property
+    def ends_at(self) -> int | None: ...
+    @property
+    def used_before(self) -> int: ...
+    @property
+    def moved_before(self) -> int: ...
+
+
 def held(
-    balance: BalancePlan, lots: Iterable[Lot], allowance: int, period: Period, at: int
+    balance: BalancePlan, lots: Iterable[Part], allowance: int, period: Period, at: int
 ) -> Held:
     """What a balance holds at an instant of a period, beside its base (AL-1).
 

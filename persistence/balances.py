@@ -1,9 +1,9 @@
 """Balances as they stood at an instant: the sums of each lot before a period and within it.
 
-Owns the reading of lots, their days and the open holds. What the sums mean for a period is
-`domain.figures`' to say. Whole local days come from `lot_days`; of the day an instant falls in,
-what was taken before it is summed from the facts of that day alone. A call is known when it ended
-and counts on the day it began (VO-1).
+Owns the reading of lots and their days; open holds are counted elsewhere. What
+the sums mean for a period is `domain.figures`' to say. Whole local days come from `lot_days`; of
+the day an instant falls in, what was taken before it is summed from the facts of that day alone. A
+call is known when it ended and counts on the day it began (VO-1).
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ moves as materialized (
 )
 select
     a.n, a.month, a.starts_at as period_starts_at, a.ends_at as period_ends_at, a.closed,
-    h.version, h.next_due, h.alerted, c.cause, b.key, held.amount as held,
+    h.version, h.next_due, h.alerted, c.cause, b.key,
     l.lot_id, l.source, l.priority, l.month as lot_month, l.amount, l.starts_at, l.ends_at,
     l.created_at,
     (l.used - days.used_since)::bigint as used_before,
@@ -112,11 +112,6 @@ from asked a
 join tenant_head h on h.tenant_id = a.tenant_id
 left join commits c on c.tenant_id = h.tenant_id and c.version = h.version
 join balances b on b.tenant_id = a.tenant_id
-left join lateral (
-    select sum(amount - captured)::bigint as amount from holds
-    where tenant_id = a.tenant_id and balance_id = b.balance_id
-        and expires_at > a.at and (ended_at is null or ended_at > a.at)
-) held on true
 left join lots l on l.tenant_id = b.tenant_id and l.balance_id = b.balance_id
     and l.starts_at < a.ends_at and (l.ends_at is null or l.ends_at > a.starts_at)
 left join lateral (
@@ -150,7 +145,7 @@ async def readings(door: Door, asked: Sequence[Asked]) -> list[Reading | None]:
         reading = found[place]
         if reading is None:
             reading = found[place] = _reading_from_row(row, asked[place].at)
-        pot = reading.pots.setdefault(row["key"], Pot(held=row["held"] or 0))
+        pot = reading.pots.setdefault(row["key"], Pot())
         if row["lot_id"] is not None:
             pot.lots.append(_lot_from_row(row))
     return found

@@ -45,6 +45,18 @@ S = TypeVar("S", bound=State)
 T = TypeVar("T")
 
 
+class Part(NamedTuple, Generic[S]):
+    """A part of a state that has an order of its own, and is told alone, too.
+
+    The newest of it goes with the newest state, whichever of them comes first.
+    """
+
+    at: Callable[[S], int]  #: of it, the instant that orders it; 0: the state does not know it
+    of: Callable[[S], Any]
+    put: Callable[[S, Any], S]
+    until: Callable[[S], int]  #: when time changes the rest of the state
+
+
 class Seen(Generic[S]):
     """A state and the epoch of the database it is of, the same object for all who watch."""
 
@@ -112,6 +124,8 @@ class Watched(Generic[S]):
         self.zone = zone
         self.watchers: set[Watcher[S]] = set()
         self.last: Seen[S] | None = None
+        self.part: Any = None  #: the newest of what is told alone
+        self.part_at = 0
         self.head = 0  #: of the database, a look ago
         self.settings: int | None = None  #: which of its terms it had, a look ago
 
@@ -123,9 +137,11 @@ class Board(Generic[S]):
         self,
         load: Callable[[Sequence[Wanted]], Awaitable[Sequence[S | None]]],
         epoch: Callable[[], str],
+        part: Part[S] | None = None,
     ) -> None:
         self._load = load
         self._epoch = epoch
+        self._part = part
         self._watched: dict[int, Watched[S]] = {}
         self._wanted: dict[int, int | None] = {}
         self._wake = asyncio.Event()
@@ -169,6 +185,18 @@ class Board(Generic[S]):
         watched = self._watched.get(tenant_id)
         if watched is not None:
             self._give(watched, Seen(self._epoch(), state), {})
+
+    def amend(self, tenant_id: int, part: Any, at: int) -> None:
+        """Give a part that was published alone; where there is no state yet, it waits for one."""
+        watched = self._watched.get(tenant_id)
+        if watched is None or at <= watched.part_at:
+            return
+        watched.part, watched.part_at = part, at
+        if watched.last is not None:
+            self._renew(watched, watched.last)
+            for watcher in watched.watchers:
+                if watcher.begun:
+                    watcher.put(watched.last)
 
     def look(self, now: int) -> None:
         """Have read again what time alone has changed by `now`, and what nobody was given yet."""
@@ -260,6 +288,7 @@ class Board(Generic[S]):
     def _give(
         self, watched: Watched[S], seen: Seen[S], beginning: Mapping[Watcher[S], int]
     ) -> None:
+        seen, parted = self._join(watched, seen)
         last = watched.last
         newer = (
             last is None
@@ -269,15 +298,44 @@ class Board(Generic[S]):
         if newer:
             if last is not None and seen.state.at < last.state.at:
                 # A commit bears the instant it began at; what is shown never goes back in time.
-                if seen.state.valid_until <= last.state.at:
+                if self._until(seen.state) <= last.state.at:
                     self.want(watched.tenant_id, seen.state.version)
                     return
                 seen = Seen(seen.epoch, replace(seen.state, at=last.state.at))
             watched.last = last = seen
+        elif parted and last is not None:
+            last = self._renew(watched, last)
         assert last is not None
         for watcher in watched.watchers:
             if watcher in beginning:
                 watcher.begun = beginning[watcher]
                 watcher.put(last)
-            elif newer and watcher.begun:
+            elif (newer or parted) and watcher.begun:
                 watcher.put(last)
+
+    def _join(self, watched: Watched[S], seen: Seen[S]) -> tuple[Seen[S], bool]:
+        """A state with the newest of its part; and whether that came with it."""
+        if self._part is None:
+            return seen, False
+        at = self._part.at(seen.state)
+        if at == 0:
+            # Who keeps it is away: it counts for nothing until it is told again.
+            watched.part, watched.part_at = None, 0
+            return seen, False
+        if at >= watched.part_at:
+            parted = at > watched.part_at
+            watched.part, watched.part_at = self._part.of(seen.state), at
+            return seen, parted
+        return Seen(seen.epoch, self._part.put(seen.state, watched.part)), False
+
+    def _renew(self, watched: Watched[S], last: Seen[S]) -> Seen[S]:
+        """Make the newest state one with the newest part: a later one, for it is news."""
+        assert self._part is not None
+        state = last.state
+        at = min(max(state.at + 1, watched.part_at), self._part.until(state) - 1)
+        amended = replace(self._part.put(state, watched.part), at=max(at, state.at))
+        watched.last = Seen(last.epoch, amended)
+        return watched.last
+
+    def _until(self, state: S) -> int:
+        return state.valid_until if self._part is None else self._part.until(state)

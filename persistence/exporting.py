@@ -12,9 +12,12 @@ from typing import NamedTuple
 
 import asyncpg
 
-from domain.facts import Type
+from domain.facts import Flag, Type
 from domain.rollup import USAGE
 from persistence.connection import Connection
+
+#: What a fact is flagged with for the hold it names.
+OF_HOLDS = Flag.LATE_COMMIT | Flag.OVER_HOLD | Flag.UNKNOWN_HOLD
 
 #: Rows fetched at a time.
 ROWS = 1_000
@@ -96,6 +99,8 @@ select
     (select count(*) from facts where tenant_id = $1) as facts,
     (select count(*) from actions where tenant_id = $1) as actions,
     (select count(*) from alerts where tenant_id = $1) as alerts,
+    (select count(*) from holds where tenant_id = $1) as holds,
+    (select count(*) from hold_shares where tenant_id = $1) as shares,
     (select count(*) from conflicts where tenant_id = $1) as conflicts"""
 
 
@@ -109,7 +114,8 @@ async def counts(connection: Connection, tenant_id: int) -> dict[str, int]:
 # Within a commit the order of arrival is not known, and fact order serves (EV-4).
 FACTS = f"""
 select version, arrived_at, number_id, type, at, source, id, party,
-    coalesce(country, '') as country, coalesce(category, '') as category, data
+    coalesce(country, '') as country, coalesce(category, '') as category, data,
+    flags & {OF_HOLDS} as flags
 from facts
 where tenant_id = $1
 order by version, at, case
@@ -128,6 +134,18 @@ select b.key as balance, a.kind, a.measure, a.threshold, a.remaining, a.base, a.
 from alerts a join balances b using (tenant_id, balance_id)
 where tenant_id = $1
 order by a.version, a.line"""
+
+HOLDS = """
+select encode(hold_id, 'hex') as hold, expires_at, lasts_until, shares, share, total, varied, ended,
+    back, sent, sent_at, ended_at, ended_by, revision
+from holds where tenant_id = $1
+order by hold_id"""
+
+SHARES = """
+select encode(hold_id, 'hex') as hold, encode(recipient, 'hex') as recipient, share, sent_at,
+    ended_at, ended_by
+from hold_shares where tenant_id = $1
+order by hold_id, recipient"""
 
 CONFLICTS = """
 select source, id, at, arrived_at, content, data
@@ -148,6 +166,24 @@ def actions(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Rec
 def alerts(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Record]:
     """What was raised, in the order in which it was."""
     return _rows(connection, ALERTS, tenant_id)
+
+
+def holds(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Record]:
+    """What became of holds."""
+    return _rows(connection, HOLDS, tenant_id)
+
+
+def shares(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Record]:
+    """What became of their shares, where they have rows of their own."""
+    return _rows(connection, SHARES, tenant_id)
+
+
+async def hold_key(connection: Connection, tenant_id: int) -> bytes:
+    """What signs the ids of a tenant's holds."""
+    key: bytes = await connection.fetchval(
+        "select hold_key from tenants where tenant_id = $1", tenant_id
+    )
+    return key
 
 
 def conflicts(connection: Connection, tenant_id: int) -> AsyncIterator[asyncpg.Record]:
@@ -268,7 +304,8 @@ _ACTIONS = f"""
 select 'actions', count(*), 0, {_DIGEST.format(text=_ACTIONS_TEXT)}
 from actions where tenant_id = $1"""
 
-_TERMS_TEXT = "concat_ws('|', t.plan, t.status, t.zones, t.changes)"
+# Who says nothing of sending has the digest of logs from before there was anything to say.
+_TERMS_TEXT = "concat_ws('|', t.plan, t.status, t.zones, t.changes, nullif(t.sending, '{}'))"
 _TERMS = f"""
 select 'terms', 1, 0, {_DIGEST.format(text=_TERMS_TEXT)} from tenants t where t.tenant_id = $1
 union all
@@ -291,9 +328,27 @@ from (
 ) alerts
 having count(*) > 0"""
 
+# Which versions they changed in are another database's; older logs have none of it.
+_HOLDS_TEXT = """concat_ws('|', encode(hold_id, 'hex'), expires_at, lasts_until, shares, share,
+    total, varied, ended, back, sent, coalesce(sent_at, 0), coalesce(ended_at, 0),
+    coalesce(ended_by, 0), revision)"""
+_SHARES_TEXT = """concat_ws('|', encode(hold_id, 'hex'), encode(recipient, 'hex'),
+    coalesce(share, ''), coalesce(sent_at, 0), coalesce(ended_at, 0), coalesce(ended_by, 0))"""
+_HOLDS = f"""
+select name, count(*), 0, {_DIGEST.format(text="said")}
+from (
+    select 'holds' as name, {_HOLDS_TEXT} as said from holds where tenant_id = $1
+    union all
+    select 'shares of holds', {_SHARES_TEXT} from hold_shares where tenant_id = $1
+    union all
+    select 'flags of holds', concat_ws('|', source, id, flags & {OF_HOLDS})
+    from facts where tenant_id = $1 and flags & {OF_HOLDS} <> 0
+) held
+group by name"""
+
 FIGURES: Sequence[str] = (
     _CHARGES, _FACTS, _LOTS, _DAYS, _USAGE, _COUNTERS, _CONTACTS, _ACTIONS, _TERMS, _CLOSED,
-    _ALERTS,
+    _ALERTS, _HOLDS,
 )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from redis.backoff import NoBackoff
 from domain.periods import period
 from domain.reading import Reading
 from persistence import feed, keys
-from persistence.balances import Asked, readings
-from persistence.board import Board, Wanted
+from persistence.balances import Asked
+from persistence.board import Board, Part, Wanted
 from persistence.canary import Canary
 from persistence.door import CONNECTION_LOST, Door
 from persistence.live import Asked as CountsAsked
@@ -44,6 +44,15 @@ select tenant_id, version, settings, zones::text as zones
 from tenant_head join tenants using (tenant_id) where tenant_id = any ($1::bigint[])"""
 
 
+#: Holds change without a commit, and are told alone then.
+HELD: Part[Reading] = Part(
+    at=lambda reading: reading.held_at,
+    of=feed.held_of,
+    put=feed.holding,
+    until=lambda reading: reading.booked_until,
+)
+
+
 class Hub:
     """The watched balances and live counters of one process."""
 
@@ -60,10 +69,11 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._hearing = False
         self._stopping = False
+        self._unheld: set[int] = set()  #: tenants of whom was read without what is held
         self.heard = 0  #: messages of watched tenants
         self.gaps = 0  #: times the subscription was lost
         self.canary = Canary()
-        self.balances: Board[Reading] = Board(self._readings, lambda: door.epoch)
+        self.balances: Board[Reading] = Board(self._readings, lambda: door.epoch, HELD)
         self.usage: Board[Counts] = Board(self._counts, lambda: door.epoch)
 
     def start(self) -> None:
@@ -138,11 +148,14 @@ class Hub:
         except Exception:
             log.exception("a message is no reading")
             return
-        # Another epoch is another database, or this one's past.
-        if published is None or published.epoch != self._door.epoch:
+        if published is None:
             return
         self.heard += 1
-        tenant_id, _, reading = published
+        tenant_id, held, epoch, reading = published
+        # Another epoch is another database, or this one's past; what is held is of neither.
+        if reading is None or epoch != self._door.epoch:
+            self.balances.amend(tenant_id, held, held.at)
+            return
         if tenant_id in self.balances:
             self.balances.tell(tenant_id, reading)
         if tenant_id in self.usage:
@@ -157,6 +170,10 @@ class Hub:
             now = self._now()
             self.balances.look(now)
             self.usage.look(now)
+            if self._hearing:
+                unheld, self._unheld = self._unheld, set()
+                for tenant_id in unheld.intersection(self.balances.tenants):
+                    self.balances.want(tenant_id)
             tenants = sorted({*self.balances.tenants, *self.usage.tenants})
             if not tenants:
                 continue
@@ -176,13 +193,17 @@ class Hub:
 
     async def _readings(self, wanted: Sequence[Wanted]) -> Sequence[Reading | None]:
         now = self._now()
-        return await readings(
-            self._door,
+        found = await self._live.holds.readings(
             [
                 Asked(tenant_id=one.tenant_id, at=now, period=period(one.zone, now), day=None)
                 for one in wanted
             ],
+            now,
         )
+        for one, reading in zip(wanted, found, strict=True):
+            if reading is not None and not reading.held_at:
+                self._unheld.add(one.tenant_id)
+        return found
 
     async def _counts(self, wanted: Sequence[Wanted]) -> Sequence[Counts | None]:
         now = self._now()

@@ -12,6 +12,7 @@ from typing import Any
 import asyncpg
 
 from domain.book_documents import parse_book
+from domain.sending import OwnSending
 from persistence.catalogue import (
     Catalogue,
     Document,
@@ -23,6 +24,7 @@ from persistence.catalogue import (
     put_version,
 )
 from persistence.connection import Connection
+from persistence.sending import write_own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,8 +107,9 @@ async def _put(connection: Connection, each: Published, markets: Mapping[str, Do
 
 NEW_TENANT = """
 insert into tenants (tenant_id, key, name, zones, currency, country, locale, plan, status, since,
-    created_at)
-values ($1, $2, $3, $4::text::jsonb, $5, $6, $7, $8, $9, $10, $11)"""
+    created_at, sending, hold_key)
+values ($1, $2, $3, $4::text::jsonb, $5, $6, $7, $8, $9, $10, $11, $12::text::jsonb,
+    coalesce($13::bytea, uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid())))"""
 
 NEW_BALANCES = """
 insert into balances (tenant_id, balance_id, key, unit, currency)
@@ -141,6 +144,8 @@ class NewTenant:
     created_at: int
     balances: Sequence[tuple[str, str, str | None]]  #: key, unit, currency
     numbers: Sequence[NewNumber]
+    sending: OwnSending
+    hold_key: bytes  #: signs the ids of its holds; empty: it gets one of its own
 
 
 async def next_tenant(connection: Connection) -> int:
@@ -156,6 +161,7 @@ async def begin(
     await connection.execute(
         NEW_TENANT, tenant_id, tenant.key, tenant.name, _zones(tenant.timezone), tenant.currency,
         tenant.country, tenant.locale, tenant.plan, tenant.status, tenant.since, tenant.created_at,
+        write_own(tenant.sending), tenant.hold_key or None,
     )  # fmt: skip
     columns: list[list[Any]] = [list(column) for column in zip(*tenant.balances, strict=True)]
     await connection.execute(

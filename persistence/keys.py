@@ -34,6 +34,36 @@ BALANCES = Key(
     "never",
     "from lots, by persistence.balances",
 )
+HELD = Key(
+    "{*}:held",
+    "hash",
+    "by field (left:BALANCE, count:...) what open holds set aside; at: when it last changed,"
+    " or was first asked for;"
+    " whole: of which epoch every open hold is here",
+    "never",
+    "with the open holds",
+)
+HOLDS = Key(
+    "{*}:holds",
+    "hash",
+    "open holds by their numbers: the request, the answer, times, revision, what is set aside",
+    "never: each goes when it ends",
+    "from the rows of `holds`",
+)
+ENDS = Key(
+    "{*}:ends",
+    "zset",
+    "open holds by the instant at which they next give something back",
+    "never: each goes when it ends",
+    "with the open holds",
+)
+COUNTS = Key(
+    "{*}:counts",
+    "hash",
+    "VERSION VALUE of free counts and tiers, by count:NAME:NUMBER:MONTH; floor: older are refused",
+    "two months after the last",
+    "from counters, when an authorisation asks for one",
+)
 LIVE = Key(
     "{*:*}:live",
     "hash",
@@ -97,8 +127,8 @@ PROBE = Key(
 )
 
 ALL = (
-    BALANCES, LIVE, AHEAD, WINDOWS, CONVERSATIONS, WINDOWS_FROM, CONVERSATIONS_FROM, VISITORS,
-    SWEPT, SWEEPER, RATE, PROBE,
+    BALANCES, HELD, HOLDS, ENDS, COUNTS, LIVE, AHEAD, WINDOWS, CONVERSATIONS, WINDOWS_FROM,
+    CONVERSATIONS_FROM, VISITORS, SWEPT, SWEEPER, RATE, PROBE,
 )  # fmt: skip
 
 
@@ -118,6 +148,12 @@ def probe(token: str) -> str:
 
 def balances(tenant_id: int) -> str:
     return f"{{{tenant_id}}}:balances"
+
+
+def standing(tenant_id: int) -> list[str]:
+    """The keys of what a tenant may use, in the order the scripts name them."""
+    tag = f"{{{tenant_id}}}:"
+    return [f"{tag}balances", f"{tag}held", f"{tag}holds", f"{tag}ends", f"{tag}counts"]
 
 
 def bucket(tenant_id: int, number: int, month: int) -> list[str]:

@@ -16,11 +16,9 @@ from redis.asyncio import Redis
 from domain.periods import Period
 from persistence import buckets
 from persistence.door import Door
+from persistence.open_holds import REST_SECONDS, OpenHolds
 from persistence.rebuild import Rebuild
 from persistence.valkey import AWAY, Call, run
-
-#: Seconds for which a Valkey that did not answer is not asked again by readers.
-REST_SECONDS = 1.0
 
 #: Seconds to wait for a version that is on its way, before every contact is read instead.
 ARRIVAL_SECONDS = (0.005, 0.02, 0.05)
@@ -83,6 +81,7 @@ class Live:
         self._door = door
         self._rebuild = rebuild
         self._rest_until = 0.0
+        self.holds = OpenHolds(valkey, door)
         self.counted_in_postgres = 0  #: tenants for whom Valkey could not say
 
     async def counts(self, asked: Sequence[Asked]) -> list[Counts]:

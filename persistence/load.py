@@ -24,7 +24,7 @@ from persistence.connection import Connection
 
 HEADS = """
 select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from, closed_until,
-    alerted, below
+    alerted, below, moved_at, latest_at
 from tenant_head
 where tenant_id = any ($1::bigint[])
 order by tenant_id"""
@@ -59,6 +59,7 @@ def state_of(head: asyncpg.Record) -> State:
     )
     state.closed_until = head["closed_until"]
     state.alerted, state.below = head["alerted"], alerts.marks(head["below"])
+    state.moved_at, state.latest_at = head["moved_at"], head["latest_at"]
     return state
 
 

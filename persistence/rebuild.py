@@ -19,12 +19,15 @@ from redis.asyncio import Redis
 from domain.periods import period
 from domain.reading import Reading
 from domain.terms import Terms
-from persistence import buckets, terms
+from persistence import buckets, held, terms
+from persistence.asked import holds
 from persistence.balances import Asked, readings
 from persistence.buckets import DONE, SPREAD_ABOVE, SPREAD_OVER, Counted, Members
 from persistence.catalogue import Catalogue
 from persistence.door import CONNECTION_LOST, Door
 from persistence.feed import show_call
+from persistence.held import Ended, of_kept, restored
+from persistence.holds import open_holds
 from persistence.valkey import AWAY, run
 
 log = structlog.get_logger(__name__)
@@ -34,6 +37,7 @@ PATIENCE_SECONDS = 0.3
 RETRY_SECONDS = 0.5
 TENANTS_AT_A_TIME = 50
 CONTACTS_AT_A_TIME = 5_000
+HOLDS_AT_A_TIME = 1_000
 
 _SETTLED = """coalesce((
     select version from settlements where tenant_id = $1 order by settlement_id desc limit 1
@@ -115,9 +119,19 @@ class Rebuild:
 
     async def tenants(self, tenant_ids: Sequence[int]) -> list[int]:
         """Make Valkey whole for tenants; gives those that somebody else began to rebuild."""
+        epoch = self._door.epoch
+        found = await self.balances(tenant_ids)
+        return [
+            one.tenant_id for one, reading in found if not await self._fill(one, reading, epoch)
+        ]
+
+    async def balances(self, tenant_ids: Sequence[int]) -> list[tuple[Terms, Reading]]:
+        """Bring open holds and what tenants have left; gives the readings."""
         async with self._door.tenant_tx(*tenant_ids) as connection:
             own = await terms.by_ids(connection, self._catalogue, tenant_ids)
         now, epoch = self._now(), self._door.epoch
+        for one in own:
+            await self._holds(one.tenant_id, now, epoch)
         asked = [
             Asked(tenant_id=one.tenant_id, at=now, period=period(one.zone, now), day=None)
             for one in own
@@ -127,11 +141,25 @@ class Rebuild:
             for one, reading in zip(own, await readings(self._door, asked), strict=True)
             if reading is not None
         ]
-        calls = [show_call(epoch, one, reading) for one, reading in found]
-        await run(self._valkey, calls)
-        return [
-            one.tenant_id for one, reading in found if not await self._fill(one, reading, epoch)
-        ]
+        await run(self._valkey, [show_call(epoch, one, reading) for one, reading in found])
+        return found
+
+    async def _holds(self, tenant_id: int, now: int, epoch: str) -> None:
+        """Bring every open hold, and end those that ended without being shown.
+
+        Only then Valkey is told that it has all of them: before, nobody is granted anything there.
+        """
+        async with self._door.tenant_tx(tenant_id) as connection:
+            page: list[Ended] = []
+            async for kept, answer in open_holds(connection, tenant_id, now):
+                page.append(restored(kept, answer))
+                if len(page) == HOLDS_AT_A_TIME:
+                    await run(self._valkey, [held.end_call(tenant_id, now, page)])
+                    page = []
+            async for some in held.open_keys(self._valkey, tenant_id):
+                known = await holds(connection, [(tenant_id, key) for key in some])
+                page += [of_kept(each.kept) for each in known.values() if each.kept.ended_at]
+        await run(self._valkey, [held.end_call(tenant_id, now, page, epoch)])
 
     async def _fill(self, own: Terms, reading: Reading, epoch: str) -> bool:
         """Bring windows and visitors to Valkey, unless they are there; False: not by us."""

@@ -18,7 +18,7 @@ from domain.contacts import Contact
 from domain.facts import Flag, Status
 from domain.rollup import USAGE
 from domain.state import Changes, Outcome, Revision
-from persistence import actions, alerts
+from persistence import actions, alerts, holds
 from persistence.actions import Action, ActionKind
 from persistence.bulk import Row, Table, Write, literal
 from persistence.connection import Connection
@@ -142,7 +142,7 @@ HEADS = """
 head as (
     update tenant_head h set version = r.version, digest = r.digest, last_lot = r.last_lot,
         next_due = r.next_due, unsettled_from = r.unsettled_from, alerted = r.alerted,
-        below = r.below,
+        below = r.below, moved_at = r.moved_at, latest_at = r.latest_at,
         unsettled_at = case
             when r.unsettled_from is not null then coalesce(h.unsettled_at, r.at)
         end
@@ -152,7 +152,8 @@ insert into commits (tenant_id, version, digest, at, cause, facts)
 select tenant_id, version, digest, at, cause, facts from r"""
 HEADS_COLUMNS = (
     "tenant_id bigint, version bigint, digest bytea, at bigint, cause smallint, facts integer,"
-    " last_lot integer, next_due bigint, unsettled_from bigint, alerted bigint, below text?"
+    " last_lot integer, next_due bigint, unsettled_from bigint, alerted bigint, below text?,"
+    " moved_at bigint, latest_at bigint"
 )
 
 # What every commit writes goes in one statement: ten round trips cost more than its rows.
@@ -221,7 +222,7 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         heads.append((
             tenant, version, state.digest, now, changes.cause, len(changes.outcomes),
             state.last_lot, state.next_due, state.unsettled_from, state.alerted,
-            alerts.spelt(state.below),
+            alerts.spelt(state.below), state.moved_at, state.latest_at,
         ))  # fmt: skip
     hours = [
         (tenant, bucket, *dimensions, *values)
@@ -249,6 +250,10 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
     await write_revisions(connection, revisions)
     await write_unrated(connection, unrated)
     await write_alerts(connection, raised)
+    await holds.write(
+        connection,
+        [(tenant, changes.state.version, changes.holds) for tenant, changes in _by_tenant(batch)],
+    )
     await write_commit(
         connection, facts, _contacts(batch), _lots(batch), lot_days, transfers, hours,
         _days(batch), heads,

@@ -15,10 +15,12 @@ from redis.asyncio import Redis
 
 from domain.reading import Reading, reading_of
 from domain.state import Changes
+from domain.sums import count_field
 from domain.terms import Terms
 from persistence.buckets import DONE, Members
 from persistence.door import Door
-from persistence.feed import show_call
+from persistence.feed import Beside, show_call
+from persistence.held import Ended, of_kept
 from persistence.rebuild import Rebuild
 from persistence.valkey import AWAY, Call, run
 
@@ -28,13 +30,18 @@ log = structlog.get_logger(__name__)
 class Pending:
     """What is to be shown of a tenant: the newest reading, and every version's members."""
 
-    __slots__ = ("epoch", "members", "reading", "terms", "versions", "withheld")
+    __slots__ = (
+        "anew", "counts", "ends", "epoch", "members", "reading", "terms", "versions", "withheld"
+    )  # fmt: skip
 
     def __init__(self, epoch: str, members: Members) -> None:
         self.epoch = epoch
         self.members = members
         self.withheld: set[int] = set()  #: versions the sets are not told, to be rebuilt
         self.versions: list[int] = []
+        self.ends: dict[bytes, Ended] = {}  #: holds that changed, by their ids
+        self.counts: dict[str, tuple[int, int]] = {}  #: versions and values, by field
+        self.anew = False  #: counts were settled: those that are known hold no more
         self.terms: Terms
         self.reading: Reading
 
@@ -84,23 +91,32 @@ class Show:
         """
         self.commits([changes], now)
         pending = self._pending.get(changes.terms.tenant_id)
-        if moved and pending is not None:
-            pending.withheld.add(changes.state.version)
+        if pending is not None:
+            pending.anew = True
+            if moved:
+                pending.withheld.add(changes.state.version)
 
     def _take(self, changes: Changes, now: int) -> None:
         terms, tenant_id = changes.terms, changes.terms.tenant_id
         reading = reading_of(changes, now)
         pending = self._pending.get(tenant_id)
         if pending is None or pending.members.month != reading.period.label:
-            if pending is not None:
-                # The month turned between two commits: its sets have other names.
-                self._rebuild.soon([tenant_id])
+            before = pending
             of = self._rebuild.buckets.get(tenant_id, 1)
             pending = Pending(self._door.epoch, Members(of, now, reading.period.label))
             self._pending[tenant_id] = pending
+            if before is not None:
+                # The month turned between two commits: its sets have other names.
+                self._rebuild.soon([tenant_id])
+                pending.ends, pending.counts = before.ends, before.counts
+                pending.anew = before.anew
         pending.versions.append(reading.version)
         if len(pending.versions) == 1 or reading.version > pending.reading.version:
             pending.terms, pending.reading = terms, reading
+        pending.ends.update((kept.hold.hold_id, of_kept(kept)) for kept in changes.holds)
+        for counter in changes.counters.values():
+            name = count_field(counter.name, counter.number_id, counter.month)
+            pending.counts[name] = reading.version, counter.value
         for contact in changes.contacts:
             pending.members.add(
                 contact.channel,
@@ -140,7 +156,9 @@ class Show:
             versions = [each for each in one.versions if each not in one.withheld]
             calls += one.members.calls(tenant_id, one.epoch, versions=versions)
             spans.append((tenant_id, first, len(calls)))
-            calls.append(show_call(one.epoch, one.terms, one.reading))
+            counts = [(field, *known) for field, known in one.counts.items()]
+            beside = Beside(list(one.ends.values()), counts, one.anew)
+            calls.append(show_call(one.epoch, one.terms, one.reading, beside))
         answers = await run(self._valkey, calls)
         for tenant_id, first, end in spans:
             newest = max(pending[tenant_id].versions)

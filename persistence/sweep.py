@@ -16,7 +16,7 @@ import structlog
 from redis.asyncio import Redis
 
 from domain.periods import SECOND
-from persistence import keys
+from persistence import keys, outages
 from persistence.door import CONNECTION_LOST, Door
 from persistence.rebuild import TENANTS_AT_A_TIME, Rebuild
 from persistence.valkey import ANSWER_SECONDS, AWAY, Call, Script, run
@@ -101,6 +101,10 @@ class Sweep:
         else:
             await self._latest(min(int(instant), began) - OVERLAP, epoch)
         await self._valkey.set(keys.SWEPT.pattern, f"{epoch} {began}")
+        if granted := await outages.under_way(self._door):
+            # Valkey answers: what was granted without it is brought, and the outage is over.
+            await self._rebuild.balances(granted)
+            await outages.over(self._door, granted)
 
     async def _latest(self, since: int, epoch: str) -> None:
         """Find tenants whose latest commits Valkey does not have."""

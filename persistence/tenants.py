@@ -15,8 +15,10 @@ from domain.facts import CHANNEL_NAMES, Channel
 from domain.periods import Zone, iso, zone
 from domain.plans import BalancePlan
 from domain.problems import Problem
+from domain.sending import OwnSending
 from persistence.audit import trace
 from persistence.door import Door
+from persistence.sending import read_own
 from persistence.zones import read_zone, write_zone
 
 
@@ -30,15 +32,21 @@ class TenantRecord:
     country: str
     locale: str
     plan: str  #: its first one
-    status: str  #: active or suspended
+    status: str  #: active, suspended or blocked
     since: int | None  #: facts before it are refused; None: any past is accepted
     created_at: int
     changes: str = "[]"  #: what was agreed since, as JSON; `persistence.standing` reads it
+    sending: str = "{}"  #: what it says of sending itself, as JSON
 
     @property
     def zone(self) -> Zone:
         """The zone of its periods and reports."""
         return read_zone(self.zones)
+
+    @property
+    def own_sending(self) -> OwnSending:
+        """What it says of sending itself, whatever its plan says."""
+        return read_own(self.sending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class NumberRecord:
 
 
 TENANT_COLUMNS = """tenant_id, key, name, zones::text as zones, currency, country, locale, plan,
-    status, since, created_at, changes::text as changes"""
+    status, since, created_at, changes::text as changes, sending::text as sending"""
 NUMBER_COLUMNS = "number_id, tenant_id, channel, address, zones::text as zones"
 
 NEW_TENANT_SQL = """

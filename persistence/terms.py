@@ -15,6 +15,7 @@ from domain.terms import NumberTerms, Terms
 from persistence.catalogue import STAMP, Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
+from persistence.sending import read_own
 from persistence.standing import international_of, read_standing
 from persistence.zones import read_zone
 
@@ -25,7 +26,7 @@ TERMS = (
     f"select {STAMP} as catalogue,"
     + """
     t.tenant_id, t.key, t.status, t.zones::text as zones, t.currency, t.country, t.since, t.plan,
-    h.settings, t.changes::text as changes,
+    t.hold_key, h.settings, t.changes::text as changes, t.sending::text as sending,
     (select coalesce(json_agg(json_build_array(n.number_id, n.channel, n.address, n.zones::text)),
         '[]')::text from numbers n where n.tenant_id = t.tenant_id) as numbers,
     (select coalesce(json_object_agg(b.key, b.balance_id), '{}')::text
@@ -64,6 +65,7 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
             tenant_id=row["tenant_id"],
             key=row["key"],
             suspended=row["status"] == "suspended",
+            blocked=row["status"] == "blocked",
             zone=read_zone(row["zones"]),
             currency=row["currency"],
             since=row["since"],
@@ -77,6 +79,8 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
             rule_ids=catalogue.rule_ids,
             country=row["country"],
             international=international_of(row["changes"]),
+            hold_key=row["hold_key"],
+            own_sending=read_own(row["sending"]),
         )
         standing = read_standing(row["changes"], undated.zone, undated.since, plan, catalogue.plans)
         found.append(undated.dated(standing, catalogue.books))

@@ -18,6 +18,7 @@ from tests.commands import CLOCK, TENANT, command, fact, lines_of, prepared, tol
 from tests.conftest import OPERATOR_KEY, Database, ServedFactory
 
 ANA = ("--name", "Ana", "--email", "ana@example.com")
+SUSPENDED = ("--status", "suspended", "--reason", "asked to")
 
 Typed: TypeAlias = Callable[..., tuple[int, str, str]]
 
@@ -148,6 +149,10 @@ async def test_commands_make_a_tenant_its_number_and_keys(urls: dict[str, str]) 
         "address": "628001234567",
         "timezone": "Asia/Jakarta",
     }
+    assert await told("tenant", "status", "acme", *SUSPENDED, **urls) == {
+        "key": "acme",
+        "status": "suspended",
+    }
     code, out, err = await command(
         *("key", "create", "--tenant", "acme", "--scope", "events:write,usage:read"), **urls
     )
@@ -177,6 +182,9 @@ def test_a_person_is_made_and_let_in_from_the_machine_itself(
         (("tenant", "create", "Acme!", *TENANT), "key: "),
         (("tenant", "create", "acme", "--plan", "none"), "there is no plan 'none'"),
         (("tenant", "create", "acme", *TENANT, "--since", "soon"), "since: "),
+        (("tenant", "status", "acme", *SUSPENDED), "there is no tenant 'acme'"),
+        (("tenant", "status", "acme", "--status", "gone", "--reason", "x"), "status is one of "),
+        (("tenant", "status", "acme", "--status", "blocked", "--reason", ""), "reason: "),
         (("number", "create", "acme", "whatsapp", "+628001234567"), "there is no tenant 'acme'"),
         (("key", "create", "--operator", "--scope", "usage:red"), "did you mean usage:read?"),
         (("user", "create", "--tenant", "acme", *ANA, "--role", "agent"), "no tenant 'acme'"),

@@ -187,8 +187,8 @@ def test_the_schema_never_writes() -> None:
     """Types read; what changes something is an operation, or the way in."""
     readers = {
         "actions", "alerts", "audit", "balances", "board", "catalogue", "charges", "conflicts",
-        "credentials", "door", "explanations", "following", "live", "people", "positions",
-        "settlements", "standing", "tenants", "usage",
+        "credentials", "door", "explanations", "following", "live", "open_holds", "people",
+        "positions", "settlements", "standing", "tenants", "usage",
     }  # fmt: skip
     writes = re.compile(r"(create|record|revoke|write|insert|keep|load|move|update|delete)(_|$)")
     wrong = [
@@ -203,14 +203,19 @@ def test_the_schema_never_writes() -> None:
 
 
 def test_the_fold_alone_meters_and_rates() -> None:
-    """The fold, its rates and its ledger draw; others know a leg's form and the order of lots."""
-    assert set(users("domain.meter")) == {"domain.fold"}
+    """The fold, its rates and its ledger draw; others know a leg's form and the order of lots.
+
+    What is asked before a send is rated as well, of windows and sums that nobody keeps.
+    """
+    assert set(users("domain.meter")) == {"domain.asking", "domain.fold"}
+    assert users("domain.rate")["domain.asking"] == {"rate_message"}
     assert users("domain.rate")["api.lanes"] == {"claims_message"}
     assert users("domain.rate")["api.again"] == {"claims_message"}
     assert users("domain.rate")["api.operations.simulate"] == {"claims_message"}
     assert users("domain.rate")["api.proof"] == {"claims_message"}
     assert set(users("domain.rate")) == {
-        "domain.fold", "api.again", "api.lanes", "api.operations.simulate", "api.proof",
+        "domain.asking", "domain.fold", "api.again", "api.lanes", "api.operations.simulate",
+        "api.proof",
     }  # fmt: skip
     drawing = users("domain.draw")
     deciding = {"domain.counted", "domain.fold", "domain.ledger", "domain.purse", "domain.rate"}

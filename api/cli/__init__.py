@@ -44,6 +44,7 @@ for name, (where, what) in COMMANDS.items():
 for name, (where, what) in GROUPS.items():
     app.command(group := App(name=name, help=what))
     group.command(where, name="create", help=f"Create a {name}.")
+app["tenant"].command("api.cli.tenant:status", name="status", help="Serve a tenant, or do not.")
 app.command(book := App(name="book", help="Price books: what things cost, from when on."))
 book.command("api.cli.book:check", name="check", help="Say what is wrong with a book.")
 book.command("api.cli.book:publish", name="publish", help="Publish a book as its next version.")

@@ -1,4 +1,4 @@
-"""`tenant create`; what a tenant must be is the operation's to say."""
+"""`tenant create`, `tenant status`; what a tenant must be is the operations' to say."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from cyclopts import Parameter
 from api.cli.operating import operate
 from api.cli.options import AsJson, Data
 from api.cli.terminal import Failure, result, settings
-from api.operations.tenant_create import TenantCreate, run
+from api.operations import tenant_create, tenant_status_set
+from api.operations.tenant_create import TenantCreate
+from api.operations.tenant_status_set import TenantStatusSet
 from api.settings import Clock, instant_of
 from domain.periods import date_number, iso, zone
 from persistence.catalogue import Catalogue
@@ -62,11 +64,37 @@ def create(
             plan=plan,
             since=since_of(since, timezone or (known.timezone if known else "UTC")),
         )
-        return await run(door, catalogue, request, now=Clock.starting(given.clock).now())
+        return await tenant_create.run(
+            door, catalogue, request, now=Clock.starting(given.clock).now()
+        )
 
     tenant = operate(given, data, act)
     text = f"tenant {tenant.key}: {timezone_of(tenant)}, {tenant.currency}, plan {tenant.plan}"
     result(text, shown(tenant), as_json=as_json)
+
+
+def status(
+    key: Annotated[str, Parameter(help="The tenant's key.")],
+    /,
+    *,
+    status: Annotated[
+        str,
+        Parameter(help="active, suspended, or blocked because something is unpaid."),
+    ],
+    reason: Annotated[str, Parameter(help="Why; the audit keeps it.")],
+    data: Data = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve a tenant, or refuse its sends; what happens is charged all the same."""
+    given = settings()
+    request = TenantStatusSet(tenant=key, status=status, reason=reason)
+
+    async def act(door: Door) -> TenantRecord:
+        return await tenant_status_set.run(door, request, now=Clock.starting(given.clock).now())
+
+    tenant = operate(given, data, act)
+    shown = {"key": tenant.key, "status": tenant.status}
+    result(f"tenant {tenant.key}: {tenant.status}", shown, as_json=as_json)
 
 
 def since_of(text: str | None, timezone: str) -> int | None:

@@ -28,6 +28,7 @@ from domain.terms import Terms
 from persistence import load, terms
 from persistence.catalogue import Catalogue
 from persistence.door import Door
+from persistence.open_holds import OpenHolds
 from persistence.tenants import TenantRecord
 
 #: One version of everything, and a database that refuses to write.
@@ -87,9 +88,18 @@ class Estimated:
 
 
 async def run(
-    door: Door, catalogue: Catalogue, principal: Principal, request: Estimate, *, now: int
+    door: Door,
+    catalogue: Catalogue,
+    principal: Principal,
+    request: Estimate,
+    *,
+    now: int,
+    open_holds: OpenHolds | None = None,
 ) -> Estimated:
-    """Estimate; a Problem names what is wrong with all of it."""
+    """Estimate; a Problem names what is wrong with all of it.
+
+    Without `open_holds` nothing is held.
+    """
     _check(request)
     channel = checked_channel(request.channel)
     if channel in NO_SENDS:
@@ -114,7 +124,9 @@ async def run(
         await load.counters(connection, states, {zone.month(at)})
         await load.contacts(connection, states, facts)
     counted = _counted(request, model, own.at(at), zone.date(at))
-    quote = Quote(own, state, clock)
+    known = await open_holds.held({own.tenant_id: now}) if open_holds is not None else {}
+    aside = known[own.tenant_id].amounts if own.tenant_id in known else {}
+    quote = Quote(own, state, clock, aside)
     count = await _charge(quote, state, facts, counted)
     return Estimated(
         tenant=tenant,

@@ -23,7 +23,7 @@ from domain.money import text
 from domain.periods import period
 from domain.plans import BalancePlan, Plan
 from domain.reading import Pot, Reading
-from persistence.balances import Asked, readings
+from persistence.balances import Asked
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
@@ -253,7 +253,7 @@ async def _reading(context: Context, record: TenantRecord, at: int | None) -> Re
     )
 
     async def load(keys: list[Asked]) -> list[Reading | None]:
-        return await readings(context.door, keys)
+        return await context.live.holds.readings(keys, context.now)
 
     reading = await context.loader("balances", load).load(asked)
     assert reading is not None, "a tenant has a head"
@@ -299,7 +299,7 @@ def _changed(context: Context, reading: Reading, known: Sequence[Balance]) -> li
     same = (
         before.period == reading.period
         and before.next_due == reading.next_due
-        and before.at <= now < before.valid_until
+        and before.at <= now < before.booked_until
         and context.catalogue.books.get(known[0].plan.book) is known[0].book
     )
     if not same:

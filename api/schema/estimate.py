@@ -236,7 +236,12 @@ async def estimate_of(context: Context, given: EstimateInput) -> Estimate:
     )
     try:
         found = await operation.run(
-            context.door, context.catalogue, caller, request, now=context.now
+            context.door,
+            context.catalogue,
+            caller,
+            request,
+            now=context.now,
+            open_holds=context.live.holds,
         )
     except Problem as problem:
         code = "NOT_FOUND" if problem.code == "NOT_FOUND" else "BAD_USER_INPUT"

@@ -29,6 +29,7 @@ from api.operations.top_up_create import TopUpCreate
 from api.schema import inputs, payloads
 from api.schema.api_key import ApiKey
 from api.schema.audit import AuditMutations
+from api.schema.authorize import AuthorizeMutations
 from api.schema.closing import ClosingMutations
 from api.schema.correction import Adjustment, Refund
 from api.schema.fields import mutation
@@ -38,7 +39,9 @@ from api.schema.payload import attempt
 from api.schema.people import PeopleMutations
 from api.schema.price_book import PriceBook, errors_of
 from api.schema.rezoning import RezoningMutations
+from api.schema.sending import SendingMutations
 from api.schema.settlement import SettlementMutations
+from api.schema.status import StatusMutations
 from api.schema.tenant import Tenant
 from api.schema.terms import TermsMutations
 from api.schema.top_up import TopUp
@@ -53,7 +56,8 @@ Input = strawberry.argument(description="What to do.")
 @strawberry.type(description="What can be changed.")
 class Mutation(
     TermsMutations, InternationalMutations, RezoningMutations, SettlementMutations,
-    ClosingMutations, AuditMutations, WidgetMutations, PeopleMutations,
+    ClosingMutations, AuditMutations, WidgetMutations, PeopleMutations, SendingMutations,
+    StatusMutations, AuthorizeMutations,
 ):  # fmt: skip
     @mutation("Create a tenant; what is not said is taken from its plan. Operators only.")
     async def tenant_create(

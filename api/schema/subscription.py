@@ -61,6 +61,9 @@ class ChangeCause(Enum):
     RATED = strawberry.enum_value(
         "rated", description="Facts were rated that had come before their rate."
     )
+    HELD = strawberry.enum_value(
+        "held", description="Something was set aside for a send, or given back, also by time."
+    )
     SETTLED = strawberry.enum_value(
         "settled", description="Late facts were put into their order, and charges corrected."
     )
@@ -216,7 +219,8 @@ class Subscription:
 def cause_of(before: Seen[Reading] | None, reading: Reading) -> ChangeCause:
     """Why a reading is news to who has the one before."""
     if before is not None and before.state.version == reading.version:
-        return ChangeCause.TIME
+        held = before.state.held_at != reading.held_at
+        return ChangeCause.HELD if held else ChangeCause.TIME
     return CAUSES.get(reading.cause, ChangeCause.TIME)
 
 

@@ -20,6 +20,7 @@ from api.schema.closing import TenantClosing
 from api.schema.conflict import TenantConflicts
 from api.schema.fact import TenantFacts
 from api.schema.fields import computed
+from api.schema.hold import TenantHolds
 from api.schema.international import TenantInternational
 from api.schema.live import TenantLive
 from api.schema.node import Node
@@ -28,6 +29,7 @@ from api.schema.paging import PageInfo, cursor
 from api.schema.people import TenantUsers
 from api.schema.range import check_instant
 from api.schema.scalars import DateTime
+from api.schema.sending import TenantSending
 from api.schema.settlement import TenantSettlements
 from api.schema.timezone import TimezoneChange
 from api.schema.usage import TenantUsage
@@ -42,6 +44,11 @@ class TenantStatus(Enum):
     SUSPENDED = strawberry.enum_value(
         "suspended", description="Sends are refused; what happened is rated all the same."
     )
+    BLOCKED = strawberry.enum_value(
+        "blocked",
+        description="Sends are refused because something is unpaid; what happened is rated all the "
+        "same.",
+    )
 
 
 @strawberry.type(description="A calendar month of a tenant, in the tenant's zone.")
@@ -55,7 +62,7 @@ class Period:
 class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
     TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing, TenantAudit,
-    TenantApiKeys, TenantUsers, TenantAlerts,
+    TenantApiKeys, TenantUsers, TenantAlerts, TenantSending, TenantHolds,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

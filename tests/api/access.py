@@ -67,6 +67,7 @@ EVENTS = scope("events:write")
 KEYS = scope("keys:write")
 PEOPLE = scope("users:write")
 AUDIT = scope("audit:read")
+SENDS = scope("send:authorize")
 ESTIMATES = scope("billing:read", "send:authorize")
 CHANGES = operator()
 ADJUSTS = operator("billing:adjust")
@@ -101,6 +102,8 @@ GUARDED = {
     "Tenant.unsettledFrom": VIEW,
     "Tenant.closedUntil": VIEW,
     "Tenant.internationalRates": VIEW,
+    "Tenant.sending": VIEW,
+    "Tenant.holds": VIEW,
     "Tenant.conflicts": OPERATOR.and_(VIEW),
     "Tenant.apiKeys": KEYS,
     "Tenant.users": PEOPLE,
@@ -115,6 +118,8 @@ GUARDED = {
     "Mutation.timezoneChange": ADJUSTS,
     "Mutation.numberTimezoneChange": ADJUSTS,
     "Mutation.internationalRateSet": ADJUSTS,
+    "Mutation.sendingSet": ADJUSTS,
+    "Mutation.tenantStatusSet": ADJUSTS,
     "Mutation.periodClose": ADJUSTS,
     "Mutation.settle": ADJUSTS,
     "Mutation.priceBookPublish": PUBLISHES,
@@ -128,6 +133,8 @@ GUARDED = {
     "Mutation.billingAccessRevoke": PEOPLE,
     "Mutation.auditExportCreate": AUDIT,
     "Mutation.usageRecord": EVENTS,
+    "Mutation.authorize": SENDS,
+    "Mutation.holdRelease": SENDS,
     "Subscription.alertRaised": VIEW,
     "Subscription.balanceChanged": VIEW,
     "Subscription.usageChanged": USAGE,
@@ -171,6 +178,7 @@ TYPES: dict[str, tuple[Need, str]] = {
         AUDIT,
         "actor actorKind address after at before id requestId subject tenant what",
     ),
+    "AuthorizedCharge": (SENDS, "amount balance category rule units"),
     "Balance": (
         VIEW,
         "adjusted asOf available estimate granted held initial key kind lapsed lots name opening "
@@ -214,6 +222,11 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "FreeCount": (CREDENTIAL, "count name per"),
     "FreeCountPosition": (VIEW, "count month name number per"),
+    "HeldAmount": (ESTIMATES, "amount balance"),
+    "Hold": (VIEW, "amounts expiresAt grantedAt id recipients"),
+    "HoldConnection": (VIEW, "edges nodes pageInfo"),
+    "HoldEdge": (VIEW, "cursor node"),
+    "GrantedHold": (SENDS, "expiresAt id recipients"),
     "InternationalRate": (VIEW, "from market"),
     "LiveUsage": (
         USAGE, "asOf availableUsers openConversations openWindows version visitors"
@@ -235,12 +248,21 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "RateIncrements": (CREDENTIAL, "first step"),
     "RateTier": (CREDENTIAL, "above upTo"),
+    "RefusedSend": (
+        SENDS,
+        "available balance message reason recipient refillPending required shortfall",
+    ),
     "RefillPolicy": (VIEW, "amount minimum"),
     "Refund": (
         VIEW, "amount balance charge createdAt forfeited id lots reason takenBack topUp"
     ),
     "RefundConnection": (VIEW, "edges nodes pageInfo"),
     "RefundEdge": (VIEW, "cursor node"),
+    "Sending": (
+        CREDENTIAL, "callSeconds caps failOpen holdSeconds recipientsMax sentSeconds"
+    ),
+    "SendingCap": (CREDENTIAL, "balance day month"),
+    "SendingFailOpen": (CREDENTIAL, "amount balance"),
     "Settlement": (
         VIEW, "cause corrected differences id period settledAt startedAt version"
     ),
@@ -294,8 +316,12 @@ TYPES: dict[str, tuple[Need, str]] = {
     "ApiKeyCreatePayload": (KEYS, "apiKey secret userErrors"),
     "ApiKeyRevokePayload": (KEYS, "apiKey userErrors"),
     "AuditExportCreatePayload": (AUDIT, "expiresAt url userErrors"),
+    "AuthorizePayload": (
+        SENDS, "balance charges granted hold low price refusal remaining userErrors"
+    ),
     "BillingAccessGrantPayload": (PEOPLE, "user userErrors"),
     "BillingAccessRevokePayload": (PEOPLE, "user userErrors"),
+    "HoldReleasePayload": (SENDS, "amounts released userErrors"),
     "InternationalRateSetPayload": (ADJUSTS, "internationalRate userErrors"),
     "NumberCreatePayload": (CHANGES, "number userErrors"),
     "NumberTimezoneChangePayload": (ADJUSTS, "number startsAt timezone userErrors"),
@@ -303,9 +329,11 @@ TYPES: dict[str, tuple[Need, str]] = {
     "PlanChangePayload": (ADJUSTS, "planChange userErrors"),
     "PriceBookPublishPayload": (PUBLISHES, "priceBook priceBooks userErrors warnings"),
     "RefundCreatePayload": (ADJUSTS, "refund userErrors"),
+    "SendingSetPayload": (ADJUSTS, "sending userErrors"),
     "SettlePayload": (ADJUSTS, "corrected differences facts settlement userErrors"),
     "SignInLinkCreatePayload": (PEOPLE, "expiresAt url userErrors"),
     "TenantCreatePayload": (CHANGES, "tenant userErrors"),
+    "TenantStatusSetPayload": (ADJUSTS, "tenant userErrors"),
     "TimezoneChangePayload": (ADJUSTS, "startsAt tenant timezone userErrors"),
     "TopUpCreatePayload": (TOPS_UP, "topUp userErrors"),
     "UsageRecordPayload": (EVENTS, "results userErrors"),
@@ -334,6 +362,7 @@ ROUTES: dict[tuple[str, str], Need | None] = {
     ("/v1/downloads/{link}", "GET"): None,  # the link is signed
     ("/metrics", "GET"): OPERATOR,  # or from this machine
     ("/v1/events", "POST"): EVENTS,
+    ("/v1/authorize", "POST"): SENDS,
     ("/graphql", "GET"): None,  # its fields ask, see above
     ("/graphql", "POST"): None,
     ("/graphql", "WEBSOCKET"): None,

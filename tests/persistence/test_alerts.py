@@ -161,6 +161,7 @@ async def test_two_writers_at_once_raise_each_alert_once(world: World) -> None:
         assert all(before is not after for before, after in pairwise(down))
     by_cause = Counter((alert.cause_id, alert.measure, alert.threshold) for alert in found)
     assert set(by_cause.values()) == {1}
+    await verified(world)
 
 
 async def test_a_job_that_breaks_at_any_statement_raises_once(world: World) -> None:

@@ -14,7 +14,7 @@ from domain.plans import BalancePlan, Carry
 from domain.reading import Reading
 from persistence.balances import Asked, readings
 from persistence.door import Door
-from tests.persistence.rows import CONVERSATIONS, TENANT, UNIT, WHATSAPP, Rows, rows_of
+from tests.persistence.rows import CONVERSATIONS, TENANT, UNIT, Rows, rows_of
 
 JAKARTA = zone("Asia/Jakarta")
 NOVEMBER = Period(month_label(2026, 11), *JAKARTA.month_bounds(month_label(2026, 11)))
@@ -153,21 +153,6 @@ async def test_a_stored_period_goes_before_the_zone(rows: Rows, door: Door) -> N
 
     assert (found.period, found.closed) == (Period(NOVEMBER.label, NOVEMBER.start, end), True)
     assert (computed.period.end, computed.closed) == (NOVEMBER.start, False)
-
-
-async def test_open_holds_are_set_aside(rows: Rows, door: Door) -> None:
-    """OC-2, OC-3: what is not captured of holds neither ended nor expired, the end outside."""
-    for hold, ends, expires in ((b"a", None, NOON + 1), (b"b", NOON, NOON + 9), (b"c", None, NOON)):
-        await rows.add(
-            "holds", tenant_id=TENANT, hold_id=hold, balance_id=WHATSAPP, amount=50, captured=8,
-            expires_at=expires, ended_at=ends, shares="{}",
-        )  # fmt: skip
-
-    found = await reading(door, NOON, explicit=False)
-
-    assert {key: pot.held for key, pot in found.pots.items()} == {
-        "conversations": 0, "visitors": 0, "whatsapp": 42
-    }  # fmt: skip
 
 
 async def test_many_tenants_and_instants_in_one_statement(rows: Rows, door: Door) -> None:

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from domain.periods import zone
 from persistence import board as boards
-from persistence.board import Board, Wanted, Watcher
+from persistence.board import Board, Part, Wanted, Watcher
 
 JAKARTA = zone("Asia/Jakarta")
 TENANTS = (1, 2)
@@ -40,6 +40,16 @@ class Figure:
     valid_until: int
     epoch: str
     order: int
+    held_at: int  #: when what is held last changed; 0: that is not known
+
+
+#: What is held has an order of its own; here the instant of its change is all there is of it.
+HELD: Part[Figure] = Part(
+    at=lambda figure: figure.held_at,
+    of=lambda figure: figure.held_at,
+    put=lambda figure, at: replace(figure, held_at=at),
+    until=lambda figure: figure.valid_until,
+)
 
 
 @dataclass(eq=False, slots=True)
@@ -48,6 +58,7 @@ class Read:
 
     wanted: Sequence[Wanted]
     ended: asyncio.Future[Sequence[Figure | None]]
+    held: dict[int, int]  #: looked at before
     seen: list[Figure | None] | None = None
 
 
@@ -83,11 +94,15 @@ class Orders(RuleBasedStateMachine):
         self.around.enter_context(patch.object(boards, "TENANTS_AT_A_TIME", 1))
         self.around.enter_context(capture_logs())
         self.clock, self.epoch, self.order = 100, "a", 0
+        self.held = dict.fromkeys(TENANTS, self.clock)
+        self.away, self.unheld = False, set[int]()
         self.figures = {tenant: self.figure(0) for tenant in TENANTS}
         self.published: list[tuple[int, Figure]] = []
+        self.changes: list[tuple[int, int]] = []
+        self.owed: list[tuple[int, int]] = []  #: of them, what is on its way yet
         self.reads: list[Read] = []
         self.places: list[Place] = []
-        self.board: Board[Figure] = Board(self.load, lambda: self.epoch)
+        self.board: Board[Figure] = Board(self.load, lambda: self.epoch, HELD)
         self.running = self.runner.run(self.begin())
         self.go_on()
 
@@ -95,12 +110,14 @@ class Orders(RuleBasedStateMachine):
         return asyncio.create_task(self.board.run())
 
     async def load(self, wanted: Sequence[Wanted]) -> Sequence[Figure | None]:
-        read = Read(wanted, asyncio.get_running_loop().create_future())
+        held = {} if self.away else dict(self.held)
+        read = Read(wanted, asyncio.get_running_loop().create_future(), held)
         self.reads.append(read)
         try:
             return await read.ended
         finally:
             self.reads.remove(read)
+            self.unheld |= {one.tenant_id for one in wanted} - held.keys()
 
     def go_on(self) -> None:
         """Let the board do what it can do."""
@@ -109,13 +126,18 @@ class Orders(RuleBasedStateMachine):
     def figure(self, version: int, ago: int = 0) -> Figure:
         """The state that the newest commit leaves."""
         at = self.clock - ago
-        return Figure(version, at, (at // SPAN + 1) * SPAN, self.epoch, self.order)
+        return Figure(version, at, (at // SPAN + 1) * SPAN, self.epoch, self.order, 0)
 
     def look_at(self, read: Read) -> list[Figure | None]:
         """What a read that looks now sees."""
         now = self.figure(0)
         return [
-            replace(self.figures[one.tenant_id], at=now.at, valid_until=now.valid_until)
+            replace(
+                self.figures[one.tenant_id],
+                at=now.at,
+                valid_until=now.valid_until,
+                held_at=read.held.get(one.tenant_id, 0),
+            )
             for one in read.wanted
         ]
 
@@ -131,6 +153,8 @@ class Orders(RuleBasedStateMachine):
             self.reads_look()
         self.order += 1
         made = self.figure(self.figures[tenant].version + 1, ago)
+        # The script that shows it tells what is held in the same message.
+        made = replace(made, held_at=self.held[tenant])
         self.figures[tenant] = made
         self.published.append((tenant, made))
         if told:
@@ -142,6 +166,32 @@ class Orders(RuleBasedStateMachine):
         """A message comes late, or once more; the newest is the likeliest."""
         tenant, state = self.published[-1 - choice % len(self.published)]
         self.board.tell(tenant, state)
+
+    @rule(tenant=st.sampled_from(TENANTS), told=st.booleans())
+    def hold(self, tenant: int, told: bool) -> None:
+        """Something is set aside or given back, without a commit; it is told now, or later."""
+        self.held[tenant] = max(self.held[tenant] + 1, self.clock)
+        change = tenant, self.held[tenant]
+        self.changes.append(change)
+        if told:
+            self.board.amend(tenant, self.held[tenant], self.held[tenant])
+        else:
+            self.owed.append(change)
+
+    @precondition(lambda self: self.changes)
+    @rule(choice=st.integers(0, 50))
+    def tell_held(self, choice: int) -> None:
+        """In any order, and more than once."""
+        tenant, at = self.changes[-1 - choice % len(self.changes)]
+        self.board.amend(tenant, at, at)
+
+    @rule()
+    def lose(self) -> None:
+        """Who keeps what is held goes away, or comes back; then everything is read again."""
+        self.away = not self.away
+        if not self.away:
+            for tenant in self.board.tenants:
+                self.board.want(tenant)
 
     @precondition(lambda self: self.order > 2)
     @rule(back=st.integers(0, 3), seen=st.booleans())
@@ -193,6 +243,11 @@ class Orders(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         self.board.look(self.clock)
+        if not self.away:
+            # Of whom was read without what is held is read again.
+            for tenant in self.unheld.intersection(self.board.tenants):
+                self.board.want(tenant)
+            self.unheld.clear()
         self.go_on()
 
     # What watchers do.
@@ -239,6 +294,8 @@ class Orders(RuleBasedStateMachine):
         state, begun = seen.state, place.watcher.begun
         assert seen.epoch == state.epoch, "its position would be of another history"
         assert state.at < state.valid_until
+        if place.last is not None and state.held_at:
+            assert state.held_at >= place.last.held_at, "what is held never goes back"
         if place.last is not None:
             assert state.at >= place.last.at or state.epoch != place.last.epoch
             before = (place.last.order, place.last.at)
@@ -273,6 +330,10 @@ class Orders(RuleBasedStateMachine):
 
     def come_to_rest(self) -> None:
         """Nothing more happens: within a few looks everybody has the truth."""
+        if self.away:
+            self.lose()
+        for tenant, at in self.owed:
+            self.board.amend(tenant, at, at)
         for _ in range(ROUNDS):
             self.look()
             self.heads(patient=True)
@@ -283,6 +344,7 @@ class Orders(RuleBasedStateMachine):
             true, last = self.figures[place.tenant], place.last
             assert last is not None, f"nothing came in {ROUNDS} looks"
             assert (last.epoch, last.version) == (true.epoch, true.version)
+            assert last.held_at == self.held[place.tenant]
             assert last.valid_until > self.clock, "time has changed it since"
             assert all(member.has_begun for member in place.members)
 

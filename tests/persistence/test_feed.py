@@ -8,23 +8,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from redis.asyncio import Redis
 
 from domain.figures import figures
 from domain.fold import ACTION, FACTS
+from domain.holds import Hold, number_of
 from domain.periods import DAY, HOUR, MINUTE, iso, period
 from domain.reading import Pot, Reading
-from persistence import feed, keys, rebuild
+from persistence import feed, held, keys, rebuild
 from persistence.balances import Asked, readings
 from persistence.board import Watcher
+from persistence.held import Item
 from persistence.hub import Hub
 from persistence.live import Asked as CountsAsked
 from persistence.live import Counts, Live
 from persistence.sweep import Sweep
-from persistence.valkey import client
+from persistence.valkey import client, run
 from tests.persistence.traffic import NOW, TENANTS, TopUp, arrive, settle_in, traffic
 from tests.scenarios.world import World
 
@@ -134,12 +136,14 @@ async def test_what_is_published_is_what_the_database_says(fed: Feed) -> None:
                     assert message is not None, "every version is published, or one after it"
                     found = feed.decode(message["data"], wanted)
                     assert found is not None
+                    assert found.reading is not None
                     last[found.tenant_id] = found.reading
             for tenant_id, reading in last.items():
                 told = await fed.reading(wanted[tenant_id], reading.at)
                 if told.version == reading.version:
                     compared += 1
-                    assert replace(reading, pots=pots(reading)) == replace(told, pots=pots(told))
+                    found_held = replace(reading, pots=pots(reading), held_at=0)
+                    assert found_held == replace(told, pots=pots(told))
     assert compared > 40
 
 
@@ -150,7 +154,8 @@ async def test_valkey_holds_what_is_left_of_each_balance(fed: Feed) -> None:
         reading = await fed.reading(tenant, fed.world.clock.now())
         key = keys.balances(fed.id(tenant))
         await until(lambda key=key, reading=reading: shows(fed.valkey, key, reading.version))  # type: ignore[misc]
-        stored = {k.decode(): v.decode() for k, v in (await fed.valkey.hgetall(key)).items()}
+        found: dict[Any, Any] = await fed.valkey.hgetall(key)
+        stored = {k.decode(): v.decode() for k, v in found.items() if not k.startswith(b"low:")}
 
         plan, since = fed.world.plan(tenant), fed.world.tenants[tenant].since
         at = int(stored["at"])
@@ -195,6 +200,7 @@ async def test_every_key_is_declared(fed: Feed) -> None:
     await fed.sweep._mine()
     await fed.sweep._sweep()
     await until(lambda: fed.whole(TENANTS[0]))
+    await set_aside(fed, TENANTS[0], own_hold(fed, 1, "a"))
 
     found: set[str] = set()
     async for name in fed.valkey.scan_iter():
@@ -206,6 +212,7 @@ async def test_every_key_is_declared(fed: Feed) -> None:
         ]
         assert known, f"{name!r}, a {kind}, is not declared"
         found.update(key.pattern for key in known)
+    assert {keys.HELD.pattern, keys.HOLDS.pattern, keys.ENDS.pattern} <= found
     assert {keys.BALANCES.pattern, keys.LIVE.pattern, keys.WINDOWS.pattern} <= found
 
 
@@ -391,6 +398,85 @@ async def test_without_valkey_a_watcher_hears_through_the_heads(app_url: str, fe
 
     assert reading.version == 1
     assert (counts.windows, counts.visitors) == (1, 1)
+
+
+def own_hold(fed: Feed, amount: int, key: str, lasts: int = 10 * MINUTE) -> Hold:
+    """A hold of money, granted now."""
+    now, share = fed.world.clock.now(), (("left:whatsapp", amount),)
+    return Hold(number_of(key), now, now + lasts, now + DAY, 1, share, share, False)
+
+
+async def set_aside(fed: Feed, tenant: str, *holds: Hold) -> None:
+    """Grant holds, and tell who watches."""
+    tenant_id, now = fed.id(tenant), fed.world.clock.now()
+    key = keys.balances(tenant_id)
+    if not await fed.valkey.exists(key):
+        await fed.world.rebuild.tenants([tenant_id])
+    items = [Item(hold, b"", hold.total, (), None, True) for hold in holds]
+    calls = [
+        held.authorize_call(tenant_id, fed.world.door.epoch, now, items),
+        held.tell_call(tenant_id, now),
+    ]
+    answer, _ = await run(fed.valkey, calls)
+    assert held.decided(answer).results == [1] * len(holds)
+
+
+async def held_now(watcher: Watcher[Reading], amount: int) -> Reading:
+    """The next reading that has so much set aside."""
+    while (reading := await seen(watcher)).pots["whatsapp"].held != amount:
+        pass
+    return reading
+
+
+async def test_a_watcher_hears_of_holds_without_a_commit(fed: Feed) -> None:
+    """OC-2: when something is set aside, given back, and when a hold expires by itself."""
+    tenant = TENANTS[1]
+    with fed.hub.balances.watch(fed.id(tenant), fed.world.tenants[tenant].zone) as watcher:
+        before = await held_now(watcher, 0)
+        first, second = own_hold(fed, 300, "a"), own_hold(fed, 7, "b", MINUTE)
+        await set_aside(fed, tenant, first, second)
+        both = await held_now(watcher, 307)
+        await fed.world.send([event(tenant, "1", "message.received")])
+        of_facts = await held_now(watcher, 307)
+        ended = held.Ended(first, 1, (), ())
+        await run(fed.valkey, [held.end_call(fed.id(tenant), fed.world.clock.now(), [ended])])
+        given_back = await held_now(watcher, 7)
+        fed.world.clock.at = second.expires_at
+        expired = await held_now(watcher, 0)
+
+    assert [each.version for each in (before, both, of_facts, given_back, expired)] == [
+        0, 0, 1, 1, 1,
+    ]  # fmt: skip
+    assert before.at < both.at <= of_facts.at < given_back.at < expired.at
+    assert (both.held_until, expired.held_until) == (second.expires_at, None)
+
+
+async def test_a_valkey_that_lost_its_holds_is_heard_of(fed: Feed) -> None:
+    """Nothing is counted by anybody then, and nobody goes on showing it."""
+    tenant = TENANTS[1]
+    with fed.hub.balances.watch(fed.id(tenant), fed.world.tenants[tenant].zone) as watcher:
+        await set_aside(fed, tenant, own_hold(fed, 300, "a"))
+        await held_now(watcher, 300)
+        await fed.valkey.flushdb()
+        fed.world.clock.at += MINUTE
+        await fed.world.rebuild.tenants([fed.id(tenant)])
+
+        await held_now(watcher, 0)
+
+
+async def test_what_was_read_without_holds_is_read_again_with_them(
+    fed: Feed, redis_url: str
+) -> None:
+    """A Valkey that did not answer a reader while the subscription stood."""
+    tenant = TENANTS[1]
+    await set_aside(fed, tenant, own_hold(fed, 300, "a"))
+    fed.live.holds._rest()
+    with fed.hub.balances.watch(fed.id(tenant), fed.world.tenants[tenant].zone) as watcher:
+        first = await seen(watcher)
+        then = await held_now(watcher, 300)
+
+    assert (first.pots["whatsapp"].held, first.held_at) == (0, 0)
+    assert then.held_until == NOW + 10 * MINUTE
 
 
 async def test_a_hub_ends_at_whatever_step_it_is(fed: Feed, redis_url: str) -> None:

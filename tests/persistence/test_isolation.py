@@ -220,8 +220,8 @@ async def test_the_roles_can_do_no_more(owner: Connection) -> None:
         """
     )
     assert {row["table_name"] for row in granted} == {
-        "api_keys", "audit", "billing_grants", "books", "markets", "numbers", "plans", "rules",
-        "sign_in_links", "signing_keys", "tenant_head", "tenants", "unrated", "users",
+        "api_keys", "audit", "billing_grants", "books", "hold_shares", "holds", "markets", "numbers",
+        "plans", "rules", "sign_in_links", "signing_keys", "tenant_head", "tenants", "unrated", "users",
     }  # fmt: skip
 
 
@@ -273,6 +273,8 @@ def test_who_works_without_a_tenant() -> None:
         "persistence.due.count",  # how many tenants are due
         "persistence.due.look",  # which of them come first
         "persistence.access.use_link",  # a link comes before its tenant
+        "persistence.holds.clear",  # holds of all tenants that nobody used
+        "persistence.outages.under_way",  # who was granted something without Valkey
         "persistence.people.find_by_tokens",  # people come before their tenants
         "persistence.people.page_of_operators",  # people of no tenant
         "persistence.people.scope_of",  # the operator's people, and an operator's look

@@ -18,10 +18,18 @@ from api import ids
 from api.exporting import export
 from api.importing import Imported, Importing, ImportRefusedError
 from api.log_file import LogFile, LogFileError, Writer
-from api.operations import period_close, price_book_publish, settle
+from api.operations import (
+    period_close,
+    price_book_publish,
+    sending_set,
+    settle,
+    tenant_status_set,
+)
 from api.operations.period_close import PeriodClose
 from api.operations.price_book_publish import PriceBookPublish
+from api.operations.sending_set import SendingSet
 from api.operations.settle import Settle
+from api.operations.tenant_status_set import TenantStatusSet
 from api.settling import Settling
 from api.verifying import Verifying
 from domain.periods import DAY, HOUR, instant
@@ -48,7 +56,7 @@ select idempotency_key, kind, at, content,
         join lots l on l.tenant_id = a.tenant_id and l.lot_id = (move ->> 0)::integer) as moves
 from actions a where tenant_id = $1 order by action_id"""
 TERMS = """
-select name, zones, changes, currency, country, locale, plan, status, since, created_at,
+select name, zones, changes, currency, country, locale, plan, status, sending, since, created_at,
     (select array_agg(key || unit order by balance_id) from balances b
         where b.tenant_id = t.tenant_id) as balances,
     (select array_agg(channel || address || zones::text || created_at order by channel, address)
@@ -183,6 +191,8 @@ async def live(world: World, seed: int, events: int, *, closing: bool = True) ->
             await publish(world)
         if n == events // 2:
             await world.change_plan(TENANT, "omnichannel-idr", key="plan")
+        if n == events * 3 // 5:
+            await decide(world)
         if n == events * 2 // 3:
             request = Settle(tenant=TENANT, idempotency_key="settle")
             await settle.run(world.door, settling, request, now=world.clock.now())
@@ -192,6 +202,16 @@ async def live(world: World, seed: int, events: int, *, closing: bool = True) ->
         if n == events * 5 // 6:
             await world.change_plan(TENANT, None, key="end")
     world.clock.at = NOW
+
+
+async def decide(world: World) -> None:
+    """What the tenant says of sending itself, and that it owes something."""
+    fields = {"hold_seconds": 60, "caps": [{"balance": "whatsapp", "day": "5"}], "fail_open": []}
+    said = SendingSet(tenant=TENANT, fields=fields, reason="asked")
+    now = world.clock.now()
+    assert (await sending_set.run(world.door, world.catalogue, said, now=now)).problems == ()
+    blocked = TenantStatusSet(tenant=TENANT, status="blocked", reason="unpaid")
+    await tenant_status_set.run(world.door, blocked, now=now)
 
 
 async def publish(world: World) -> None:

@@ -25,12 +25,16 @@ from api.gate import Gate
 from api.metrics import Metrics
 from api.rates import Rates
 from api.rights import ALL_SCOPES, Principal
-from domain.periods import period
-from persistence import rebuild
+from domain.holds import Hold, number_of
+from domain.periods import DAY, period
+from domain.sums import Bounds
+from persistence import held, rebuild
+from persistence.held import Item
 from persistence.hub import Hub
 from persistence.live import Asked, Live
+from persistence.open_holds import listed
 from persistence.sweep import Sweep
-from persistence.valkey import Script, client
+from persistence.valkey import Script, client, run
 from tests.persistence.traffic import TENANTS, arrive, settle_in
 from tests.persistence.valkeys import SLOTS, clustered, replicated
 from tests.scenarios.world import World
@@ -41,8 +45,9 @@ PATIENCE_SECONDS = 15.0
 #: Commands of our scripts of which every argument is a key, and those of which the first one is.
 ALL_KEYS = {"DEL"}
 ONE_KEY = {
-    "EXPIRE", "GET", "HDEL", "HGET", "HMGET", "HSET", "PEXPIRE", "SADD", "SCARD", "SET",
-    "SMEMBERS", "SREM", "TTL", "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZREMRANGEBYSCORE",
+    "EXPIRE", "GET", "HDEL", "HGET", "HGETALL", "HINCRBY", "HMGET", "HSET", "PEXPIRE", "SADD",
+    "SCARD", "SET", "SMEMBERS", "SREM", "TTL", "ZADD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE",
+    "ZRANK", "ZREM", "ZREMRANGEBYSCORE",
 }  # fmt: skip
 
 
@@ -137,9 +142,37 @@ async def everything(world: World, valkey: Redis, redis_url: str) -> None:
     gate = Gate(None, Rates(valkey, Metrics()), Metrics(), None)  # type: ignore[arg-type]  # it judges nobody
     for who, address in ((tenant, None), (operator, None), (None, "2001:db8::1")):
         await gate.spending(who, address).charge(1)
+    await held_and_ended(world, valkey, ids[0])
     hub.start()
     assert await hub.canary.returns(valkey, PATIENCE_SECONDS)
     await hub.stop()
+
+
+async def held_and_ended(world: World, valkey: Redis, tenant_id: int) -> None:
+    """Grant holds, tell of them, list and end them; one expires, and a page goes on behind it."""
+    now, share = world.clock.now(), (("left:whatsapp", 1),)
+    holds = [
+        Hold(number_of(key), now, now + n, now + DAY, 1, share, share, False)
+        for n, key in enumerate("abc", start=1)
+    ]
+    items = [Item(hold, b"", share, (Bounds("left:whatsapp", None, None),), None, True)
+             for hold in holds]  # fmt: skip
+    seeds = [("count:free:0:24317", 1, 1)]
+    await run(
+        valkey,
+        [
+            held.authorize_call(tenant_id, world.door.epoch, now, items, seeds),
+            held.tell_call(tenant_id, now),
+        ],
+    )
+    assert [each.key for each in await listed(valkey, tenant_id, now, after=None, limit=9)]
+    ended = [held.Ended(holds[1], 1, share, share), held.Ended(holds[2], 1, (), ())]
+    await run(valkey, [held.end_call(tenant_id, now, ended)])
+    place = (now + 1, held.key_of(holds[0]))
+    (last,) = await listed(valkey, tenant_id, now, after=place, limit=9)
+    assert last.key == held.key_of(holds[1])
+    found = await held.held(valkey, {tenant_id: now + 5})
+    assert found[tenant_id].amounts == {"whatsapp": 1}
 
 
 @pytest.fixture

@@ -19,13 +19,13 @@ from persistence.connection import Connection, connect
 from persistence.door import tenant_scope
 from persistence.servers import Servers
 from tests.conftest import Database, named, on
-from tests.persistence.traffic import arrive, settle_in
+from tests.persistence.traffic import arrive, arrive_held, settle_in
 from tests.scenarios.world import RecordingDoor, World
 
 #: Tables with a row a fact, a contact or a message: reading one of them whole is never right.
 LARGE = frozenset({
     "fact_keys", "facts", "charges", "messages", "contacts", "conflicts", "transfers", "commits",
-    "lot_days", "usage_hour", "usage_day",
+    "lot_days", "usage_hour", "usage_day", "holds", "hold_shares",
 })  # fmt: skip
 
 #: Few rows a tenant: a new database may read them whole, one with many tenants may not.
@@ -54,6 +54,10 @@ FILLING = (
     "insert into conflicts"
     " select t, decode(md5(t || ' ' || n), 'hex'), '\\x00', n, n, 's', 'i', ''",
     "insert into periods select t, 100 + n, n, n + 1",
+    "insert into holds select t, decode(md5(t || ' ' || n), 'hex'), n, n, 1, '[]', '[]', false, 1,"
+    " '[]', '[]', null, n, 1, 1, 1, '\\x00'",
+    "insert into hold_shares select t, decode(md5(t || ' ' || n), 'hex'), '\\x00', null, n, n, 1,"
+    " '\\x00'",
 )
 TENANTS = 20
 
@@ -75,6 +79,7 @@ async def heard(servers: Servers, template: str) -> AsyncIterator[dict[str, Stat
     async with World.open(app_url, addresses.redis_url, door=RecordingDoor) as world:
         await settle_in(world)
         await arrive(world, 11, 400, 40)
+        await arrive_held(world)
         assert isinstance(world.door, RecordingDoor)
         for ran in world.door.heard:
             longest = len(repr(found.get(ran.query, ())))

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 import pytest
 
+from api import ids
 from api.operations import period_close
 from api.operations.period_close import PeriodClose
 from api.settling import Cause, Settled, Settling
+from api.verifying import Verified, Verifying
 from domain.figures import Figures
-from domain.periods import HOUR, MINUTE, instant, month_label
+from domain.periods import HOUR, MINUTE, instant, iso, month_label
 from persistence.servers import Servers
 from tests.conftest import Database
 from tests.persistence.traffic import NOW, START, TopUp, traffic
@@ -229,3 +231,179 @@ async def test_with_a_closing_in_between_too(world: World, seed: int) -> None:
     for name in BOOKS:
         assert one[name] == other[name], name
     assert (await settle(world, TENANTS[1])).settlement_id is None
+
+
+# What an action moved, and facts that stand on its other side
+
+NOON = JUNE - 10 * 24 * HOUR
+UNIT = 1_000_000
+
+#: Does something of a story to a tenant.
+Act = Callable[[World, str], Awaitable[object]]
+
+
+def fact(id: str, at: int, contact: int, kind: str = "received", **data: object) -> Act:
+    said = {"number": "+62 800 0000 01", "contact": f"+62 811{contact:08d}", **data}
+
+    async def send(world: World, tenant: str) -> None:
+        event = {
+            "id": id, "source": "s", "type": f"message.{kind}", "time": iso(at),
+            "subject": tenant, "data": said,
+        }  # fmt: skip
+        (result,) = await world.send([event])
+        assert result["status"] == "accepted", result
+
+    return send
+
+
+def visits(first: int, behind: int) -> Act:
+    """So many visitors from noon on; the plan has 20 a month."""
+
+    async def send(world: World, tenant: str) -> None:
+        for n in range(first, behind):
+            await fact(f"visit {n:02}", NOON + n, n)(world, tenant)
+
+    return send
+
+
+def adjusted(key: str, units: int) -> Act:
+    return lambda world, tenant: world.adjust(tenant, "visitors", units * UNIT, key=key)
+
+
+def bought(key: str, units: int, balance: str = "visitors", expires: int | None = None) -> Act:
+    return lambda world, tenant: world.top_up(
+        tenant, balance, units * UNIT, key=key, expires_at=expires
+    )
+
+
+async def refunded(world: World, tenant: str) -> None:
+    """Give the first charge back."""
+    query = "select at, key from facts where tenant_id = $1 and id = 'visit 00'"
+    row = await world.row(tenant, query)
+    charge = ids.encode_charge(row["at"], row["key"], 0, 0, False)
+    await world.refund(tenant, key="back", charge=charge, amount=None)
+
+
+async def taken_back(world: World, tenant: str) -> None:
+    """Take back what a top-up brought, spent or not."""
+    query = "select action_id from actions where tenant_id = $1 and idempotency_key = 'paid'"
+    row = await world.row(tenant, query)
+    await world.refund(
+        tenant, key="back", top_up=ids.encode("top", row["action_id"]), taken_back=True
+    )
+
+
+#: By name: acts with their place, and when they come if that is not it, of one instant last; from
+#: when on the books may differ.
+STORIES: dict[str, tuple[list[tuple[int, Act, int]], int]] = {
+    "a late fact behind a withdrawal": (
+        [
+            (NOON, adjusted("less", -20), 0),
+            (NOON - HOUR, fact("late", NOON - HOUR, 1), NOON + HOUR),
+        ],
+        NOON - HOUR,
+    ),
+    "a late fact behind a refund": (
+        [
+            (NOON, visits(0, 20), 0),
+            (NOON + HOUR, refunded, 0),
+            (NOON + MINUTE, fact("late", NOON + MINUTE, 99), NOON + 2 * HOUR),
+        ],
+        NOON + MINUTE,
+    ),
+    "a late fact behind a top-up taken back": (
+        [
+            (NOON - HOUR, bought("paid", 5), 0),
+            (NOON, visits(0, 20), 0),
+            (NOON + HOUR, taken_back, 0),
+            (NOON + MINUTE, fact("late", NOON + MINUTE, 99), NOON + 2 * HOUR),
+        ],
+        NOON + MINUTE,
+    ),
+    "a fact ahead of a withdrawal": (
+        [
+            (NOON + 3 * MINUTE, fact("ahead", NOON + 3 * MINUTE, 1), NOON),
+            (NOON + MINUTE, adjusted("less", -20), 0),
+            (NOON + 2 * MINUTE, bought("more", 5), 0),
+        ],
+        NOON + MINUTE,
+    ),
+    "a late visit in a group": (
+        [
+            (NOON, fact("in person", NOON, 1), 0),
+            (
+                NOON - HOUR,
+                fact("in a group", NOON - HOUR, 1, group={"id": "friends", "members": []}),
+                NOON + HOUR,
+            ),
+        ],
+        NOON - HOUR,
+    ),
+    "actions of one instant": (
+        [(NOON, adjusted("a", 5), NOON), (NOON, adjusted("b", -22), 0)],
+        NOON,
+    ),
+    "a fact ahead of a month's end": (
+        [
+            (JUNE - HOUR, bought("paid", 5, "whatsapp", JUNE), 0),
+            (
+                JUNE + MINUTE,
+                fact("ahead", JUNE + MINUTE, 1, "delivered", category="marketing", template="t"),
+                JUNE - MINUTE,
+            ),
+        ],
+        JUNE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", STORIES)
+async def test_facts_and_actions_on_the_other_side_are_settled(world: World, name: str) -> None:
+    """EV-4, EV-9: what stands before an action and comes behind it, or the other way round."""
+    acts, since = STORIES[name]
+    in_order = sorted(acts, key=lambda each: each[0])
+    as_came = sorted(acts, key=lambda each: (each[2] or each[0], each[2] > 0))
+    for tenant, came in zip(TENANTS, (in_order, as_came), strict=True):
+        world.clock.at = START
+        for at, act, then in came:
+            world.clock.at = at if tenant == "in-order" else then or at
+            await act(world, tenant)
+    world.clock.at = JUNE + HOUR
+    await world.jobs().advance_due()
+
+    found = await verified(world, "shuffled")
+    assert found.unsettled_from == since
+    assert (found.wrong, list(found.findings)) == (0, [])
+    assert found.unsettled
+    assert (await settle(world, "shuffled")).settlement_id is not None
+    assert (await settle(world, "in-order")).settlement_id is None
+    one, other = await books(world, "in-order"), await books(world, "shuffled")
+    for table in BOOKS:
+        assert one[table] == other[table], table
+    for tenant in TENANTS:
+        found = await verified(world, tenant)
+        assert (found.wrong, found.unsettled, found.unsettled_from) == (0, {}, None), found
+
+
+async def verified(world: World, tenant: str) -> Verified:
+    verifying = Verifying(world.door, world.catalogue, world.clock.now)
+    return await verifying.verify(world.tenants[tenant].tenant_id)
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+async def test_whatever_a_settling_corrects_was_marked(world: World, seed: int) -> None:
+    """EV-9: visits a little late or ahead among debits and credits, and settled after each."""
+    chance = random.Random(seed)
+    world.clock.at, tenant, corrected = NOON, "shuffled", 0
+    await adjusted("most of it", -18)(world, tenant)
+    for n in range(26):
+        world.clock.at += chance.randrange(1, 4 * MINUTE)
+        at = world.clock.at + chance.randrange(-10 * MINUTE, 5 * MINUTE)
+        units = chance.choice((-3, -1, 2, 6))
+        deed = bought if units > 0 and n % 2 else adjusted
+        await (fact(f"{n}", at, n) if chance.random() < 0.5 else deed(f"{n}", units))(world, tenant)
+        found = await verified(world, tenant)
+        assert found.wrong == 0, found.findings
+        if found.unsettled_from is not None:
+            corrected += (await settle(world, tenant)).settlement_id is not None
+    assert corrected

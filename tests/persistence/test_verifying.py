@@ -20,7 +20,7 @@ from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.servers import Servers
 from tests.conftest import Database, numbers, on
-from tests.persistence.traffic import NOW, TENANTS, arrive, settle_in, traffic
+from tests.persistence.traffic import NOW, TENANTS, arrive, arrive_held, settle_in, traffic
 from tests.scenarios.world import World
 
 TENANT = TENANTS[0]
@@ -136,6 +136,8 @@ NAMES = {
     "commits": "'version ' || version",
     "fact_keys": _FACT,
     "actions": "idempotency_key",
+    "holds": "encode(hold_id, 'hex')",
+    "hold_shares": "encode(hold_id, 'hex')",
     "periods": "to_char(make_date(month / 12, month % 12 + 1, 1), 'YYYY-MM')",
     "settlements": "'version ' || version",
     "tenant_head": "'amber'",
@@ -210,6 +212,17 @@ HANDS = [
     *of("tenant_head", "version = version + 1", "version = version - 1", "digest = '\\x00'",
         "last_lot = 0", "next_due = null", "next_due = next_due + 40 * 86400000000",
         "alerted = alerted - 1", "below = '[]'"),
+    *of("holds", "ended = ended + 1", "back = '[]'", "sent = '[[\"left:whatsapp\",1]]'",
+        "sent_at = 7", "share = '[]'", "total = '[]'", "shares = shares + 1",
+        "varied = not varied", "expires_at = expires_at + 1", "lasts_until = lasts_until + 1",
+        "ended_at = coalesce(ended_at, 0) + 1", "ended_by = 3", "revision = revision + 1",
+        "version = version + 1", "digest = '\\x00'", ""),
+    Hand("holds", "hold_id = '\\x0102'", says="holds 0102"),
+    Hand("hold_shares", "hold_id = '\\x0102'", says="of 0102"),
+    Hand("hold_shares", "recipient = '\\x0102'", says="0102 of"),
+    *of("hold_shares", "share = '[]'", "sent_at = coalesce(sent_at, 0) + 1",
+        "ended_at = coalesce(ended_at, 0) + 1", "ended_by = 3", "digest = '\\x00'"),
+    *of("hold_shares", "", where="ended_at is not null"),
     Hand("facts", insert='{"key": "\\\\x0102", "id": "inserted"}'),
     Hand("charges", insert='{"part": 7}'),
     Hand("revisions", insert='{"revision": 7}'),
@@ -225,6 +238,8 @@ HANDS = [
     Hand("commits", insert='{"version": 99999}', says="commits version 99999"),
     Hand("fact_keys", insert='{"key": "\\\\x0102"}', says="facts 0102"),
     Hand("actions", insert='{"idempotency_key": "inserted", "action_id": 9999}'),
+    Hand("holds", insert='{"hold_id": "\\\\x0102"}', says="holds 0102"),
+    Hand("hold_shares", insert='{"recipient": "\\\\x0102"}', says="0102 of"),
     Hand("settlements", insert='{"settlement_id": 9999, "version": 2}', says="settlements 9999"),
 ]  # fmt: skip
 
@@ -246,6 +261,7 @@ async def honest(servers: Servers, template: str) -> AsyncIterator[Database]:
     async with World.open(known.app_url, addresses.redis_url) as world:
         await settle_in(world)
         await arrive(world, 5, 250, 3)
+        await arrive_held(world)
         for tenant in TENANTS:
             await settle(world, tenant)
     yield known

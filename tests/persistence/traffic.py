@@ -14,6 +14,7 @@ from datetime import datetime
 from itertools import cycle
 
 from api.intake import Intake
+from domain.holds import Hold, number_of, spelt, times
 from domain.periods import DAY, HOUR, MINUTE, instant, iso
 from tests.scenarios.world import Json, World
 
@@ -136,6 +137,27 @@ def _event(chance: random.Random, n: int, at: int) -> Json:
         "id": str(n), "source": "traffic", "type": f"message.{kind}", "time": iso(at),
         "subject": chance.choices(TENANTS, (6, 2, 1))[0], "data": data,
     }  # fmt: skip
+
+
+async def arrive_held(world: World) -> None:
+    """Send what names holds of the first tenant: one for one recipient, and one for three."""
+    tenant = TENANTS[0]
+    row = await world.row(tenant, "select hold_key from tenants where tenant_id = $1")
+    share = (("left:whatsapp", 5),)
+    for shares in (1, 3):
+        hold = Hold(
+            number_of(f"of {shares}"), NOW, NOW + HOUR, NOW + DAY, shares, share,
+            times(share, shares), False,
+        )  # fmt: skip
+        id = spelt(hold, row["hold_key"])
+        for n, kind in enumerate(("delivered", "failed", "sent")[:shares]):
+            event = {
+                "id": f"held {shares} {n}", "source": "held", "type": f"message.{kind}",
+                "time": iso(NOW), "subject": tenant,
+                "data": {"number": "+62800000001", "contact": CONTACTS[n], "hold": id},
+            }  # fmt: skip
+            (result,) = await world.send([event])
+            assert result["status"] == "accepted", result
 
 
 def _again(chance: random.Random, event: Json, n: int, at: int) -> Json:

@@ -21,6 +21,7 @@ from api.operations.period_close import PeriodClose
 from api.operations.price_book_publish import PriceBookPublish
 from api.rating import Rating
 from api.settling import Cause, Settled, Settling
+from api.verifying import Verified, Verifying
 from domain.book_documents import parse_book
 from domain.money import micros
 from domain.periods import month_label
@@ -198,6 +199,14 @@ class Acting:
     def settling(self) -> Settling:
         world = self.world
         return Settling(world.door, world.catalogue, world.clock.now, world.show)
+
+    async def verify(self) -> Verified:
+        """Hold the books against the log: however they came about, nothing in them is wrong."""
+        world = self.world
+        verifying = Verifying(world.door, world.catalogue, world.clock.now)
+        found = await verifying.verify(world.tenants[self.name].tenant_id)
+        assert not found.wrong, "\n".join(map(str, found.findings))
+        return found
 
     async def settle(self) -> Settled:
         tenant_id = self.world.tenants[self.name].tenant_id

@@ -6,7 +6,8 @@ overdrawn stays as it was told when it came (EV-9), so that is the one figure th
 
 from __future__ import annotations
 
-from api.verifying import Verifying
+from random import Random
+
 from persistence.servers import Servers
 from tests.scenarios.world import World
 from tests.simulation import figures, model
@@ -22,6 +23,9 @@ __all__ = ["BEFORE", "Acting", "seeded", "world", "worlds"]
 
 #: Of every tenant; fifty make ten thousand.
 STEPS = 200
+#: Batches between two verifyings, at most; and in worlds that are settled whenever they are.
+BETWEEN, RESTLESS = 80, 4
+MARKED = "select unsettled_from from tenant_head where tenant_id = $1"
 LATE: tuple[Disorder, Disorder] = ("hours", "weeks")
 
 
@@ -45,7 +49,18 @@ async def _settle(world: World, of: Seeded, tenant: Tenant) -> None:
     name = f"{of.seed}-{tenant.setup['tenant']}"
     acting = Acting(world, tenant, name)
     await acting.begin()
-    await acting.take(of.arrivals(tenant, LATE[of.seed % 2]))
+    batches = of.arrivals(tenant, LATE[of.seed % 2])
+    chance = Random(f"{of.seed} settled")
+    while batches:
+        some = chance.randint(1, RESTLESS if of.restless else BETWEEN)
+        now, batches = batches[:some], batches[some:]
+        await acting.take(now)
+        if not of.restless:
+            await acting.verify()
+        head = await world.row(name, MARKED)
+        if of.restless or not chance.randrange(3):
+            settled = await acting.settle()
+            assert head["unsettled_from"] is not None or settled.settlement_id is None, settled
     world.clock.at = of.end
     await acting.settle()
 
@@ -60,10 +75,8 @@ async def _settle(world: World, of: Seeded, tenant: Tenant) -> None:
     assert not lines, figures.failure(of.seed, name, lines)
     assert await world.rows(name, "select from settlements where tenant_id = $1")
     assert (await acting.settle()).settlement_id is None
-    verifying = Verifying(world.door, world.catalogue, world.clock.now)
-    verified = await verifying.verify(world.tenants[name].tenant_id)
-    wrong = [*map(str, verified.findings), *verified.unsettled]
-    assert not wrong, figures.failure(of.seed, name, wrong)
+    verified = await acting.verify()
+    assert not verified.unsettled, figures.failure(of.seed, name, [*verified.unsettled])
 
 
 def _compared(of: Json, before: int = 0) -> Json:

@@ -135,6 +135,46 @@ def deeds(random: Random, inputs: list[Json], until: int) -> list[Json]:
     return [one for one in found if instant(one["time"]) < until]
 
 
+#: A fact may come so much before it happens.
+AHEAD = 5 * MINUTE
+
+
+def come(random: Random, at: int, late: int, start: int) -> int:
+    """When a fact of a restless world comes: on time, a little ahead, or as late as elsewhere."""
+    chance = random.random()
+    if chance < 0.3:
+        return max(at - random.randrange(AHEAD), start)
+    return at if chance < 0.85 else late
+
+
+#: What pays for a fact, by its type.
+PAYS = {
+    "message.received": ("visitors",), "message.delivered": ("conversations", "main", "main"),
+    "message.sent": ("texts",), "call.ended": ("seconds",), "session.ended": ("credits",),
+    "usage.recorded": ("main",), "email.sent": ("main",),
+}  # fmt: skip
+
+
+def withdrawals(random: Random, inputs: list[Json], until: int) -> list[Json]:
+    """Debits that leave nothing, and credits, just before or after what the balance pays for."""
+    found = []
+    facts = [one for one in inputs if "action" not in one and one["type"] in PAYS]
+    for place in range(len(facts) // 6):
+        fact = random.choice(facts)
+        balance = random.choice(PAYS[fact["type"]])
+        at = instant(fact["time"]) + random.choice((-1, 3)) * random.randrange(AHEAD)
+        amount = random.choice(("", "-")) + ALLOWED[balance][1]
+        found.append(
+            {
+                "action": "adjustment", "key": f"withdrawn-{place}", "balance": balance,
+                "amount": amount, "time": written(at // MINUTE * MINUTE + 444),
+            }
+        )  # fmt: skip
+    # Of one instant nothing else is.
+    found = [one | {"time": written(instant(one["time"]) + n)} for n, one in enumerate(found)]
+    return [one for one in found if instant(inputs[0]["time"]) < instant(one["time"]) < until]
+
+
 def deadline(ends: list[tuple[int, int]], event: Json) -> int | None:
     """When the period of a fact is closed."""
     return next((closed_at for closed_at, end in ends if began(event) < end), None)

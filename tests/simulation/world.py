@@ -39,6 +39,8 @@ ZONES = (
 )
 #: In one world of so many the book changes.
 PUBLISHED_OF = 4
+#: In one world of so many facts come ahead of time too, and much is withdrawn.
+RESTLESS_OF = 10
 START = datetime(2026, 9, 12, tzinfo=UTC)
 DAYS = 65
 PHONES = (
@@ -77,7 +79,7 @@ class Tenant:
 class Batch:
     """What arrives together: an action alone, or facts, duplicates among them."""
 
-    at: int  #: when, in microseconds: no earlier than anything in it
+    at: int  #: when, in microseconds
     inputs: list[Json]
 
 
@@ -98,11 +100,17 @@ class World:
         """After the last input of all, and after everything that was opened in November began."""
         return instant((START + timedelta(days=DAYS)).isoformat())
 
+    @property
+    def restless(self) -> bool:
+        """Whether facts come ahead of time too, and much is withdrawn."""
+        return self.seed % RESTLESS_OF == 1
+
     def arrivals(self, tenant: Tenant, disorder: Disorder) -> list[Batch]:
         """The tenant's inputs in an order of arrival, split into batches.
 
-        An action arrives when it was accepted, which is its time; a fact then or later, and some
-        come twice. `none` keeps fact order, a batch an input.
+        An action arrives when it was accepted, which is its time; a fact then or later, in restless
+        worlds a little sooner as well, and some come twice. `none` keeps fact order, a batch an
+        input.
         """
         if disorder == "none":
             in_order = [(tenant.comes(one), [one]) for one in tenant.inputs]
@@ -110,6 +118,7 @@ class World:
         random = Random(f"{self.seed} {tenant.setup['tenant']} {disorder}")
         end, ends = self.end, closings(tenant.setup, tenant.inputs)
         on_time = upheavals.punctual(tenant.inputs, tenant.late)
+        ahead = Random(f"{self.seed} {tenant.setup['tenant']} ahead")
         arriving: list[tuple[int, int, Json]] = []
         first: dict[str, int] = {}
         for place, one in enumerate(tenant.inputs):
@@ -127,26 +136,28 @@ class World:
                     came = at
                 elif closed_at is not None and not again:
                     came = max(min(came, closed_at - 1), at)
+                if self.restless and name not in on_time:
+                    came = upheavals.come(ahead, at, came, self.start)
                 arriving.append((came, place, one))
                 first[name] = min(came, first.get(name, came))
         for name, one in tenant.conflicts.items():
             came = first[name] + random.randrange(upheavals.DAY)
             arriving.append((min(came, end), len(tenant.inputs), one))
         arriving.sort(key=lambda each: each[:2])
-        return list(_batches(random, tenant, arriving))
+        return list(_batches(random, tenant, arriving, 1 if self.restless else 40))
 
 
 def _batches(
-    random: Random, tenant: Tenant, arriving: list[tuple[int, int, Json]]
+    random: Random, tenant: Tenant, arriving: list[tuple[int, int, Json]], most: int
 ) -> Iterator[Batch]:
     gathered: list[Json] = []
-    room, last = random.randint(1, 40), 0
+    room, last = random.randint(1, most), 0
     for at, _, one in arriving:
         alone = tenant.stands(one)
         if gathered and (alone or len(gathered) >= room):
             random.shuffle(gathered)
             yield Batch(last, gathered)
-            gathered, room = [], random.randint(1, 40)
+            gathered, room = [], random.randint(1, most)
         if alone:
             yield Batch(at, [one])
         else:
@@ -179,6 +190,9 @@ def _whole(random: Random, of: World, number: int) -> Tenant:
         books = upheavals.books(random, tenant.setup, RULES["book"], inputs, of.end)
         inputs = sorted([*inputs, *books], key=fact_order)
     conflicts = upheavals.conflicts(random, inputs)
+    if of.restless:
+        withdrawn = upheavals.withdrawals(Random(f"{of.seed}/{number} withdrawn"), inputs, of.end)
+        inputs = sorted([*inputs, *withdrawn], key=fact_order)
     return replace(tenant, inputs=inputs, late=late, conflicts=conflicts)
 
 

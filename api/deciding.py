@@ -1,0 +1,358 @@
+"""Deciding: a round of questions, looked up, priced, and taken in Valkey in one step a tenant.
+
+Owns the order of work on a question. What is decided stands only if the script finds the sums as
+they were taken to be; what moved meanwhile is decided anew. What is granted has a row before it is
+told, so that nothing that was promised is lost with Valkey.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+
+from api.directory import Directory
+from api.grants import Answer, Reused, granted, granted_of, hold_of
+from api.limits import TENANTS_REMEMBERED_MAX
+from api.outage import Outage
+from api.sends import Granted, Question
+from domain.asking import Ask, Cap, decide
+from domain.holds import Hold, Vector, read, recipient_of
+from domain.sums import Bounds, CountKey, Sums, UncountedError, count_field
+from domain.terms import Terms
+from persistence import asked, held
+from persistence.asked import Look
+from persistence.door import Door
+from persistence.held import Decided, Ended, Item, Snapshot
+from persistence.holds import grant, keep_shares
+from persistence.rebuild import Rebuild
+from persistence.valkey import AWAY, run
+
+log = structlog.get_logger(__name__)
+
+#: Recipients that one round decides, and how many one send may have to be decided among others.
+RECIPIENTS_AT_A_TIME = 400
+#: How often a round is decided anew because something moved, before whoever asked is told to wait.
+ATTEMPTS = 40
+#: The revision of a hold that nobody was told of and nobody will be: later than all others.
+GIVEN_UP = 1 << 30
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(Granted).decode
+
+
+class Overwhelmed(Exception):  # noqa: N818 - an answer, not a fault
+    """More is asked than this process decides: ask again a little later."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A question and who waits for its answer."""
+
+    question: Question
+    answer: asyncio.Future[Answer]
+
+    def tell(self, answer: Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def fail(self, error: Exception) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+            self.answer.exception()  # nobody may be left to hear of it
+
+
+@dataclass(slots=True, kw_only=True)
+class Tools:
+    """What all rounds of a process work with."""
+
+    valkey: Redis
+    door: Door
+    directory: Directory
+    rebuild: Rebuild
+    outage: Outage
+    now: Callable[[], int]
+    snapshots: dict[int, Snapshot] = field(default_factory=dict)  #: by tenant, a moment old
+    untold: set[int] = field(default_factory=set)  #: tenants of whom more is held than was told
+    again: int = 0  #: rounds that did not stand because something moved
+
+
+class Plan(NamedTuple):
+    """What is to be taken for a question, and what is told if the script takes it."""
+
+    item: Item
+    answer: Answer
+    shares: Mapping[bytes, Vector] = MappingProxyType({})  #: that are not as the hold's id says
+
+
+@dataclass(slots=True)
+class Done:
+    """What the scripts decided, on its way to be kept and told."""
+
+    told: list[tuple[Waiting, Answer]] = field(default_factory=list)
+    rows: list[tuple[int, int, Hold, bytes]] = field(default_factory=list)
+    shares: list[tuple[int, bytes, Mapping[bytes, Vector]]] = field(default_factory=list)
+    given_up: list[tuple[int, Ended]] = field(default_factory=list)
+
+
+class Round:
+    """Questions that are decided together."""
+
+    def __init__(self, tools: Tools, batch: Sequence[Waiting]) -> None:
+        self._tools = tools
+        self._batch = batch
+        self._terms: dict[int, Terms] = {}
+        self._keys: dict[int, dict[int, str]] = {}
+        self._caps: dict[int, tuple[tuple[Cap, ...], int]] = {}
+        self._seeds: dict[int, dict[CountKey, tuple[int, int]]] = {}
+        self._look: Look
+
+    async def run(self) -> None:
+        tools = self._tools
+        pending: dict[int, list[Waiting]] = {}
+        for waiting in self._batch:
+            pending.setdefault(waiting.question.terms.tenant_id, []).append(waiting)
+        self._look = await asked.look(
+            tools.door, list(pending), self._parties(),
+            [asked.keyed(each.question.terms.tenant_id, each.question.hold_number)
+             for each in self._batch],
+        )  # fmt: skip
+        await self._refresh(pending)
+        for tenant, own in list(pending.items()):
+            pending[tenant] = [each for each in own if not self._ended(tenant, each)]
+        for attempt in range(ATTEMPTS):
+            pending = {tenant: own for tenant, own in pending.items() if own}
+            if not pending:
+                return
+            tools.again += attempt > 0
+            try:
+                await self._attempt(pending)
+            except AWAY as error:
+                log.info("authorisations go on without Valkey", why=repr(error))
+                for tenant, own in pending.items():
+                    tools.snapshots.pop(tenant, None)
+                    await self._without(tenant, own)
+                return
+        for each in [each for own in pending.values() for each in own]:
+            each.fail(Overwhelmed("the tenant's figures move too fast just now"))
+
+    def _parties(self) -> list[asked.Party]:
+        return [
+            (fact.tenant_id, fact.channel, fact.party, fact.number_id)
+            for each in self._batch
+            for fact in each.question.facts
+        ]
+
+    async def _refresh(self, pending: dict[int, list[Waiting]]) -> None:
+        """The terms as they are by now, and what caps are compared with."""
+        tools = self._tools
+        stale: list[str] = []
+        for tenant, own in pending.items():
+            terms = self._terms[tenant] = own[-1].question.terms
+            if terms.settings != self._look.settings.get(tenant):
+                stale.append(terms.key)
+        if stale:
+            for terms in (await tools.directory.read(stale)).values():
+                self._terms[terms.tenant_id] = terms
+        now = tools.now()
+        for tenant, terms in self._terms.items():
+            view = self._terms[tenant] = terms.at(now)
+            self._keys[tenant] = {number: key for key, number in view.balance_ids.items()}
+            if view.sending.caps:
+                await self._cap(tenant, now)
+
+    async def _cap(self, tenant: int, now: int) -> None:
+        """What of each cap is left, as of a version: with a later one it is read again."""
+        terms = self._terms[tenant]
+        used = await asked.used(self._tools.door, tenant, terms.zone, now)
+        caps: list[Cap] = []
+        for key, cap in terms.sending.caps.items():
+            balance_id = terms.balance_ids.get(key)
+            for span, limit, taken in (
+                ("day", cap.day, used.day),
+                ("month", cap.month, used.month),
+            ):
+                if balance_id is not None and limit is not None:
+                    left = limit - taken.get(balance_id, 0)
+                    caps.append(Cap(key, span, limit, left))
+        self._caps[tenant] = tuple(caps), used.version
+
+    def _ended(self, tenant: int, waiting: Waiting) -> bool:
+        """Answer what was granted before."""
+        number = waiting.question.hold_number
+        before = self._look.holds.get(asked.keyed(tenant, number))
+        if before is None:
+            return False
+        if before.kept.hold.number != number:
+            waiting.tell(Reused())
+        elif before.answer is not None:
+            waiting.tell(_unpack(before.answer))
+        else:
+            waiting.tell(granted_of(before.kept, self._terms[tenant]))
+        return True
+
+    async def _attempt(self, pending: dict[int, list[Waiting]]) -> None:
+        """Decide everything that is pending once, and let the scripts take what stands."""
+        tools = self._tools
+        now, epoch = tools.now(), tools.door.epoch
+        tenants = list(pending)
+        plans: dict[int, list[tuple[Waiting, Plan]]] = {}
+        for tenant in tenants:
+            snapshot = tools.snapshots.get(tenant)
+            plans[tenant] = (
+                [] if snapshot is None else await self._plan(tenant, pending[tenant], snapshot, now)
+            )
+        answers = await run(
+            tools.valkey,
+            [
+                held.authorize_call(
+                    tenant, epoch, now, [planned.item for _, planned in plans[tenant]],
+                    [(count_field(*key), version, value)
+                     for key, (version, value) in self._seeds.get(tenant, {}).items()],
+                )
+                for tenant in tenants
+            ],
+        )  # fmt: skip
+        stale: list[int] = []
+        done = Done()
+        for tenant, answer in zip(tenants, answers, strict=True):
+            found = held.decided(answer)
+            if found.snapshot is None:
+                stale.append(tenant)
+                tools.snapshots.pop(tenant, None)
+                continue
+            tools.snapshots[tenant] = found.snapshot
+            while len(tools.snapshots) > TENANTS_REMEMBERED_MAX:
+                tools.snapshots.pop(next(iter(tools.snapshots)))
+            self._settle(tenant, plans[tenant], found, done)
+            if found.status == "gone":
+                # What it was to take the place of has ended: it is a hold of its own.
+                plans[tenant][len(found.results)][0].question.replaces = None
+            if found.status == "changed" and tenant in self._caps:
+                await self._cap(tenant, now)
+        if done.rows:
+            # Kept before anybody is told: what Valkey loses from here on is there again.
+            async with tools.door.tenant_tx(*{row[0] for row in done.rows}) as connection:
+                await grant(connection, done.rows)
+                for tenant, hold_id, shares in done.shares:
+                    await keep_shares(connection, tenant, hold_id, shares)
+            tools.untold.update(row[0] for row in done.rows)
+        for waiting, said in done.told:
+            waiting.tell(said)
+        if done.given_up:
+            calls = [held.end_call(tenant, now, [ended]) for tenant, ended in done.given_up]
+            await run(tools.valkey, calls)
+        for tenant, own in pending.items():
+            pending[tenant] = [each for each in own if not each.answer.done()]
+        if stale:
+            await tools.rebuild.balances(stale)
+
+    def _settle(
+        self, tenant: int, plan: Sequence[tuple[Waiting, Plan]], found: Decided, done: Done
+    ) -> None:
+        """Note what is to be kept and told of what the script decided."""
+        assert found.snapshot is not None
+        version = found.snapshot.version
+        for (waiting, planned), result in zip(plan, found.results, strict=False):
+            hold = planned.item.hold
+            if isinstance(result, bytes):
+                # Granted a moment ago to somebody who may have been told nothing.
+                before = _unpack(result)
+                known = read(before.hold, self._terms[tenant].hold_key)
+                if known is not None and known.varied:
+                    # Its shares are not known any more: it is given up, and decided anew.
+                    done.given_up.append((tenant, Ended(known, GIVEN_UP, (), ())))
+                    continue
+                if known is not None:
+                    done.rows.append((tenant, version, known, result))
+                done.told.append((waiting, before))
+            elif result == 2:
+                done.told.append((waiting, Reused()))
+            else:
+                if result:
+                    done.rows.append((tenant, version, hold, planned.item.answer))
+                if result and hold.varied:
+                    done.shares.append((tenant, hold.hold_id, planned.shares))
+                done.told.append((waiting, planned.answer))
+
+    async def _plan(
+        self, tenant: int, own: Sequence[Waiting], snapshot: Snapshot, now: int
+    ) -> list[tuple[Waiting, Plan]]:
+        """Decide a tenant's questions in order, each after what those before it take."""
+        seeds = self._seeds.setdefault(tenant, {})
+        while True:
+            counts = dict(snapshot.counts)
+            for key, (_, value) in seeds.items():
+                name = count_field(*key)
+                counts.setdefault(name, value + snapshot.held.get(name, 0))
+            sums = Sums(dict(snapshot.left), counts, dict(snapshot.held))
+            try:
+                return [
+                    (each, await self._one(tenant, each.question, sums, snapshot, now))
+                    for each in own
+                ]
+            except UncountedError as missing:
+                for key, version, value in await asked.counts(
+                    self._tools.door, tenant, [missing.key]
+                ):
+                    seeds[key] = version, value
+
+    async def _one(
+        self, tenant: int, question: Question, sums: Sums, snapshot: Snapshot, now: int
+    ) -> Plan:
+        """What is to be taken for a question, and what is told if it can be."""
+        terms, replaces = self._terms[tenant], question.replaces
+        ask = self._ask(tenant, question)
+        if len(question.facts) > RECIPIENTS_AT_A_TIME:
+            # A second of arithmetic: others are served beside it.
+            decision = await asyncio.to_thread(decide, ask, sums)
+        else:
+            decision = decide(ask, sums)
+        hold = hold_of(question.hold_number, decision, terms, now)
+        bounds = decision.bounds
+        if tenant in self._caps:
+            bounds = (*bounds, Bounds("version", None, self._caps[tenant][1]))
+        if decision.refusal is not None:
+            return Plan(Item(hold, b"", (), bounds, None, False), decision.refusal)
+        answer = granted(hold, decision, terms, sums, snapshot.low)
+        before = None if replaces is None else held.key_of(replaces)
+        item = Item(hold, _pack(answer), decision.total, bounds, before, True)
+        shares: dict[bytes, Vector] = {}
+        if hold.varied:
+            shares = {
+                recipient_of(fact.address): share
+                for fact, share in zip(question.facts, decision.shares, strict=False)
+                if share != hold.share
+            }
+        return Plan(item, answer, shares)
+
+    def _ask(self, tenant: int, question: Question) -> Ask:
+        terms, number = self._terms[tenant], question.number
+        contacts = self._look.contacts
+        number = terms.numbers.get(number.number_id, number)
+        facts = question.facts
+        known = {
+            fact.party: contact
+            for fact in facts
+            if (contact := contacts.get((tenant, fact.channel, fact.party, fact.number_id)))
+            is not None
+        }
+        return Ask(
+            terms=terms, keys=self._keys[tenant], number=number, facts=facts, contacts=known,
+            partial=question.partial,
+            before=() if question.replaces is None else question.replaces.total,
+            caps=self._caps[tenant][0] if tenant in self._caps else (), limit=question.limit,
+        )  # fmt: skip
+
+    async def _without(self, tenant: int, own: Sequence[Waiting]) -> None:
+        """Decide without Valkey, by the tenant's fail mode."""
+        for waiting in own:
+            question = waiting.question
+            ask = self._ask(tenant, question)
+            waiting.tell(await self._tools.outage.decide(ask, question.hold_number))
