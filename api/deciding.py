@@ -23,14 +23,15 @@ from api.limits import TENANTS_REMEMBERED_MAX
 from api.outage import Outage
 from api.sends import Granted, Question
 from domain.asking import Ask, Cap, decide
-from domain.holds import Hold, Vector, read, recipient_of
+from domain.holds import End, Hold, Vector, read, recipient_of
 from domain.sums import Bounds, CountKey, Sums, UncountedError, count_field
 from domain.terms import Terms
-from persistence import asked, held
+from persistence import asked, held, load
 from persistence.asked import Look
+from persistence.connection import Connection
 from persistence.door import Door
 from persistence.held import Decided, Ended, Item, Snapshot
-from persistence.holds import grant, keep_shares
+from persistence.holds import find, grant, keep_shares, write
 from persistence.rebuild import Rebuild
 from persistence.valkey import AWAY, run
 
@@ -89,6 +90,7 @@ class Plan(NamedTuple):
     item: Item
     answer: Answer
     shares: Mapping[bytes, Vector] = MappingProxyType({})  #: that are not as the hold's id says
+    replaces: Hold | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +100,7 @@ class Done:
     told: list[tuple[Waiting, Answer]] = field(default_factory=list)
     rows: list[tuple[int, int, Hold, bytes]] = field(default_factory=list)
     shares: list[tuple[int, bytes, Mapping[bytes, Vector]]] = field(default_factory=list)
+    replaced: list[tuple[int, Hold]] = field(default_factory=list)
     given_up: list[tuple[int, Ended]] = field(default_factory=list)
 
 
@@ -242,6 +245,8 @@ class Round:
                 await grant(connection, done.rows)
                 for tenant, hold_id, shares in done.shares:
                     await keep_shares(connection, tenant, hold_id, shares)
+                for tenant, replaced in done.replaced:
+                    await self._replace(connection, tenant, replaced, now)
             tools.untold.update(row[0] for row in done.rows)
         for waiting, said in done.told:
             waiting.tell(said)
@@ -277,9 +282,18 @@ class Round:
             else:
                 if result:
                     done.rows.append((tenant, version, hold, planned.item.answer))
+                if result and planned.replaces is not None:
+                    done.replaced.append((tenant, planned.replaces))
                 if result and hold.varied:
                     done.shares.append((tenant, hold.hold_id, planned.shares))
                 done.told.append((waiting, planned.answer))
+
+    async def _replace(self, connection: Connection, tenant: int, replaced: Hold, now: int) -> None:
+        """End the hold whose place another one took, under the lock that facts end holds by."""
+        heads = await load.lock(connection, [tenant], wait=True)
+        kept = await find(connection, tenant, replaced)
+        if kept.release(now, End.REPLACED):
+            await write(connection, [(tenant, heads[tenant]["version"], [kept])])
 
     async def _plan(
         self, tenant: int, own: Sequence[Waiting], snapshot: Snapshot, now: int
@@ -330,7 +344,7 @@ class Round:
                 for fact, share in zip(question.facts, decision.shares, strict=False)
                 if share != hold.share
             }
-        return Plan(item, answer, shares)
+        return Plan(item, answer, shares, replaces)
 
     def _ask(self, tenant: int, question: Question) -> Ask:
         terms, number = self._terms[tenant], question.number

@@ -13,11 +13,13 @@ from dataclasses import replace
 import msgspec
 
 from api.grants import Answer, Reused, granted, granted_of, hold_of
+from api.sends import Granted
 from domain.asking import Ask, Reason, Refusal, decide
 from domain.figures import left
 from domain.money import text
 from domain.periods import period
 from domain.sums import LEFT, Sums, UncountedError, count_field
+from domain.terms import Terms
 from persistence import asked, load, outages
 from persistence.balances import Asked, readings
 from persistence.door import Door
@@ -40,25 +42,21 @@ class Outage:
             return Refusal(reason=Reason.UNAVAILABLE, message=CLOSED)
         # What a hold before it had is in the same balance: it is not counted on here.
         ask, now, tenant_id = replace(ask, before=()), self._now(), terms.tenant_id
-        span = period(terms.zone, now)
-        (reading,) = await readings(
-            self._door, [Asked(tenant_id=tenant_id, at=now, period=span, day=None)]
-        )
-        assert reading is not None, "a tenant has a head"
-        sums = Sums({}, {})
-        for balance in terms.standing.balances(reading.period, now):
-            pot = reading.pots.get(balance.key)
-            lots = () if pot is None else pot.lots
-            sums.left[LEFT + balance.key] = left(balance, reading.period, now, lots, terms.since)
         async with self._door.tenant_tx(tenant_id) as connection:
             heads = await load.lock(connection, [tenant_id], wait=True)
             key = asked.keyed(tenant_id, number)
             before = (await asked.holds(connection, [key])).get(key)
             if before is not None:
-                same = before.kept.hold.number == number
-                return granted_of(before.kept, terms) if same else Reused()
+                if before.kept.hold.number != number:
+                    return Reused()
+                if before.answer is not None:
+                    return msgspec.msgpack.decode(before.answer, type=Granted)
+                return granted_of(before.kept, terms)
+            # Behind the lock: what a capture took is missing in both, or in neither.
+            sums = Sums(await self._left(terms, now), {})
             async for kept, _ in open_holds(connection, tenant_id, now):
-                sums.shift(kept.open_()[0])
+                parts, sent = kept.open_()
+                sums.shift(parts if now < kept.hold.expires_at else sent)
             while True:
                 try:
                     decision = decide(ask, sums)
@@ -93,3 +91,17 @@ class Outage:
             await outages.note(connection, tenant_id, now, spent)
             await grant(connection, [(tenant_id, version, hold, msgspec.msgpack.encode(answer))])
             return answer
+
+    async def _left(self, terms: Terms, now: int) -> dict[str, int]:
+        """What a tenant's balances have left, before anything is held."""
+        span = period(terms.zone, now)
+        (reading,) = await readings(
+            self._door, [Asked(tenant_id=terms.tenant_id, at=now, period=span, day=None)]
+        )
+        assert reading is not None, "a tenant has a head"
+        found: dict[str, int] = {}
+        for balance in terms.standing.balances(reading.period, now):
+            pot = reading.pots.get(balance.key)
+            lots = () if pot is None else pot.lots
+            found[LEFT + balance.key] = left(balance, reading.period, now, lots, terms.since)
+        return found

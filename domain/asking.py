@@ -9,7 +9,7 @@ keeps the sums compares them again in one step, and otherwise asks anew.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ class Limit(NamedTuple):
 
     what: str  #: recipients or members
     reached: int
-    most: int
+    most: int | None  #: None: as many as the tenant's terms allow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,6 +193,9 @@ class Asking:
             if refusal is not None:
                 needed[f"{LEFT}{refusal.balance}"] = refusal.required or 0
             capped = self._capped(needed)
+            fits = 0 if capped is None or not self._ask.partial else self._prefix(capped, shares)
+            if fits:
+                return Asking(replace(self._ask, facts=self._ask.facts[:fits]), self._sums).run()
             if capped is not None:
                 return Decision(refusal=capped, category=category, bounds=self._cap_bounds(capped))
         if refusal is not None:
@@ -261,11 +264,14 @@ class Asking:
 
     def _too_many(self) -> Refusal | None:
         limit = self._ask.limit
-        if limit is None or limit.reached <= limit.most:
+        if limit is None:
+            return None
+        most = self._terms.sending.recipients_max if limit.most is None else limit.most
+        if limit.reached <= most:
             return None
         return Refusal(
             reason=Reason.LIMIT_REACHED,
-            message=f"{limit.reached:,} {limit.what} are more than {limit.most:,}: send to fewer at"
+            message=f"{limit.reached:,} {limit.what} are more than {most:,}: send to fewer at"
             " a time",
         )
 
@@ -283,6 +289,15 @@ class Asking:
                     available=available,
                 )
         return None
+
+    def _prefix(self, capped: Refusal, shares: Sequence[Vector]) -> int:
+        """How many recipients fit into a cap (OC-5)."""
+        name, room = f"{LEFT}{capped.balance}", capped.available or 0
+        for place, share in enumerate(shares):
+            room -= dict(share).get(name, 0)
+            if room < 0:
+                return place
+        return 0  # all of them fit: it was somebody behind them who did not
 
     def _cap_bounds(self, refusal: Refusal) -> tuple[Bounds, ...]:
         name = f"{LEFT}{refusal.balance}"

@@ -5,7 +5,6 @@ Owns the memory alone; when a window opens and what it means is decided in `mete
 
 from __future__ import annotations
 
-
 #: What says which windows a contact has, but for those of categories.
 WINDOWS = (
     "last_at", "service_opened_at", "service_ends_at", "conversation_opened_at",

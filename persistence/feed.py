@@ -75,9 +75,7 @@ def show_call(epoch: str, terms: Terms, reading: Reading, beside: Beside = NOTHI
         # What a send leaves is compared with it: `authorize` says `low` by what is available.
         allowance = 0 if terms.since is not None and reading.at < terms.since else balance.allowance
         base = watch.held(balance, lots, allowance, reading.period, reading.at).base
-        thresholds = terms.thresholds.get(
-            terms.balance_ids.get(balance.key, 0), watch.DEFAULTS
-        )
+        thresholds = terms.thresholds.get(terms.balance_ids.get(balance.key, 0), watch.DEFAULTS)
         levels = [watch.level(each, base) for each in thresholds if each.value]
         if (low := max((each for each in levels if each is not None), default=0)) > 0:
             fields += (f"low:{balance.key}", low)

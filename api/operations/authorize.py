@@ -52,7 +52,6 @@ async def run(
     keys = {send.tenant or principal.tenant_key or "" for send in sends}
     known = await directory.find([key for key in keys if is_plain(key) and principal.sees(key)])
     checked: list[Question | NotAskedError] = []
-    own: list[Terms | None] = []
     for send in sends:
         terms = known.get(send.tenant or principal.tenant_key or "")
         found = await _check(principal, send, terms, now)
@@ -61,14 +60,18 @@ async def run(
             terms = known[terms.key]
             found = await _check(principal, send, terms, now)
         checked.append(found)
-        own.append(terms)
     asked = iter(await desk.ask([each for each in checked if isinstance(each, Question)]))
     answers = [
         _placed(next(asked), each) if isinstance(each, Question) else each for each in checked
     ]
+    # The desk may have read them again: balances are named by what it decided by.
+    known.update(await directory.find(known))
     return [
-        Authorized(REUSED if isinstance(answer, Reused) else answer, terms)
-        for answer, terms in zip(answers, own, strict=True)
+        Authorized(
+            REUSED if isinstance(answer, Reused) else answer,
+            known.get(send.tenant or principal.tenant_key or ""),
+        )
+        for answer, send in zip(answers, sends, strict=True)
     ]
 
 
@@ -92,7 +95,7 @@ async def _check(
     if send.group is not None:
         found.limit = Limit("members", len(checked), MEMBERS_MAX)
     else:
-        found.limit = Limit("recipients", len(checked), found.terms.sending.recipients_max)
+        found.limit = Limit("recipients", len(checked), None)
     if len(checked) > BOUNDS["recipients_max"][1]:
         found.facts = checked[:1]  # nobody may have as many: the first stands for all
     return found

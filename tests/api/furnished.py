@@ -23,6 +23,7 @@ from domain.periods import HOUR, MINUTE, SECOND, iso
 from persistence.connection import Connection
 from persistence.servers import Servers
 from tests.api.sockets import cloned
+from tests.api.test_open_holds import Desk
 from tests.conftest import OPERATOR_KEY
 from tests.persistence.rows import rows_of
 
@@ -107,6 +108,7 @@ NEVER = {
     "fact": "fact-of-tenant-nil",
     "charge": ids.encode_charge(NOON, b"0123456789abcdef", 0, 0, False),
     "top_up": ids.encode("top", 999_999),
+    "hold": f"hld_{'A' * 92}",
     "once": "once-of-tenant-nil",
 }
 
@@ -180,6 +182,14 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
     )  # fmt: skip
     await do("internationalRateSet", f'{named} "d", market: "IN", from: "2026-12-01"',
              "internationalRate { market }")  # fmt: skip
+    hold = await do(
+        "authorize", f'{named} "hold", number: "{address}", contact: "+6281110000013", '
+        'category: "marketing"', "hold { id }",
+    )  # fmt: skip
+    await do(
+        "sendingSet", f'tenant: "{tenant}", reason: "r", caps: [{{balance: "whatsapp", day: "9"}}],'
+        ' failOpen: [{balance: "whatsapp", amount: "1"}]', "sending { callSeconds }",
+    )  # fmt: skip
     for field, what in (("timezoneChange", f'tenant: "{tenant}"'),
                         ("numberTimezoneChange", f'number: "{number["id"]}"')):  # fmt: skip
         await do(field, f'{what}, timezone: "Asia/Makassar", idempotencyKey: "{field}"', "startsAt")
@@ -203,6 +213,7 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "fact": fact,
         "charge": charge,
         "top_up": top_up["id"],
+        "hold": hold["id"],
         "once": f"once-of-{tenant}",
     }
 
@@ -222,4 +233,6 @@ async def opened(servers: Servers, template: str, **given: Any) -> AsyncIterator
             world = World(app=app, owner=rows.connection, one={}, two={}, never=NEVER)
             world.one.update(await furnished(world, "tenant-one", "+6281110000001"))
             world.two.update(await furnished(world, "tenant-two", "+6281110000002"))
+            for tenant in ("tenant-one", "tenant-two"):
+                await Desk(app).grant("a", tenant=tenant)
             yield world

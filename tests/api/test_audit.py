@@ -26,8 +26,20 @@ from tests.conftest import OPERATOR_KEY, Database
 KeyOf = Callable[..., Awaitable[str]]
 Inputs = Callable[[Json], Json]
 
-#: What leaves no row, and why.
-UNTOLD = {"usageRecord": "facts are their own trace: each says when it came, and under which key"}
+#: What is asked before a send of the shop's.
+SEND = {
+    "tenant": "shop", "number": "+6281110000001", "contact": "+6281110000002",
+    "category": "marketing", "idempotencyKey": "a",
+}  # fmt: skip
+
+#: What leaves no row, why, and a request of it.
+UNTOLD: dict[str, tuple[str, Json]] = {
+    "usageRecord": (
+        "facts are their own trace: each says when it came, and under which key",
+        {"events": [{"id": "1"}]},
+    ),
+    "authorize": ("asked a thousand times a second, and a hold is its own trace", SEND),
+}
 
 DOCUMENT = "{ viewer { kind } }"
 BOOK = {
@@ -44,12 +56,15 @@ BOOK = {
 WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
     ("tenantCreate", lambda _: {"key": "shop", "plan": "omnichannel-idr", "country": "SG"},
      "tenant { id }", None, {"key": "shop", "plan": "omnichannel-idr", "timezone": "Asia/Jakarta"}),
-    ("numberCreate", lambda _: {"tenant": "shop", "channel": "sms", "address": "+6281110000001"},
-     "number { id }", None, {"channel": "sms", "address": "6281110000001"}),
+    ("numberCreate", lambda _: {"tenant": "shop", "channel": "whatsapp",
+                                "address": "+6281110000001"},
+     "number { id }", None, {"channel": "whatsapp", "address": "6281110000001"}),
     ("topUpCreate", lambda _: {"tenant": "shop", "balance": "whatsapp", "amount": "500000.5",
                                "asOffered": False, "note": "paid", "idempotencyKey": "1"},
      "topUp { id }", {"balance": "whatsapp", "left": "0"},
      {"left": "500000.5", "added": "500000.5", "currency": "IDR", "note": "paid"}),
+    ("holdRelease", lambda found: {"tenant": "shop", "hold": found["authorize"]["hold"]["id"]},
+     "released", None, {"released": True}),
     ("adjustmentCreate", lambda _: {"tenant": "shop", "balance": "whatsapp", "amount": "-0.5",
                                     "reason": "a slip", "idempotencyKey": "2"},
      "__typename", {"left": "500000.5"},
@@ -72,6 +87,10 @@ WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
      "timezone", {"timezone": "Asia/Jakarta", "then": []}, {"timezone": "Asia/Jakarta"}),
     ("planChange", lambda _: {"tenant": "shop", "plan": None, "idempotencyKey": "8"},
      "__typename", {"plan": "omnichannel-idr"}, {"plan": None}),
+    ("sendingSet", lambda _: {"tenant": "shop", "holdSeconds": 60, "reason": "asked"},
+     "__typename", {}, {"holdSeconds": 60, "reason": "asked"}),
+    ("tenantStatusSet", lambda _: {"tenant": "shop", "status": "BLOCKED", "reason": "unpaid"},
+     "__typename", {"status": "active"}, {"status": "blocked", "reason": "unpaid"}),
     ("settle", lambda _: {"tenant": "shop", "idempotencyKey": "9"},
      "__typename", {"unsettledFrom": None}, {"corrected": 0, "differences": {}}),
     ("periodClose", lambda _: {"tenant": "shop", "period": "2026-01", "idempotencyKey": "10"},
@@ -159,6 +178,8 @@ async def test_every_mutation_leaves_one_row(
         return (await rows(owner))[count:]
 
     for name, inputs, asked, before, after in WRITES:
+        if name == "holdRelease":
+            assert await send("authorize", SEND, "granted hold { id }") == []
         left = await send(name, given := inputs(found), asked)
 
         (row,) = left
@@ -175,8 +196,8 @@ async def test_every_mutation_leaves_one_row(
         if "idempotencyKey" in given:
             assert await send(name, given, asked) == []
 
-    for name in UNTOLD:
-        assert await send(name, {"events": [{"id": "1"}]}, "results { status }") == []
+    for name, (_, given) in UNTOLD.items():
+        assert await send(name, given, "__typename") == []
 
     dump = json.dumps([list(map(str, row.values())) for row in await rows(owner)])
     secrets = [
@@ -207,6 +228,8 @@ async def test_what_fails_or_changes_nothing_leaves_no_row(
         ("apiKeyRevoke", {"id": key}),
         ("priceBookPublish", book),
         ("refundCreate", {"tenant": "one", "topUp": "top_x", "reason": "x", "idempotencyKey": "x"}),
+        ("sendingSet", {"tenant": "one", "holdSeconds": None, "reason": "x"}),
+        ("tenantStatusSet", {"tenant": "one", "status": "ACTIVE", "reason": "x"}),
         ("topUpCreate", {"tenant": "one", "balance": "none", "amount": "1", "idempotencyKey": "x"}),
     ):
         await ask(words_of(name, "__typename"), input=given)
@@ -372,6 +395,7 @@ def test_commands_are_told_and_write_the_audit(
         ("number", "create", "shop", "sms", "+6281110000001"),
         ("key", "create", "--tenant", "shop", "--scope", "usage:read"),
         ("book", "publish", str(book)),
+        ("tenant", "status", "shop", "--status", "suspended", "--reason", "asked to"),
         ("settle", "shop"),
         ("audit", "export", str(file), "--tenant", "shop", "--format", "jsonl"),
         ("audit", "export", "--since", "2026-01-01"),
@@ -379,7 +403,8 @@ def test_commands_are_told_and_write_the_audit(
         assert main(command) == 0, capsys.readouterr().err
     lines = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
     assert [line["what"] for line in lines] == [
-        "tenantCreate", "numberCreate", "apiKeyCreate", "settle", "auditExportCreate",
+        "tenantCreate", "numberCreate", "apiKeyCreate", "tenantStatusSet", "settle",
+        "auditExportCreate",
     ]  # fmt: skip
     assert {(line["actor"], line["actorKind"]) for line in lines} == {("command", "command")}
     table = capsys.readouterr().out

@@ -46,7 +46,7 @@ async def test_a_wrong_credential_is_401_and_says_how(client: httpx2.AsyncClient
         "Bearer " + "x" * 5_000,
         b"Bearer \xff\xfe",
     ):
-        for path in ("/graphql", "/v1/events"):
+        for path in ("/graphql", "/v1/events", "/v1/authorize"):
             answer = await client.post(
                 path, json={"query": "{__typename}"}, headers={"authorization": credential}
             )
@@ -128,6 +128,10 @@ async def test_scopes_hold(ask: Ask, tenants: list[str], key_of: KeyOf) -> None:
         'mutation { apiKeyCreate(input: {tenant: "one", name: "x", scopes: []}) '
         "{ userErrors { code } } }": "keys:write",
         "mutation { usageRecord(input: {events: []}) { results { id } } }": "events:write",
+        'mutation { authorize(input: {tenant: "one", idempotencyKey: "k", number: "1"}) '
+        "{ granted } }": "send:authorize",
+        'mutation { holdRelease(input: {tenant: "one", hold: "x"}) '
+        "{ released } }": "send:authorize",
     }
     for query, scope in reads.items():
         without = await key_of("one", *(ALL_SCOPES - {scope}))

@@ -47,7 +47,7 @@ def of_cors(answer: httpx2.Response) -> dict[str, str]:
 
 
 async def test_an_allowed_page_may_ask_and_read(client: httpx2.AsyncClient) -> None:
-    for path in ("/graphql", "/v1/events"):
+    for path in ("/graphql", "/v1/events", "/v1/authorize"):
         answer = await client.options(path, headers=preflight(SHOP))
         assert answer.status_code == 204
         told = of_cors(answer)
@@ -102,10 +102,11 @@ async def test_a_preflight_of_a_stranger(client: httpx2.AsyncClient) -> None:
     answer = await client.options("/graphql", headers=preflight(STRANGER))
     assert answer.status_code == 204
     assert of_cors(answer)["allow-origin"] == STRANGER
-    answer = await client.options("/v1/events", headers=preflight(STRANGER))
-    assert answer.status_code == 403
-    assert answer.json()["reason"] == "ORIGIN"
-    assert of_cors(answer) == {}
+    for path in ("/v1/events", "/v1/authorize"):
+        answer = await client.options(path, headers=preflight(STRANGER))
+        assert answer.status_code == 403
+        assert answer.json()["reason"] == "ORIGIN"
+        assert of_cors(answer) == {}
     for path in ("/metrics", "/readyz", "/"):
         answer = await client.options(path, headers=preflight(SHOP))
         assert answer.status_code == 403

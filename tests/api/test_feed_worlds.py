@@ -37,8 +37,8 @@ from domain.periods import iso
 from domain.watch import AlertKind
 from persistence import alerts, board, following, hub, valkey
 from persistence.board import Board
-from persistence.feed import BALANCES
 from persistence.following import WHOLE
+from persistence.held_scripts import SHOW
 from persistence.servers import Servers
 from tests.conftest import OPERATOR_KEY, numbers, on
 from tests.wire.proxy import Proxy, before
@@ -379,7 +379,7 @@ class World:
 
     async def a_showing_breaks(self) -> None:
         """The wire breaks at some value of the next showing."""
-        self.valkey_wire.break_after(self.chance.randint(1, 8), BALANCES.digest.encode())
+        self.valkey_wire.break_after(self.chance.randint(1, 8), SHOW.digest.encode())
         await self.facts()
 
     async def valkey_flushed(self) -> None:

@@ -30,6 +30,8 @@ ANSWERS = [
     ("GET", "/nothing", 404),
     ("POST", "/v1/events", 401),
     ("PUT", "/v1/events", 405),
+    ("POST", "/v1/authorize", 401),
+    ("PUT", "/v1/authorize", 405),
 ]
 
 

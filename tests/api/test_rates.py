@@ -219,7 +219,7 @@ def bearing(key: str) -> dict[str, str]:
 async def test_answers_say_how_much_is_left(
     client: httpx2.AsyncClient, tenants: list[str], key_of: KeyOf
 ) -> None:
-    key = await key_of("one", "usage:read", "events:write")
+    key = await key_of("one", "usage:read", "events:write", "send:authorize")
     answer = await client.post("/graphql", json={"query": QUERY}, headers=bearing(key))
     assert answer.json()["extensions"] == {"cost": 3}
     assert answer.headers["ratelimit-policy"] == (
@@ -234,6 +234,11 @@ async def test_answers_say_how_much_is_left(
     answer = await client.post("/graphql", json={"query": "{"}, headers=bearing(key))
     assert answer.json()["errors"][0]["extensions"]["code"] == "GRAPHQL_PARSE_FAILED"
     assert limits(answer)["key"] == (971 - QUERY_REFUSED_COST, 8)
+    # A send costs by whom it reaches, whatever it is answered.
+    send = {"key": "k", "number": "1", "recipients": ["+6281110000001"] * 99}
+    answer = await client.post("/v1/authorize", json=[send, send], headers=bearing(key))
+    assert answer.status_code == 200
+    assert limits(answer)["key"][0] == 971 - QUERY_REFUSED_COST - 20
 
 
 async def test_who_spent_all_is_told_when_to_come_again(

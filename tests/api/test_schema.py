@@ -89,6 +89,8 @@ MUTATIONS = {
     "internationalRateSet": '{tenant: "one", market: "ID", from: null, idempotencyKey: "x"}',
     "apiKeyCreate": '{tenant: "one", name: "x", scopes: ["usage:read"]}',
     "widgetTokenCreate": '{tenant: "one", documents: [], origins: []}',
+    "sendingSet": '{tenant: "one", reason: "x"}',
+    "tenantStatusSet": '{tenant: "one", status: ACTIVE, reason: "x"}',
     "settle": '{tenant: "one"}',
     "periodClose": '{tenant: "one", period: "2026-01", idempotencyKey: "k"}',
     "apiKeyRevoke": '{id: "key_n0zmmz5qsvdw9"}',
@@ -98,6 +100,8 @@ MUTATIONS = {
     "billingAccessGrant": '{user: "usr_n0zmmz5qsvdw9", rights: [VIEW]}',
     "billingAccessRevoke": '{user: "usr_n0zmmz5qsvdw9"}',
     "auditExportCreate": '{tenant: "one", range: {preset: TODAY}}',
+    "authorize": '{tenant: "one", idempotencyKey: "k", number: "1", contact: "2"}',
+    "holdRelease": '{tenant: "one", hold: "hld_none"}',
     "usageRecord": '{events: [{id: "1"}]}',
 }
 

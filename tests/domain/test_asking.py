@@ -264,6 +264,20 @@ def test_a_cap_counts_what_was_used_and_what_is_held() -> None:
     assert over.refusal.available == micros("586.329999")
 
 
+def test_a_prefix_ends_at_a_cap() -> None:
+    """OC-5: five could be paid, and the day's cap has room for two."""
+    facts = [marketing(f"62811{n:07d}") for n in range(5)]
+    cap = Cap("whatsapp", "day", micros("2000"), micros("1200"))
+    part, sums = ask(facts, {"whatsapp": "9000"}, caps=(cap,), partial=True)
+    assert part.total == ((MONEY, micros("1172.66")),)
+    assert sums.held == {MONEY: micros("1172.66")}
+    none, _ = ask(facts, {"whatsapp": "9000"}, caps=(cap._replace(left=1),), partial=True)
+    assert none.refusal is not None
+    assert none.refusal.reason is Reason.LIMIT_REACHED
+    less, _ = ask(facts, {"whatsapp": "600"}, caps=(cap,), partial=True)
+    assert less.total == ((MONEY, micros("586.33")),)
+
+
 def test_asking_changes_no_window() -> None:
     """OC-6: a clone is judged; what stands, stands."""
     (row,) = wrote().values()
@@ -319,7 +333,7 @@ def fits(bounds: Sequence[Bounds], sums: Sums) -> bool:
 def before(situation: tuple[str, dict[str, str], int, bool], sums: Sums) -> Sums:
     """The sums as they were before a decision."""
     _, left, counted, _ = situation
-    counts = {name: 0 for name in sums.counts}
+    counts = dict.fromkeys(sums.counts, 0)
     if free_count(OMNI) in counts:
         counts[free_count(OMNI)] = counted
     return Sums({f"left:{k}": micros(v, signed=True) for k, v in left.items()}, counts)

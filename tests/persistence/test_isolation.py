@@ -220,8 +220,9 @@ async def test_the_roles_can_do_no_more(owner: Connection) -> None:
         """
     )
     assert {row["table_name"] for row in granted} == {
-        "api_keys", "audit", "billing_grants", "books", "hold_shares", "holds", "markets", "numbers",
-        "plans", "rules", "sign_in_links", "signing_keys", "tenant_head", "tenants", "unrated", "users",
+        "api_keys", "audit", "billing_grants", "books", "hold_shares", "holds", "markets",
+        "numbers", "plans", "rules", "sign_in_links", "signing_keys", "tenant_head", "tenants",
+        "unrated", "users",
     }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ async def faulty(
 ) -> httpx2.Response:
     """Send a request that is at fault as a whole, and look at the problem (RFC 9457)."""
     request["headers"] = {"content-type": JSON} | request.get("headers", {})
-    response = await house.client.post("/v1/events", **request)
+    response = await house.client.post(request.pop("path", "/v1/events"), **request)
     problem(response, status, code, words)
     return response
 
@@ -72,6 +72,10 @@ async def test_a_body_of_another_shape_is_a_problem(
             house, 400, "BAD_REQUEST", "the body is not ",
             content=body, headers={"content-type": kind},
         )  # fmt: skip
+        if kind == JSON:
+            await faulty(
+                house, 400, "BAD_REQUEST", "the body is not ", content=body, path="/v1/authorize"
+            )
 
 
 @pytest.mark.parametrize(
@@ -156,8 +160,11 @@ async def test_a_body_too_large_is_refused_whether_announced_or_streamed(house: 
             yield b" " * (1024 * 1024)
 
     async with house.unmoved():
-        for content in (b" " * (LIMIT + 1), chunks()):
-            await faulty(house, 413, "PAYLOAD_TOO_LARGE", str(LIMIT), content=content)
+        for path in ("/v1/events", "/v1/authorize"):
+            for content in (b" " * (LIMIT + 1), chunks()):
+                await faulty(
+                    house, 413, "PAYLOAD_TOO_LARGE", str(LIMIT), content=content, path=path
+                )
 
 
 @pytest.mark.parametrize("length", [LIMIT + 1, 10**15, 10**40])

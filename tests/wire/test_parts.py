@@ -88,7 +88,7 @@ async def not_there(
     await elsewhere(await at_edge.get("/graphql/stream"), "feed")
     for path in ("/", "/sign-in", "/v1/downloads/x", "/.well-known/jwks.json"):
         await elsewhere(await at_feed.get(path), "edge")
-    for path in ("/graphql", "/v1/events", "/v1/sign-in"):
+    for path in ("/graphql", "/v1/events", "/v1/authorize", "/v1/sign-in"):
         await elsewhere(await at_feed.post(path, json={}), "edge")
     for client, part, checks in ((at_edge, "edge", set()), (at_feed, "feed", {"feed"})):
         assert (await client.get("/healthz")).status_code == 200

@@ -18,7 +18,10 @@ from api.schema.usage import TenantUsage
 from domain.periods import DAY, HOUR, month_label, zone
 from persistence.catalogue import Catalogue
 from persistence.door import Door
+from persistence.live import Live
+from persistence.rebuild import Rebuild
 from persistence.tenants import TenantRecord, find_by_ids
+from persistence.valkey import client
 from tests.persistence.rows import TENANT, Rows, rows_of
 
 JAKARTA = zone("Asia/Jakarta")
@@ -61,9 +64,11 @@ async def door(app_url: str) -> AsyncIterator[Door]:
 
 
 @pytest.fixture
-async def ask(rows: Rows, door: Door) -> Ask:
+async def ask(rows: Rows, door: Door, redis_url: str) -> AsyncIterator[Ask]:
     """Ask the tenant for fields at an instant; a refusal is given as `{"refused": ...}`."""
     catalogue = await Catalogue.load(rows.connection)
+    valkey = client(redis_url)
+    live = Live(valkey, door, Rebuild(valkey, door, catalogue, lambda: NOON))
 
     async def ask(
         fields: str, *, now: int = NOON, scopes: frozenset[str] = ALL_SCOPES
@@ -72,7 +77,8 @@ async def ask(rows: Rows, door: Door) -> Ask:
         context = Context(
             principal=Principal("tenant", TENANT, "tenant-1", scopes, None), door=door,
             catalogue=catalogue, intake=NOBODY, authenticator=NOBODY, now=now, request_id="r",
-            show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY, signing=NOBODY, public_url="",
+            show=NOBODY, live=live, hub=NOBODY, settling=NOBODY, signing=NOBODY, public_url="",
+            desk=NOBODY, directory=NOBODY, valkey=NOBODY,
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's
@@ -84,4 +90,5 @@ async def ask(rows: Rows, door: Door) -> Ask:
         assert answer.data is not None
         return cast(dict[str, Any], answer.data["tenant"])
 
-    return ask
+    yield ask
+    await valkey.aclose()

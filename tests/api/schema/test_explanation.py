@@ -83,7 +83,7 @@ class Told:
             principal=Principal("tenant", 1, "acme", ALL_SCOPES, None), door=world.door,
             catalogue=world.catalogue, intake=NOBODY, authenticator=NOBODY, now=world.clock.at,
             request_id="r", show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY,
-            signing=NOBODY, public_url="",
+            signing=NOBODY, public_url="", desk=NOBODY, directory=NOBODY, valkey=NOBODY,
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's
