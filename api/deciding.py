@@ -41,6 +41,8 @@ log = structlog.get_logger(__name__)
 RECIPIENTS_AT_A_TIME = 400
 #: How often a round is decided anew because something moved, before whoever asked is told to wait.
 ATTEMPTS = 40
+#: Seconds for which a Valkey that did not answer is not asked again: nobody waits for it twice.
+REST_SECONDS = 1.0
 #: The revision of a hold that nobody was told of and nobody will be: later than all others.
 GIVEN_UP = 1 << 30
 
@@ -82,6 +84,7 @@ class Tools:
     snapshots: dict[int, Snapshot] = field(default_factory=dict)  #: by tenant, a moment old
     untold: set[int] = field(default_factory=set)  #: tenants of whom more is held than was told
     again: int = 0  #: rounds that did not stand because something moved
+    rest_until: float = 0.0  #: of the loop's clock: till then a Valkey that was away is not asked
 
 
 class Plan(NamedTuple):
@@ -117,7 +120,7 @@ class Round:
         self._look: Look
 
     async def run(self) -> None:
-        tools = self._tools
+        tools, clock = self._tools, asyncio.get_running_loop().time
         pending: dict[int, list[Waiting]] = {}
         for waiting in self._batch:
             pending.setdefault(waiting.question.terms.tenant_id, []).append(waiting)
@@ -134,14 +137,17 @@ class Round:
             if not pending:
                 return
             tools.again += attempt > 0
-            try:
-                await self._attempt(pending)
-            except AWAY as error:
-                log.info("authorisations go on without Valkey", why=repr(error))
-                for tenant, own in pending.items():
-                    tools.snapshots.pop(tenant, None)
-                    await self._without(tenant, own)
-                return
+            if clock() >= tools.rest_until:
+                try:
+                    await self._attempt(pending)
+                    continue
+                except AWAY as error:
+                    log.info("authorisations go on without Valkey", why=repr(error))
+                    tools.rest_until = clock() + REST_SECONDS
+            for tenant, own in pending.items():
+                tools.snapshots.pop(tenant, None)
+                await self._without(tenant, own)
+            return
         for each in [each for own in pending.values() for each in own]:
             each.fail(Overwhelmed("the tenant's figures move too fast just now"))
 

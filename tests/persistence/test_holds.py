@@ -518,3 +518,37 @@ COPIED = {
     "shares": SHARES,
     "key": "select hold_key from tenants where tenant_id = $1",
 }
+
+
+async def test_what_nobody_used_is_removed_a_day_later(world: World, acme: Sender) -> None:
+    """OC-3: a hold that expired unused is forgotten; one that a fact ended stays."""
+    unused, used, several = hold(key="unused"), hold(key="used"), hold(3, key="several")
+    own = {address(1): ((MONEY, PRICE - 1),)}
+    async with world.door.tenant_tx(acme.tenant_id) as connection:
+        granted = [(acme.tenant_id, 1, each, b"told") for each in (unused, used, several)]
+        await holds.grant(connection, granted)
+        await holds.grant(connection, granted)  # again: it stays as it is
+        await holds.keep_shares(connection, acme.tenant_id, several.hold_id, own)
+    await acme.tell("message.delivered", 1, acme.id_of(used))
+    jobs = world.jobs()
+    world.clock.at = unused.lasts_until + DAY
+    assert not await jobs.clear_holds()
+    assert len(await world.rows("acme", ROWS)) == 3
+    world.clock.at += HOUR
+    assert not await jobs.clear_holds()
+    (row,) = await world.rows("acme", ROWS)
+    assert (row["hold_id"], row["ended_by"]) == (used.hold_id, End.CAPTURED)
+    assert await world.rows("acme", SHARES) == []
+    await verified(world)
+
+
+async def test_what_was_told_is_told_again(world: World, acme: Sender) -> None:
+    """OC-3: by the key alone, and behind a digest: an altered answer is found."""
+    async with world.door.tenant_tx(acme.tenant_id) as connection:
+        await holds.grant(connection, [(acme.tenant_id, 1, hold(), b"told")])
+        keyed = asked.keyed(acme.tenant_id, hold().number)
+        found = await asked.holds(connection, [keyed])
+        assert (found[keyed].kept.hold, found[keyed].answer) == (hold(), b"told")
+        await connection.execute("update holds set answer = answer || 'x'")
+        (wrong,) = [each async for each in holds.wrong(connection, acme.tenant_id)]
+    assert (wrong.table, wrong.column, wrong.row) == ("holds", "answer", hold().hold_id.hex())
