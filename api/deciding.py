@@ -117,39 +117,53 @@ class Round:
         self._keys: dict[int, dict[int, str]] = {}
         self._caps: dict[int, tuple[tuple[Cap, ...], int]] = {}
         self._seeds: dict[int, dict[CountKey, tuple[int, int]]] = {}
+        self._told: list[tuple[Waiting, Answer]] = []
         self._look: Look
+        self._connection: Connection
 
     async def run(self) -> None:
-        tools, clock = self._tools, asyncio.get_running_loop().time
+        """Answer every question, or fail it; raises where the database cannot be reached."""
         pending: dict[int, list[Waiting]] = {}
         for waiting in self._batch:
             pending.setdefault(waiting.question.terms.tenant_id, []).append(waiting)
-        self._look = await asked.look(
-            tools.door, list(pending), self._parties(),
-            [asked.keyed(each.question.terms.tenant_id, each.question.hold_number)
-             for each in self._batch],
-        )  # fmt: skip
-        await self._refresh(pending)
-        for tenant, own in list(pending.items()):
-            pending[tenant] = [each for each in own if not self._ended(tenant, each)]
+        # Nobody waits for a lock of it: it only saves the ways there and back of a second one.
+        async with self._tools.door.tenant_tx(*pending) as connection:
+            self._connection = connection
+            self._look = await asked.look(
+                connection, self._parties(),
+                [asked.keyed(each.question.terms.tenant_id, each.question.hold_number)
+                 for each in self._batch],
+            )  # fmt: skip
+            await self._refresh(pending)
+            for tenant, own in pending.items():
+                pending[tenant] = [each for each in own if not self._ended(tenant, each)]
+            left = await self._decide(pending)
+        # Kept by now: what Valkey loses from here on is there again.
+        for waiting, answer in self._told:
+            waiting.tell(answer)
+        for tenant, own in left.items():
+            self._tools.snapshots.pop(tenant, None)
+            await self._without(tenant, own)
+
+    async def _decide(self, pending: dict[int, list[Waiting]]) -> dict[int, list[Waiting]]:
+        """Decide until everything stands; gives what has to be decided without Valkey."""
+        tools, clock = self._tools, asyncio.get_running_loop().time
         for attempt in range(ATTEMPTS):
             pending = {tenant: own for tenant, own in pending.items() if own}
             if not pending:
-                return
+                return {}
             tools.again += attempt > 0
-            if clock() >= tools.rest_until:
-                try:
-                    await self._attempt(pending)
-                    continue
-                except AWAY as error:
-                    log.info("authorisations go on without Valkey", why=repr(error))
-                    tools.rest_until = clock() + REST_SECONDS
-            for tenant, own in pending.items():
-                tools.snapshots.pop(tenant, None)
-                await self._without(tenant, own)
-            return
+            if clock() < tools.rest_until:
+                return pending
+            try:
+                await self._attempt(pending)
+            except AWAY as error:
+                log.info("authorisations go on without Valkey", why=repr(error))
+                tools.rest_until = clock() + REST_SECONDS
+                return pending
         for each in [each for own in pending.values() for each in own]:
             each.fail(Overwhelmed("the tenant's figures move too fast just now"))
+        return {}
 
     def _parties(self) -> list[asked.Party]:
         return [
@@ -199,11 +213,11 @@ class Round:
         if before is None:
             return False
         if before.kept.hold.number != number:
-            waiting.tell(Reused())
+            self._told.append((waiting, Reused()))
         elif before.answer is not None:
-            waiting.tell(_unpack(before.answer))
+            self._told.append((waiting, _unpack(before.answer)))
         else:
-            waiting.tell(granted_of(before.kept, self._terms[tenant]))
+            self._told.append((waiting, granted_of(before.kept, self._terms[tenant])))
         return True
 
     async def _attempt(self, pending: dict[int, list[Waiting]]) -> None:
@@ -246,21 +260,19 @@ class Round:
             if found.status == "changed" and tenant in self._caps:
                 await self._cap(tenant, now)
         if done.rows:
-            # Kept before anybody is told: what Valkey loses from here on is there again.
-            async with tools.door.tenant_tx(*{row[0] for row in done.rows}) as connection:
-                await grant(connection, done.rows)
-                for tenant, hold_id, shares in done.shares:
-                    await keep_shares(connection, tenant, hold_id, shares)
-                for tenant, replaced in done.replaced:
-                    await self._replace(connection, tenant, replaced, now)
+            await grant(self._connection, done.rows)
+            for tenant, hold_id, shares in done.shares:
+                await keep_shares(self._connection, tenant, hold_id, shares)
+            for tenant, replaced in done.replaced:
+                await self._replace(tenant, replaced, now)
             tools.untold.update(row[0] for row in done.rows)
-        for waiting, said in done.told:
-            waiting.tell(said)
         if done.given_up:
             calls = [held.end_call(tenant, now, [ended]) for tenant, ended in done.given_up]
             await run(tools.valkey, calls)
+        self._told += done.told
+        told = {id(waiting) for waiting, _ in done.told}
         for tenant, own in pending.items():
-            pending[tenant] = [each for each in own if not each.answer.done()]
+            pending[tenant] = [each for each in own if id(each) not in told]
         if stale:
             await tools.rebuild.balances(stale)
 
@@ -294,12 +306,12 @@ class Round:
                     done.shares.append((tenant, hold.hold_id, planned.shares))
                 done.told.append((waiting, planned.answer))
 
-    async def _replace(self, connection: Connection, tenant: int, replaced: Hold, now: int) -> None:
+    async def _replace(self, tenant: int, replaced: Hold, now: int) -> None:
         """End the hold whose place another one took, under the lock that facts end holds by."""
-        heads = await load.lock(connection, [tenant], wait=True)
-        kept = await find(connection, tenant, replaced)
+        heads = await load.lock(self._connection, [tenant], wait=True)
+        kept = await find(self._connection, tenant, replaced)
         if kept.release(now, End.REPLACED):
-            await write(connection, [(tenant, heads[tenant]["version"], [kept])])
+            await write(self._connection, [(tenant, heads[tenant]["version"], [kept])])
 
     async def _plan(
         self, tenant: int, own: Sequence[Waiting], snapshot: Snapshot, now: int

@@ -6,7 +6,7 @@ balances and what is held is asked of Valkey, in the step that takes it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -43,8 +43,6 @@ class Look:
     holds: Mapping[Keyed, Known]  #: the latest under each key
 
 
-SETTINGS = "select tenant_id, settings from tenant_head where tenant_id = any ($1::bigint[])"
-
 _PARTIES = Columns("tenant_id bigint, channel smallint, party text, number_id bigint")
 CONTACTS = f"""
 select c.tenant_id, c.channel, c.party, c.number_id, {", ".join(f"c.{name}" for name in WINDOWS)},
@@ -60,13 +58,14 @@ from ({_PARTIES.source}) asked,
 # A key's holds stand together: the number begins with it, and the instant comes behind.
 _KEYS = Columns("tenant_id bigint, first bytea, last bytea")
 HOLDS = f"""
-select asked.first, h.*
-from ({_KEYS.source}) asked,
-    lateral (
-        select * from holds
-        where tenant_id = asked.tenant_id and hold_id >= asked.first and hold_id <= asked.last
-        order by hold_id desc limit 1
-    ) h"""
+select asked.tenant_id as asked_of, asked.first, head.settings, h.*
+from ({_KEYS.source}) asked
+join tenant_head head on head.tenant_id = asked.tenant_id
+left join lateral (
+    select * from holds
+    where tenant_id = asked.tenant_id and hold_id >= asked.first and hold_id <= asked.last
+    order by hold_id desc limit 1
+) h on true"""
 
 #: Contacts that one statement looks up: a send may be to very many.
 PARTIES_AT_A_TIME = 2_000
@@ -74,36 +73,41 @@ PARTIES_AT_A_TIME = 2_000
 LAST = b"\xff" * 14
 
 
-async def look(
-    door: Door, tenants: Collection[int], parties: Iterable[Party], keyed: Iterable[Keyed]
-) -> Look:
-    """Look up everything at once."""
-    asked, keys = list(dict.fromkeys(parties)), list(dict.fromkeys(keyed))
+async def look(connection: Connection, parties: Iterable[Party], keyed: Iterable[Keyed]) -> Look:
+    """Look up everything at once; each tenant has a key in `keyed`."""
+    asked = list(dict.fromkeys(parties))
+    settings, known = await _holds(connection, list(dict.fromkeys(keyed)))
     contacts: dict[Party, Contact] = {}
-    async with door.tenant_tx(*tenants) as connection:
-        rows = await connection.fetch(SETTINGS, list(tenants))
-        settings = {row["tenant_id"]: row["settings"] for row in rows}
-        for first in range(0, len(asked), PARTIES_AT_A_TIME):
-            page = asked[first : first + PARTIES_AT_A_TIME]
-            for row in await connection.fetch(CONTACTS, *_PARTIES.parameters(page)):
-                tenant_id, channel, party, number_id, *windows, categories = row
-                contact = Contact(channel, party, number_id)
-                for name, value in zip(WINDOWS, windows, strict=True):
-                    setattr(contact, name, value)
-                contact.category_windows = categories or []
-                contacts[tenant_id, channel, party, number_id] = contact
-        return Look(settings, contacts, await holds(connection, keys))
+    for first in range(0, len(asked), PARTIES_AT_A_TIME):
+        page = asked[first : first + PARTIES_AT_A_TIME]
+        for row in await connection.fetch(CONTACTS, *_PARTIES.parameters(page)):
+            tenant_id, channel, party, number_id, *windows, categories = row
+            contact = Contact(channel, party, number_id)
+            for name, value in zip(WINDOWS, windows, strict=True):
+                setattr(contact, name, value)
+            contact.category_windows = categories or []
+            contacts[tenant_id, channel, party, number_id] = contact
+    return Look(settings, contacts, known)
 
 
 async def holds(connection: Connection, keys: Sequence[Keyed]) -> dict[Keyed, Known]:
     """The latest hold under each key."""
-    if not keys:
-        return {}
+    return (await _holds(connection, keys))[1] if keys else {}
+
+
+async def _holds(
+    connection: Connection, keys: Sequence[Keyed]
+) -> tuple[dict[int, int], dict[Keyed, Known]]:
+    """The counts of changes of terms, by tenant, and the latest hold under each key."""
+    settings: dict[int, int] = {}
+    known: dict[Keyed, Known] = {}
     spans = [(tenant, first, first + LAST) for tenant, first in keys]
-    return {
-        (row["tenant_id"], row["first"]): Known(kept_of(row), answer_of(row))
-        for row in await connection.fetch(HOLDS, *_KEYS.parameters(spans))
-    }
+    for row in await connection.fetch(HOLDS, *_KEYS.parameters(spans)):
+        tenant_id = row["asked_of"]
+        settings[tenant_id] = row["settings"]
+        if row["hold_id"] is not None:
+            known[tenant_id, row["first"]] = Known(kept_of(row), answer_of(row))
+    return settings, known
 
 
 COUNTS = """
