@@ -13,12 +13,12 @@ from starlette.responses import Response
 
 from api.answers import Answer, answer_of, refused
 from api.core import Core
-from api.deciding import Overwhelmed
 from api.errors import Fault, unauthenticated, unavailable
 from api.events import check_encoding, read_limited
 from api.limits import EVENTS_BODY_BYTES_MAX, RATE_FACTS
 from api.operations import authorize
 from api.operations.authorize import SCOPE
+from api.rounds import Overwhelmed
 from api.sends import NotAskedError, Send, read_send, recipients_of
 
 #: Sends that one request may ask for.

@@ -8,19 +8,15 @@ told, so that nothing that was promised is lost with Valkey.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import NamedTuple
+from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import structlog
-from redis.asyncio import Redis
 
-from api.directory import Directory
-from api.grants import Answer, Reused, granted, granted_of, hold_of
+from api.grants import Answer, Reused, granted, granted_of, hold_of, moved
 from api.limits import TENANTS_REMEMBERED_MAX
-from api.outage import Outage
+from api.rounds import Done, Overwhelmed, Plan, Tools, Waiting
 from api.sends import Granted, Question
 from domain.asking import Ask, Cap, decide
 from domain.holds import End, Hold, Vector, read, recipient_of
@@ -29,10 +25,8 @@ from domain.terms import Terms
 from persistence import asked, held, load
 from persistence.asked import Look
 from persistence.connection import Connection
-from persistence.door import Door
 from persistence.held import Decided, Ended, Item, Snapshot
 from persistence.holds import find, grant, keep_shares, write
-from persistence.rebuild import Rebuild
 from persistence.valkey import AWAY, run
 
 log = structlog.get_logger(__name__)
@@ -43,68 +37,13 @@ RECIPIENTS_AT_A_TIME = 400
 ATTEMPTS = 40
 #: Seconds for which a Valkey that did not answer is not asked again: nobody waits for it twice.
 REST_SECONDS = 1.0
+#: Between two looks for the row of a hold that somebody else was just granted, and how many.
+SEEN_SECONDS, SEEN_MAX = 0.02, 25
 #: The revision of a hold that nobody was told of and nobody will be: later than all others.
 GIVEN_UP = 1 << 30
 
 _pack = msgspec.msgpack.Encoder().encode
 _unpack = msgspec.msgpack.Decoder(Granted).decode
-
-
-class Overwhelmed(Exception):  # noqa: N818 - an answer, not a fault
-    """More is asked than this process decides: ask again a little later."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """A question and who waits for its answer."""
-
-    question: Question
-    answer: asyncio.Future[Answer]
-
-    def tell(self, answer: Answer) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answer)
-
-    def fail(self, error: Exception) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
-            self.answer.exception()  # nobody may be left to hear of it
-
-
-@dataclass(slots=True, kw_only=True)
-class Tools:
-    """What all rounds of a process work with."""
-
-    valkey: Redis
-    door: Door
-    directory: Directory
-    rebuild: Rebuild
-    outage: Outage
-    now: Callable[[], int]
-    snapshots: dict[int, Snapshot] = field(default_factory=dict)  #: by tenant, a moment old
-    untold: set[int] = field(default_factory=set)  #: tenants of whom more is held than was told
-    again: int = 0  #: rounds that did not stand because something moved
-    rest_until: float = 0.0  #: of the loop's clock: till then a Valkey that was away is not asked
-
-
-class Plan(NamedTuple):
-    """What is to be taken for a question, and what is told if the script takes it."""
-
-    item: Item
-    answer: Answer
-    shares: Mapping[bytes, Vector] = MappingProxyType({})  #: that are not as the hold's id says
-    replaces: Hold | None = None
-
-
-@dataclass(slots=True)
-class Done:
-    """What the scripts decided, on its way to be kept and told."""
-
-    told: list[tuple[Waiting, Answer]] = field(default_factory=list)
-    rows: list[tuple[int, int, Hold, bytes]] = field(default_factory=list)
-    shares: list[tuple[int, bytes, Mapping[bytes, Vector]]] = field(default_factory=list)
-    replaced: list[tuple[int, Hold]] = field(default_factory=list)
-    given_up: list[tuple[int, Ended]] = field(default_factory=list)
 
 
 class Round:
@@ -118,6 +57,8 @@ class Round:
         self._caps: dict[int, tuple[tuple[Cap, ...], int]] = {}
         self._seeds: dict[int, dict[CountKey, tuple[int, int]]] = {}
         self._told: list[tuple[Waiting, Answer]] = []
+        self._seen: dict[int, int] = {}  #: how often another's grant was met, by who waits
+        self._planned: dict[int, Snapshot] = {}  #: what the present plans go by
         self._look: Look
         self._connection: Connection
 
@@ -157,6 +98,7 @@ class Round:
                 return pending
             try:
                 await self._attempt(pending)
+                await self._look_again(pending)
             except AWAY as error:
                 log.info("authorisations go on without Valkey", why=repr(error))
                 tools.rest_until = clock() + REST_SECONDS
@@ -228,9 +170,11 @@ class Round:
         plans: dict[int, list[tuple[Waiting, Plan]]] = {}
         for tenant in tenants:
             snapshot = tools.snapshots.get(tenant)
-            plans[tenant] = (
-                [] if snapshot is None else await self._plan(tenant, pending[tenant], snapshot, now)
-            )
+            if snapshot is None:
+                plans[tenant] = []  # the script tells how things stand, and decides nothing
+                continue
+            self._planned[tenant] = snapshot
+            plans[tenant] = await self._plan(tenant, pending[tenant], snapshot, now)
         answers = await run(
             tools.valkey,
             [
@@ -253,7 +197,8 @@ class Round:
             tools.snapshots[tenant] = found.snapshot
             while len(tools.snapshots) > TENANTS_REMEMBERED_MAX:
                 tools.snapshots.pop(next(iter(tools.snapshots)))
-            self._settle(tenant, plans[tenant], found, done)
+            if plans[tenant]:
+                self._settle(tenant, plans[tenant], found, done)
             if found.status == "gone":
                 # What it was to take the place of has ended: it is a hold of its own.
                 plans[tenant][len(found.results)][0].question.replaces = None
@@ -281,30 +226,82 @@ class Round:
     ) -> None:
         """Note what is to be kept and told of what the script decided."""
         assert found.snapshot is not None
-        version = found.snapshot.version
+        version, low = found.snapshot.version, found.snapshot.low
+        drift = self._drift(tenant, plan, found)
         for (waiting, planned), result in zip(plan, found.results, strict=False):
-            hold = planned.item.hold
+            hold, answer = planned.item.hold, moved(planned.answer, drift, low)
             if isinstance(result, bytes):
-                # Granted a moment ago to somebody who may have been told nothing.
-                before = _unpack(result)
-                known = read(before.hold, self._terms[tenant].hold_key)
-                if known is not None and known.varied:
-                    # Its shares are not known any more: it is given up, and decided anew.
-                    done.given_up.append((tenant, Ended(known, GIVEN_UP, (), ())))
-                    continue
-                if known is not None:
-                    done.rows.append((tenant, version, known, result))
-                done.told.append((waiting, before))
+                self._seen_before(tenant, waiting, result, version, done)
             elif result == 2:
                 done.told.append((waiting, Reused()))
             else:
                 if result:
-                    done.rows.append((tenant, version, hold, planned.item.answer))
+                    done.rows.append((tenant, version, hold, _pack(answer)))
                 if result and planned.replaces is not None:
                     done.replaced.append((tenant, planned.replaces))
                 if result and hold.varied:
                     done.shares.append((tenant, hold.hold_id, planned.shares))
-                done.told.append((waiting, planned.answer))
+                done.told.append((waiting, answer))
+
+    def _drift(
+        self, tenant: int, plan: Sequence[tuple[Waiting, Plan]], found: Decided
+    ) -> dict[str, int]:
+        """By field, what had moved before the script took anything; no decision hung on it."""
+        assert found.snapshot is not None
+        expected = dict(self._planned[tenant].left)
+        for (_, planned), result in zip(plan, found.results, strict=False):
+            if result == 1:
+                for name, amount in planned.item.takes:
+                    if name in expected:
+                        expected[name] -= amount
+                for name, amount in () if planned.replaces is None else planned.replaces.total:
+                    if name in expected:
+                        expected[name] += amount
+        return {
+            name: amount - expected.get(name, 0)
+            for name, amount in found.snapshot.left.items()
+            if amount != expected.get(name, 0)
+        }
+
+    def _seen_before(
+        self, tenant: int, waiting: Waiting, answer: bytes, version: int, done: Done
+    ) -> None:
+        """Somebody was granted it a moment ago under the same key: his row says what is told.
+
+        Where it does not come he died, and told nobody.
+        """
+        tries = self._seen[id(waiting)] = self._seen.get(id(waiting), 0) + 1
+        if tries < SEEN_MAX:
+            return
+        before = _unpack(answer)
+        known = read(before.hold, self._terms[tenant].hold_key)
+        assert known is not None, "what Valkey keeps of a tenant is signed with its key"
+        if known.varied:
+            # Its shares are not known any more: it is given up, and decided anew.
+            done.given_up.append((tenant, Ended(known, GIVEN_UP, (), ())))
+        else:
+            done.rows.append((tenant, version, known, answer))
+            done.told.append((waiting, before))
+
+    async def _look_again(self, pending: dict[int, list[Waiting]]) -> None:
+        """Answer what somebody else was granted, once its row is there."""
+        seen = [
+            (tenant, each)
+            for tenant, own in pending.items()
+            for each in own
+            if id(each) in self._seen
+        ]
+        if not seen:
+            return
+        await asyncio.sleep(SEEN_SECONDS)
+        keys = [asked.keyed(tenant, each.question.hold_number) for tenant, each in seen]
+        known = await asked.holds(self._connection, keys)
+        self._look = replace(self._look, holds=known)
+        for tenant, own in pending.items():
+            pending[tenant] = [
+                each for each in own
+                if id(each) not in self._seen or not self._ended(tenant, each)
+            ]  # fmt: skip
 
     async def _replace(self, tenant: int, replaced: Hold, now: int) -> None:
         """End the hold whose place another one took, under the lock that facts end holds by."""

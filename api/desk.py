@@ -13,8 +13,9 @@ from collections.abc import Sequence
 
 import structlog
 
-from api.deciding import RECIPIENTS_AT_A_TIME, Overwhelmed, Round, Tools, Waiting
+from api.deciding import RECIPIENTS_AT_A_TIME, Round
 from api.grants import Answer
+from api.rounds import Overwhelmed, Tools, Waiting
 from api.sends import Granted, Question
 from domain.asking import Refusal
 from persistence import held
@@ -64,6 +65,7 @@ class Desk:
         #: Of one tenant all stand in one queue; the last is for what would keep the others.
         self._queues = [Queue() for _ in range(QUEUES + 1)]
         self._tasks: list[asyncio.Task[None]] = []
+        self._stopped = False
         self.answers: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -71,6 +73,7 @@ class Desk:
         self._tasks = [asyncio.create_task(each, name="desk") for each in (*work, self._tell())]
 
     async def stop(self) -> None:
+        self._stopped = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -88,6 +91,8 @@ class Desk:
 
     async def ask(self, questions: Sequence[Question]) -> list[Answer]:
         """Decide questions, each tenant's in their order."""
+        if self._stopped:
+            raise Overwhelmed("the process is stopping")
         if self.waiting + len(questions) > WAITING_MAX:
             raise Overwhelmed(f"{self.waiting} authorisations are waiting")
         loop = asyncio.get_running_loop()

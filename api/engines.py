@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from api.deciding import Tools
 from api.desk import Desk
 from api.directory import Directory
 from api.intake import Intake
@@ -19,6 +18,7 @@ from api.metrics import Metrics
 from api.outage import Outage
 from api.parts import Part
 from api.reload import Reload
+from api.rounds import Tools
 from api.settle_job import SettleJob
 from api.settling import Settling
 from persistence.catalogue import Catalogue

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
+import msgspec
+
 from api.sends import Charge, Granted
-from domain.asking import Decision, Refusal
+from domain.asking import Decision, Reason, Refusal
 from domain.holds import Hold, Kept, Vector, spelt
 from domain.sums import LEFT, Sums
 from domain.terms import Terms
@@ -64,6 +67,23 @@ def granted(
         remaining=remaining,
         low=remaining < low.get(field, 0),
     )
+
+
+def moved(answer: Answer, drift: Mapping[str, int], low: Mapping[str, int]) -> Answer:
+    """An answer by figures that had moved since it was thought of, though not so far as to matter.
+
+    `drift` is by how much, by field, and `low` below how much a balance is low.
+    """
+    if not drift or isinstance(answer, Reused):
+        return answer
+    by = drift.get(f"{LEFT}{answer.balance}", 0)
+    if isinstance(answer, Refusal):
+        if answer.reason is not Reason.INSUFFICIENT_BALANCE or answer.available is None:
+            return answer
+        return replace(answer, available=max(answer.available + by, 0))
+    remaining = (answer.remaining or 0) + by
+    is_low = remaining < low.get(f"{LEFT}{answer.balance}", 0)
+    return msgspec.structs.replace(answer, remaining=remaining, low=is_low)
 
 
 def priced_in(charges: Sequence[Any], terms: Terms) -> str | None:

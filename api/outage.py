@@ -16,6 +16,7 @@ from api.grants import Answer, Reused, granted, granted_of, hold_of
 from api.sends import Granted
 from domain.asking import Ask, Reason, Refusal, decide
 from domain.figures import left
+from domain.holds import recipient_of
 from domain.money import text
 from domain.periods import period
 from domain.sums import LEFT, Sums, UncountedError, count_field
@@ -23,7 +24,7 @@ from domain.terms import Terms
 from persistence import asked, load, outages
 from persistence.balances import Asked, readings
 from persistence.door import Door
-from persistence.holds import grant, open_holds
+from persistence.holds import grant, keep_shares, open_holds
 
 CLOSED = "what is held cannot be seen just now, and nothing is granted without it; try again soon"
 
@@ -90,6 +91,13 @@ class Outage:
             version = heads[tenant_id]["version"]
             await outages.note(connection, tenant_id, now, spent)
             await grant(connection, [(tenant_id, version, hold, msgspec.msgpack.encode(answer))])
+            if hold.varied:
+                own = {
+                    recipient_of(fact.address): share
+                    for fact, share in zip(ask.facts, decision.shares, strict=False)
+                    if share != hold.share
+                }
+                await keep_shares(connection, tenant_id, hold.hold_id, own)
             return answer
 
     async def _left(self, terms: Terms, now: int) -> dict[str, int]:

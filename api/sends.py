@@ -291,9 +291,9 @@ def _replaced(send: Send, terms: Terms, number: NumberTerms) -> Hold | None:
             "invalid_field", "hold goes on with a call or session: leave it out here", "hold"
         )
     hold = read(send.hold, terms.hold_key)
-    if hold is None:
+    if hold is None or hold.shares != 1:
         raise NotAskedError(
-            "invalid_field", f"{shown(send.hold)} is no hold of this tenant", "hold"
+            "invalid_field", f"{shown(send.hold)} is no hold of one call of this tenant", "hold"
         )
     return hold
 

@@ -238,8 +238,11 @@ class Settling:
                 await keep(connection, settled, state.version)
             if cause in (Cause.DEMAND, Cause.CLOSE) or differs:
                 await _trace(connection, own, head, settled, close, now)
-        if differs and self._show is not None:
-            self._show.settled(changes, now, moved=moved > 0)
+        if self._show is not None:
+            if differs or moved or changes.counters:
+                self._show.settled(changes, now, moved=moved > 0)
+            elif not by_time.empty:
+                self._show.commits([by_time], now)
         if forgotten and close is None:
             async with connection.transaction():
                 await connection.execute(tenant_scope([tenant_id]))

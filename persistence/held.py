@@ -45,7 +45,7 @@ def _raw(value: bytes) -> msgspec.Raw:
 
 
 #: What stands among the sums without being one.
-_OF_HELD = frozenset({"at", "whole"})
+_OF_HELD = frozenset({"at", "building", "whole"})
 
 
 class Held(NamedTuple):
@@ -219,12 +219,18 @@ def _restored(one: Ended) -> tuple[Any, ...] | bool:
     )  # fmt: skip
 
 
-def end_call(tenant_id: int, now: int, ended: Iterable[Ended], whole: str = "") -> Call:
-    """The call that applies ends; `whole`: every open hold of the epoch's database is there."""
+def end_call(
+    tenant_id: int, now: int, ended: Iterable[Ended], whole: str = "", token: str = ""
+) -> Call:
+    """The call that applies ends.
+
+    `whole`: every open hold of the epoch's database is there, if the `token` still is that was
+    brought before the first of them.
+    """
     return (
         END,
         keys.standing(tenant_id),
-        (now, _pack(ends(ended)), keys.channel(tenant_id), b"%d " % tenant_id, whole),
+        (now, _pack(ends(ended)), keys.channel(tenant_id), b"%d " % tenant_id, whole, token),
     )
 
 

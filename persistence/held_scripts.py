@@ -332,7 +332,13 @@ END = Script(
 apply(cmsgpack.unpack(ARGV[2]))
 sweep(ARGV[1])
 finish(ARGV[1])
-if ARGV[5] ~= '' then redis.call('HSET', KEYS[2], 'whole', ARGV[5]) end
+if ARGV[5] ~= '' then
+    if redis.call('HGET', KEYS[2], 'building') == ARGV[6] then
+        redis.call('HSET', KEYS[2], 'whole', ARGV[5])
+    end
+elseif ARGV[6] ~= '' then
+    redis.call('HSET', KEYS[2], 'building', ARGV[6])
+end
 if changed then redis.call('PUBLISH', ARGV[3], ARGV[4] .. told() .. ' ') end
 return 1
 """

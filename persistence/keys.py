@@ -39,7 +39,7 @@ HELD = Key(
     "hash",
     "by field (left:BALANCE, count:...) what open holds set aside; at: when it last changed,"
     " or was first asked for;"
-    " whole: of which epoch every open hold is here",
+    " whole: of which epoch every open hold is here; building: who brings them",
     "never",
     "with the open holds",
 )

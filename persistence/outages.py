@@ -6,7 +6,7 @@ not there yet.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 
 from domain.holds import Vector, read_vector, vector, vector_text
 from persistence.connection import Connection
@@ -32,17 +32,22 @@ async def note(
     await connection.execute(NOTE, tenant_id, now, vector_text(vector(amounts)))
 
 
-async def under_way(door: Door) -> list[int]:
-    """Tenants that were granted something without Valkey."""
+async def under_way(door: Door) -> dict[int, str]:
+    """Tenants that were granted something without Valkey, and how much by now."""
     async with door.system_tx("tenants of an outage are any") as connection:
-        rows = await connection.fetch("select tenant_id from outages order by tenant_id limit 500")
-    return [row["tenant_id"] for row in rows]
+        rows = await connection.fetch(
+            "select tenant_id, granted from outages order by tenant_id limit 500"
+        )
+    return {row["tenant_id"]: row["granted"] for row in rows}
 
 
-async def over(door: Door, tenants: Collection[int]) -> None:
-    """Forget outages whose holds are in Valkey by now."""
-    if tenants:
-        async with door.tenant_tx(*tenants) as connection:
-            await connection.execute(
-                "delete from outages where tenant_id = any ($1::bigint[])", list(tenants)
-            )
+OVER = """
+delete from outages o using unnest($1::bigint[], $2::text[]) brought (tenant_id, granted)
+where o.tenant_id = brought.tenant_id and o.granted = brought.granted"""
+
+
+async def over(door: Door, brought: Mapping[int, str]) -> None:
+    """Forget outages whose holds are in Valkey by now; one that went on meanwhile stays."""
+    if brought:
+        async with door.tenant_tx(*brought) as connection:
+            await connection.execute(OVER, list(brought), list(brought.values()))

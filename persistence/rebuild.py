@@ -149,6 +149,8 @@ class Rebuild:
 
         Only then Valkey is told that it has all of them: before, nobody is granted anything there.
         """
+        token = secrets.token_hex(8)
+        await run(self._valkey, [held.end_call(tenant_id, now, (), token=token)])
         async with self._door.tenant_tx(tenant_id) as connection:
             page: list[Ended] = []
             async for kept, answer in open_holds(connection, tenant_id, now):
@@ -156,10 +158,14 @@ class Rebuild:
                 if len(page) == HOLDS_AT_A_TIME:
                     await run(self._valkey, [held.end_call(tenant_id, now, page)])
                     page = []
+            # Brought before they are looked at again: one that ended since it was read would stay.
+            await run(self._valkey, [held.end_call(tenant_id, now, page)])
+            page = []
             async for some in held.open_keys(self._valkey, tenant_id):
                 known = await holds(connection, [(tenant_id, key) for key in some])
                 page += [of_kept(each.kept) for each in known.values() if each.kept.ended_at]
-        await run(self._valkey, [held.end_call(tenant_id, now, page, epoch)])
+        # A Valkey that was lost meanwhile has not the token, nor all of them: it is asked again.
+        await run(self._valkey, [held.end_call(tenant_id, now, page, epoch, token)])
 
     async def _fill(self, own: Terms, reading: Reading, epoch: str) -> bool:
         """Bring windows and visitors to Valkey, unless they are there; False: not by us."""

@@ -103,7 +103,7 @@ class Sweep:
         await self._valkey.set(keys.SWEPT.pattern, f"{epoch} {began}")
         if granted := await outages.under_way(self._door):
             # Valkey answers: what was granted without it is brought, and the outage is over.
-            await self._rebuild.balances(granted)
+            await self._rebuild.balances(list(granted))
             await outages.over(self._door, granted)
 
     async def _latest(self, since: int, epoch: str) -> None:

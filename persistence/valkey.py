@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError
+from redis.exceptions import ConnectionError, NoScriptError, RedisError
 
 #: Seconds for one answer. Nothing that is asked takes a hundredth of it.
 ANSWER_SECONDS = 1.0
@@ -41,7 +41,7 @@ class Script:
 
 
 class Heeding(AbstractConnection):
-    """A connection that heeds a cancellation which comes just as a command was sent.
+    """A connection that heeds a cancellation which comes just as a command was sent, and an end.
 
     Before Python 3.12 `asyncio.wait_for`, by which redis-py sends, keeps it to itself: who was told
     to end would work on, and who waits for that end would wait for ever.
@@ -56,6 +56,16 @@ class Heeding(AbstractConnection):
         if task and task.cancelling() > before:
             await self.disconnect(nowait=True)  # its answer is not for who comes next
             raise asyncio.CancelledError
+
+    async def can_read(self) -> bool:
+        """Say of one that was ended while it rested that it is no good: the pool connects again.
+
+        redis-py takes the end of a stream for something to read, and a reset for nothing.
+        """
+        reader = self._reader
+        if reader is not None and (reader.exception() is not None or reader.at_eof()):
+            raise ConnectionError("the connection was ended")
+        return await super().can_read()
 
 
 def client(url: str) -> Redis:

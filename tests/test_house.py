@@ -239,7 +239,7 @@ def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> N
     }
     assert set(users("domain.ledger")) == {
         "domain.adjustments", "domain.changing", "domain.closed", "domain.fold",
-        "domain.refunds", "domain.top_ups",
+        "domain.refunds", "domain.thresholds", "domain.top_ups",
     }  # fmt: skip
     assert set(users("domain.top_ups")) == {
         "api.operations.adjustment_create", "api.operations.top_up_create", "api.redoing",

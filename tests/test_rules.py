@@ -33,14 +33,12 @@ ELSEWHERE = {
 PARTLY = {
     "EV-3": "closing by the invoice run (invoices)",
     "EV-8": "invoices",
-    "AL-1": "thresholds of the tenant's own (when it runs low)",
-    "AL-4": "edits of thresholds (when it runs low)",
     "BA-6": "self-service (when it runs low)",
     "BA-11": "what overage is invoiced at (invoices)",
 }
 
 #: Ids that no test proves yet, each with what is missing; one that is named by a test leaves.
-OPEN: dict[str, str] = {"AL-6": "how to top up (when it runs low)"}
+OPEN: dict[str, str] = {}
 
 NAMED = re.compile(r"(?<![\w-])[A-Z]{2}-\d{1,2}(?!\d)")
 

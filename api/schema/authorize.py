@@ -14,11 +14,11 @@ from strawberry.types import Info
 
 from api.answers import Answer, answer_of, currency_of
 from api.context import Context
-from api.deciding import Overwhelmed
 from api.faults import unavailable
 from api.limits import RATE_FACTS
 from api.operations import authorize, hold_release
 from api.operations.hold_release import HoldRelease
+from api.rounds import Overwhelmed
 from api.schema.amount import Amount
 from api.schema.fields import mutation
 from api.schema.hold import HeldAmount

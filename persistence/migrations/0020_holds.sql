@@ -63,7 +63,7 @@ begin
     end loop;
 end $$;
 create policy of_system on outages to kuota_system using (true);
-grant select (tenant_id) on outages to kuota_system;
+grant select (tenant_id, granted) on outages to kuota_system;
 create policy of_system on holds to kuota_system using (true);
 create policy of_system on hold_shares to kuota_system using (true);
 grant select (tenant_id, hold_id, shares, ended, ended_at, lasts_until), delete on holds
@@ -97,11 +97,4 @@ alter table holds enable row level security;
 alter table holds force row level security;
 create policy of_tenant on holds to kuota_app
     using (tenant_id = any ((select app_tenants())::bigint[]));
-create policy of_system on outages to kuota_system using (true);
-grant select (tenant_id) on outages to kuota_system;
-create policy of_system on holds to kuota_system using (true);
-create policy of_system on hold_shares to kuota_system using (true);
-grant select (tenant_id, hold_id, shares, ended, ended_at, lasts_until), delete on holds
-    to kuota_system;
-grant select (tenant_id, hold_id), delete on hold_shares to kuota_system;
 grant select, insert, update on holds to kuota_app;

@@ -72,6 +72,8 @@ ESTIMATES = scope("billing:read", "send:authorize")
 CHANGES = operator()
 ADJUSTS = operator("billing:adjust")
 TOPS_UP = operator("billing:write")
+PAYS = scope("billing:write")
+ANSWERS = VIEW.and_(PAYS)
 PUBLISHES = operator("prices:publish")
 OPERATOR = Need(operator=True)
 
@@ -96,6 +98,8 @@ GUARDED = {
     "Tenant.fact": VIEW,
     "Tenant.topUps": VIEW,
     "Tenant.alerts": VIEW,
+    "Tenant.thresholds": VIEW,
+    "Tenant.banner": VIEW,
     "Tenant.adjustments": VIEW,
     "Tenant.refunds": VIEW,
     "Tenant.settlements": VIEW,
@@ -133,6 +137,8 @@ GUARDED = {
     "Mutation.billingAccessRevoke": PEOPLE,
     "Mutation.auditExportCreate": AUDIT,
     "Mutation.usageRecord": EVENTS,
+    "Mutation.thresholdSet": PAYS,
+    "Mutation.alertAcknowledge": ANSWERS,
     "Mutation.authorize": SENDS,
     "Mutation.holdRelease": SENDS,
     "Subscription.alertRaised": VIEW,
@@ -156,14 +162,15 @@ TYPES: dict[str, tuple[Need, str]] = {
     "AgreedInternationalRate": (ADJUSTS, "createdAt from market"),
     "Alert": (
         VIEW,
-        "acknowledgedAt at balance base cause causeId id kind measure remaining threshold value",
+        "acknowledgedAt at balance banner base cause causeId howToTopUp id kind measure remaining"
+        " threshold value",
     ),
     "AlertConnection": (VIEW, "edges nodes pageInfo position"),
     "AlertEdge": (VIEW, "cursor node"),
     "AlertEvent": (
         VIEW,
-        "acknowledgedAt at balance base cause causeId id kind measure position recovered remaining"
-        " threshold value",
+        "acknowledgedAt at balance banner base cause causeId howToTopUp id kind measure position"
+        " recovered remaining threshold value",
     ),
     "Amount": (CREDENTIAL, "currency formatted value"),
     "ApiKey": (
@@ -227,6 +234,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "HoldConnection": (VIEW, "edges nodes pageInfo"),
     "HoldEdge": (VIEW, "cursor node"),
     "GrantedHold": (SENDS, "expiresAt id recipients"),
+    "HowToTopUp": (VIEW, "minimum pack price selfService supportContact"),
     "InternationalRate": (VIEW, "from market"),
     "LiveUsage": (
         USAGE, "asOf availableUsers openConversations openWindows version visitors"
@@ -234,6 +242,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "Lot": (VIEW, "amount createdAt endsAt id lapsed priority remaining source startsAt used"),
     "LotMove": (VIEW, "amount lot"),
     "Number": (CREDENTIAL, "address channel id timezone timezoneChange"),
+    "OwnThresholds": (PAYS, "balance createdAt isDefault percents units"),
     "OwnAllowance": (ADJUSTS, "amount balance createdAt since"),
     "PageInfo": (CREDENTIAL, "endCursor hasNextPage"),
     "Period": (CREDENTIAL, "end label start"),
@@ -291,6 +300,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "TenantUser": (PEOPLE, "active billingRights createdAt email id name role tenant"),
     "TenantUserConnection": (PEOPLE, "edges nodes pageInfo"),
     "TenantUserEdge": (PEOPLE, "cursor node"),
+    "Threshold": (VIEW, "balance isDefault level percent units"),
     "TierPosition": (VIEW, "above month number upTo"),
     "TimezoneChange": (CREDENTIAL, "startsAt timezone"),
     "TopUp": (
@@ -312,6 +322,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "Viewer": (CREDENTIAL, "kind name permissions role scopes tenant tenants"),
     # What mutations answer.
     "AdjustmentCreatePayload": (ADJUSTS, "adjustment userErrors"),
+    "AlertAcknowledgePayload": (ANSWERS, "alert userErrors"),
     "AllowanceSetPayload": (ADJUSTS, "allowance userErrors"),
     "ApiKeyCreatePayload": (KEYS, "apiKey secret userErrors"),
     "ApiKeyRevokePayload": (KEYS, "apiKey userErrors"),
@@ -334,6 +345,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "SignInLinkCreatePayload": (PEOPLE, "expiresAt url userErrors"),
     "TenantCreatePayload": (CHANGES, "tenant userErrors"),
     "TenantStatusSetPayload": (ADJUSTS, "tenant userErrors"),
+    "ThresholdSetPayload": (PAYS, "thresholds userErrors"),
     "TimezoneChangePayload": (ADJUSTS, "startsAt tenant timezone userErrors"),
     "TopUpCreatePayload": (TOPS_UP, "topUp userErrors"),
     "UsageRecordPayload": (EVENTS, "results userErrors"),

@@ -109,6 +109,7 @@ NEVER = {
     "charge": ids.encode_charge(NOON, b"0123456789abcdef", 0, 0, False),
     "top_up": ids.encode("top", 999_999),
     "hold": f"hld_{'A' * 92}",
+    "alert": ids.encode("alt", 999_999),
     "once": "once-of-tenant-nil",
 }
 
@@ -190,6 +191,14 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "sendingSet", f'tenant: "{tenant}", reason: "r", caps: [{{balance: "whatsapp", day: "9"}}],'
         ' failOpen: [{balance: "whatsapp", amount: "1"}]', "sending { callSeconds }",
     )  # fmt: skip
+    await do(
+        "thresholdSet", f'{named} "e", balance: "visitors", percents: ["35"], units: ["10"]',
+        "thresholds { balance }",
+    )  # fmt: skip
+    raised = await world.ask(
+        OPERATOR, f'{{ tenant(key: "{tenant}") {{ alerts {{ nodes {{ id }} }} }} }}'
+    )
+    alert = raised["data"]["tenant"]["alerts"]["nodes"][0]
     for field, what in (("timezoneChange", f'tenant: "{tenant}"'),
                         ("numberTimezoneChange", f'number: "{number["id"]}"')):  # fmt: skip
         await do(field, f'{what}, timezone: "Asia/Makassar", idempotencyKey: "{field}"', "startsAt")
@@ -214,6 +223,7 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "charge": charge,
         "top_up": top_up["id"],
         "hold": hold["id"],
+        "alert": alert["id"],
         "once": f"once-of-{tenant}",
     }
 

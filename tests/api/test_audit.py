@@ -87,6 +87,13 @@ WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
      "timezone", {"timezone": "Asia/Jakarta", "then": []}, {"timezone": "Asia/Jakarta"}),
     ("planChange", lambda _: {"tenant": "shop", "plan": None, "idempotencyKey": "8"},
      "__typename", {"plan": "omnichannel-idr"}, {"plan": None}),
+    ("thresholdSet", lambda _: {"tenant": "shop", "balance": "whatsapp", "units": ["600000"],
+                                "idempotencyKey": "8.5"},
+     "thresholds { balance }", {"balance": "whatsapp", "percents": ["40", "0"], "units": []},
+     {"balance": "whatsapp", "percents": ["0"], "units": ["600000"]}),
+    ("alertAcknowledge", lambda found: {"tenant": "shop", "id": found["alerts"][0]["id"]},
+     "alert { id }", {"acknowledgedAt": None},
+     {"alert": "THRESHOLD", "balance": "whatsapp", "threshold": "600000"}),
     ("sendingSet", lambda _: {"tenant": "shop", "holdSeconds": 60, "reason": "asked"},
      "__typename", {}, {"holdSeconds": 60, "reason": "asked"}),
     ("tenantStatusSet", lambda _: {"tenant": "shop", "status": "BLOCKED", "reason": "unpaid"},
@@ -149,6 +156,17 @@ def words_of(name: str, asked: str) -> str:
     return f"mutation ($input: {kind}!) {{ {name}(input: $input) {{ {wanted} }} }}"
 
 
+async def alerts_of(client: httpx2.AsyncClient) -> list[Json]:
+    """What was raised of the shop, newest first."""
+    answer = await client.post(
+        "/graphql",
+        json={"query": '{ tenant(key: "shop") { alerts { nodes { id } } } }'},
+        headers={"authorization": f"Bearer {OPERATOR_KEY}"},
+    )
+    found: list[Json] = answer.json()["data"]["tenant"]["alerts"]["nodes"]
+    return found
+
+
 async def rows(owner: asyncpg.Connection[asyncpg.Record]) -> list[asyncpg.Record]:
     return await owner.fetch("select * from audit order by audit_id")
 
@@ -180,6 +198,8 @@ async def test_every_mutation_leaves_one_row(
     for name, inputs, asked, before, after in WRITES:
         if name == "holdRelease":
             assert await send("authorize", SEND, "granted hold { id }") == []
+        if name == "alertAcknowledge":
+            found["alerts"] = await alerts_of(client)
         left = await send(name, given := inputs(found), asked)
 
         (row,) = left

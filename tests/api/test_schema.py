@@ -91,6 +91,8 @@ MUTATIONS = {
     "widgetTokenCreate": '{tenant: "one", documents: [], origins: []}',
     "sendingSet": '{tenant: "one", reason: "x"}',
     "tenantStatusSet": '{tenant: "one", status: ACTIVE, reason: "x"}',
+    "thresholdSet": '{tenant: "one", balance: "x", idempotencyKey: "x"}',
+    "alertAcknowledge": '{tenant: "one", id: "alt_none"}',
     "settle": '{tenant: "one"}',
     "periodClose": '{tenant: "one", period: "2026-01", idempotencyKey: "k"}',
     "apiKeyRevoke": '{id: "key_n0zmmz5qsvdw9"}',

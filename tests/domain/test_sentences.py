@@ -7,7 +7,20 @@ import pytest
 from domain.explain import Why
 from domain.facts import Type
 from domain.lots import LotSource
-from domain.sentences import LOTS, PHRASES, REASONS, SUBJECTS, Language, Words, needs, phrase, say
+from domain.sentences import (
+    LOTS,
+    NOTICES,
+    OF_CHARGES,
+    OF_NOTICES,
+    PHRASES,
+    REASONS,
+    SUBJECTS,
+    Language,
+    Words,
+    needs,
+    phrase,
+    say,
+)
 
 TABLES: list[tuple[str, Words]] = [
     *((f"reason {why}", words) for why, words in REASONS.items()),
@@ -26,7 +39,7 @@ def test_every_reason_type_and_lot_has_its_words() -> None:
 @pytest.mark.parametrize(("name", "words"), TABLES, ids=[name for name, _ in TABLES])
 def test_every_template_says_the_same_in_each_language(name: str, words: Words) -> None:
     """In both languages, with the same values, and not left in one of them."""
-    assert set(words) == set(Language)
+    assert set(words) == OF_CHARGES
     english, indonesian = words["en"], words["id"]
     assert needs(english) == needs(indonesian)
     told = say(words, Language.ENGLISH, **dict.fromkeys(needs(english), "X"))
@@ -35,10 +48,23 @@ def test_every_template_says_the_same_in_each_language(name: str, words: Words) 
         assert english != indonesian
 
 
+@pytest.mark.parametrize(("name", "words"), NOTICES.items(), ids=NOTICES)
+def test_alerts_are_told_in_every_language(name: str, words: Words) -> None:
+    """With the same values, and not left in another language."""
+    assert set(words) == OF_NOTICES
+    assert len({frozenset(needs(template)) for template in words.values()}) == 1
+    told = {language: say(words, language, **dict.fromkeys(needs(words["en"]), "X"))
+            for language in Language}  # fmt: skip
+    assert "{" not in "".join(told.values())
+    if name != "percent":
+        assert len(set(told.values())) == len(Language)
+        assert all(each.endswith(".") for each in told.values())
+
+
 def test_reasons_are_whole_sentences() -> None:
     """They begin with their subject, end with a full stop, and leave room for notes before it."""
     for why, words in REASONS.items():
-        for language in Language:
+        for language in OF_CHARGES:
             template = words[language]
             assert template.startswith("{subject} "), (why, language)
             assert template.endswith("{notes}."), (why, language)

@@ -19,6 +19,9 @@ NAMED_STORED = {
     18: "a visit in a group came behind a later one in person, and was not marked",
 }
 
+#: And of senders that ask before they send.
+NAMED_SENDING: dict[int, str] = {}
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     alone, last = (metafunc.config.getoption(name) for name in ("--world", "--worlds"))
@@ -28,3 +31,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "seed" in metafunc.fixturenames:
         seeds = [*NAMED, *range(1, last // 4 + 1)] if alone is None else [alone]
         metafunc.parametrize("seed", dict.fromkeys(seeds))
+    if "sending_seed" in metafunc.fixturenames:
+        seeds = [*NAMED_SENDING, *range(1, last // 4 + 1)] if alone is None else [alone]
+        metafunc.parametrize("sending_seed", dict.fromkeys(seeds))
