@@ -19,8 +19,9 @@ from domain.lots import Lot, LotSource
 from domain.periods import Zone, zones
 from domain.refunds import refund_charge, refund_top_up, take_back
 from domain.state import Changes
+from domain.thresholds import edit, parsed
 from domain.top_ups import top_up
-from persistence import actions, charges, settling, terms
+from persistence import actions, charges, settling, terms, thresholds
 from persistence import standing as stored
 from persistence.actions import ActionKind
 from persistence.catalogue import Catalogue
@@ -214,6 +215,18 @@ async def _settle(redoing: Redoing) -> Redone:
     return (await redoing.dated())._replace(body={"settlement_id": None})
 
 
+async def _thresholds(redoing: Redoing) -> Redone:
+    scene, balance = redoing.scene, redoing.body["balance"]
+    connection, tenant_id = scene.connection, scene.terms.tenant_id
+    kept_of_it = redoing.body["thresholds"]
+    own = None if kept_of_it is None else parsed(kept_of_it)
+    await thresholds.set_own(connection, tenant_id, balance, own)
+    (after,) = await terms.by_ids(connection, redoing.catalogue, [tenant_id])
+    await scene.lots(scene.now)
+    changes = edit(scene.terms, after, scene.state, scene.balance(balance), scene.now)
+    return Redone(changes, {})
+
+
 async def _number_zone(redoing: Redoing) -> Redone:
     scene = redoing.scene
     channel, address = redoing.body["number"]
@@ -233,4 +246,5 @@ REDO: Mapping[ActionKind, Redo] = {
     ActionKind.TIMEZONE_CHANGE: _zone,
     ActionKind.NUMBER_TIMEZONE_CHANGE: _number_zone,
     ActionKind.SETTLE: _settle,
+    ActionKind.THRESHOLD_SET: _thresholds,
 }

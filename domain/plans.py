@@ -110,6 +110,8 @@ class Plan:
     chains: tuple[Chain, ...]
     first_period: str = "full"  #: or "by_days": what a first, partial period is granted (BA-12)
     sending: OwnSending = UNSAID  #: what it says of holds, caps and outages
+    self_service: bool = False  #: whether tenants top up themselves (AL-6)
+    support: str | None = None  #: whom they ask for a top-up: an address, a number, a page
     visitors: Chain | None = field(init=False, repr=False, compare=False)
     _balances: dict[str, BalancePlan] = field(init=False, repr=False, compare=False)
     _chains: dict[tuple[str, str, str], Chain] = field(init=False, repr=False, compare=False)
@@ -154,6 +156,8 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
     balances = _read_balances(top, currency)
     chains = _read_chains(top, balances, book)
     sending = read_sending(top, balances)
+    self_service = top.flag("self_service")
+    support = _read_support(top)
     top.close()
     if top.problems:
         raise PlanError(f"plan {key}", top.problems)
@@ -171,7 +175,15 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
         chains=tuple(chains),
         first_period=first_period,
         sending=sending,
+        self_service=self_service,
+        support=support,
     )
+
+
+def _read_support(top: Table) -> str | None:
+    if not top.has("support"):
+        return None
+    return top.text("support", 'say whom to ask for a top-up, as "billing@shop.example"')
 
 
 def _read_timezone(top: Table) -> str:

@@ -32,7 +32,7 @@ class AlertKind(IntEnum):
 
     THRESHOLD = 1  #: a threshold above zero was passed
     EXHAUSTED = 2  #: nothing is left of the base
-    RECOVERED = 3  #: it is back at the threshold, or above zero
+    RECOVERED = 3  #: it is back at the threshold or above zero, or not watched for that any more
     OVERDRAWN = 4  #: the balance as a whole owes more than its credit limit
 
 
@@ -57,6 +57,11 @@ class AlertCause(IntEnum):
     RESET = 8  #: a period began
     SETTLED = 9  #: what a settling posted, its net
     PAID_OFF = 10
+    THRESHOLDS = 11  #: other thresholds were set
+
+
+#: What moves nothing out of a balance: where nothing was ever there it says nothing.
+OF_ITSELF = frozenset({AlertCause.RESET, AlertCause.THRESHOLDS})
 
 
 class Threshold(NamedTuple):
@@ -239,7 +244,8 @@ class Watch:
     ) -> None:
         """Compare one balance with its thresholds, and note how far the next one is (AL-2, AL-3).
 
-        A reset decides afresh: what is still below is told once more.
+        A reset decides afresh: what is still below is told once more. What was passed and is not
+        watched for any more is told to be over.
         """
         balance = terms.at(now).balances[balance_id]
         allowance = terms.allowance(balance_id, self._span)
@@ -248,7 +254,8 @@ class Watch:
         lots = self._state.lots.get(balance_id, ())
         found = held(balance, lots, allowance, self._span, now)
         reset = cause is AlertCause.RESET
-        if reset and not (found.base or found.whole) and not _marked(below, balance_id):
+        anything = found.base or found.whole or _marked(below, balance_id)
+        if cause in OF_ITSELF and not anything:
             return  # nothing was ever there
         room, lower, raised = ENDLESS, list[Alert](), list[Alert]()
         thresholds = terms.thresholds.get(balance_id, DEFAULTS)
@@ -266,7 +273,13 @@ class Watch:
                     )
                 )  # fmt: skip
         self._state.room[balance_id] = room
-        alerts = [*lower, *reversed(raised)]
+        alerts = [*lower, *reversed(raised), *(
+            Alert(
+                balance_id, AlertKind.RECOVERED, *threshold, found.remains, found.base, at, cause,
+                cause_id,
+            )
+            for threshold in _left(below, balance_id, thresholds)
+        )]  # fmt: skip
         fold(below, alerts)
         self._changes.alerts += alerts
 
@@ -278,6 +291,12 @@ def _levels(
     known = [(each, least) for each in thresholds if (least := level(each, base)) is not None]
     known.sort(key=lambda each: -each[1])
     return [*known, (OWED, -credit_limit)]
+
+
+def _left(below: set[Mark], balance_id: int, thresholds: Sequence[Threshold]) -> list[Threshold]:
+    """Passed thresholds of a balance that it is not watched for any more, lowest first."""
+    known = {*thresholds, OWED}
+    return sorted(each for of, each in below if of == balance_id and each not in known)
 
 
 def _kind(threshold: Threshold) -> AlertKind:

@@ -33,6 +33,7 @@ class ActionKind(IntEnum):
     NUMBER_TIMEZONE_CHANGE = 8
     PERIOD_CLOSE = 9
     SETTLE = 10
+    THRESHOLD_SET = 11
 
 
 class Action(NamedTuple):

@@ -69,7 +69,7 @@ _NAMED = f"""
 join balances b on b.tenant_id = a.tenant_id and b.balance_id = a.balance_id
 left join actions d on d.tenant_id = a.tenant_id and d.idempotency_key = a.cause_id
     and a.cause in ({AlertCause.TOP_UP}, {AlertCause.ADJUSTMENT}, {AlertCause.REFUND},
-        {AlertCause.PLAN})"""
+        {AlertCause.PLAN}, {AlertCause.THRESHOLDS})"""
 
 # Ties: alerts of one version come together, so that whoever goes on behind it has them all.
 SINCE = f"""
@@ -139,6 +139,49 @@ async def pages(door: Door, asked: Sequence[Asked], *, limit: int) -> list[Page]
     return [
         Page(version=version, alerts=alerts) for version, alerts in zip(heads, found, strict=True)
     ]
+
+
+# Of each threshold that is passed the latest alert: it is what says so.
+PASSED = f"""
+select asked.n, {_ALERT}
+from unnest($1::bigint[]) with ordinality asked (tenant_id, n)
+join tenant_head h on h.tenant_id = asked.tenant_id
+cross join lateral jsonb_array_elements(h.below::jsonb) mark
+cross join lateral (
+    select * from alerts
+    where tenant_id = asked.tenant_id and balance_id = (mark ->> 0)::smallint
+        and measure = (mark ->> 1)::smallint and threshold = (mark ->> 2)::bigint
+    order by version desc, line desc
+    limit 1
+) a
+{_NAMED}
+order by asked.n, a.version, a.line"""
+
+
+async def passed(door: Door, tenants: Sequence[int]) -> list[list[Alert]]:
+    """For each tenant, in order, what says of each threshold that is passed just now that it is."""
+    async with door.tenant_tx(*set(tenants)) as connection:
+        rows = await connection.fetch(PASSED, tenants)
+    found: list[list[Alert]] = [[] for _ in tenants]
+    for row in rows:
+        found[row["n"] - 1].append(_from_row(row))
+    return found
+
+
+SEE = """
+update alerts set acknowledged_at = $3
+where tenant_id = $1 and alert_id = $2 and acknowledged_at is null"""
+
+BY_ID = f"select {_ALERT} from alerts a {_NAMED} where a.tenant_id = $1 and a.alert_id = $2"
+
+
+async def see(
+    connection: Connection, tenant_id: int, alert_id: int, now: int
+) -> tuple[Alert | None, bool]:
+    """Note that somebody has seen an alert, and whether nobody had before; None: there is none."""
+    first = await connection.execute(SEE, tenant_id, alert_id, now) == "UPDATE 1"
+    row = await connection.fetchrow(BY_ID, tenant_id, alert_id)
+    return None if row is None else _from_row(row), first
 
 
 def _from_row(row: asyncpg.Record) -> Alert:

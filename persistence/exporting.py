@@ -304,8 +304,10 @@ _ACTIONS = f"""
 select 'actions', count(*), 0, {_DIGEST.format(text=_ACTIONS_TEXT)}
 from actions where tenant_id = $1"""
 
-# Who says nothing of sending has the digest of logs from before there was anything to say.
-_TERMS_TEXT = "concat_ws('|', t.plan, t.status, t.zones, t.changes, nullif(t.sending, '{}'))"
+# Who says nothing of sending, or set no threshold, has the digest of logs from before there was
+# anything to say.
+_TERMS_TEXT = """concat_ws('|', t.plan, t.status, t.zones, t.changes, nullif(t.sending, '{}'),
+    nullif('watched ' || t.thresholds::text, 'watched {}'))"""
 _TERMS = f"""
 select 'terms', 1, 0, {_DIGEST.format(text=_TERMS_TEXT)} from tenants t where t.tenant_id = $1
 union all

@@ -19,6 +19,8 @@ from domain.sending import OwnSending
 from persistence.audit import trace
 from persistence.door import Door
 from persistence.sending import read_own
+from persistence.thresholds import Own
+from persistence.thresholds import read_own as read_thresholds
 from persistence.zones import read_zone, write_zone
 
 
@@ -37,6 +39,7 @@ class TenantRecord:
     created_at: int
     changes: str = "[]"  #: what was agreed since, as JSON; `persistence.standing` reads it
     sending: str = "{}"  #: what it says of sending itself, as JSON
+    thresholds: str = "{}"  #: that it set itself, as JSON; `persistence.thresholds` reads it
 
     @property
     def zone(self) -> Zone:
@@ -47,6 +50,11 @@ class TenantRecord:
     def own_sending(self) -> OwnSending:
         """What it says of sending itself, whatever its plan says."""
         return read_own(self.sending)
+
+    @property
+    def own_thresholds(self) -> Own:
+        """By balance key, what it watches it for beside zero."""
+        return read_thresholds(self.thresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +72,8 @@ class NumberRecord:
 
 
 TENANT_COLUMNS = """tenant_id, key, name, zones::text as zones, currency, country, locale, plan,
-    status, since, created_at, changes::text as changes, sending::text as sending"""
+    status, since, created_at, changes::text as changes, sending::text as sending,
+    thresholds::text as thresholds"""
 NUMBER_COLUMNS = "number_id, tenant_id, channel, address, zones::text as zones"
 
 NEW_TENANT_SQL = """

@@ -17,6 +17,8 @@ from persistence.connection import Connection
 from persistence.door import Door
 from persistence.sending import read_own
 from persistence.standing import international_of, read_standing
+from persistence.thresholds import of_balances
+from persistence.thresholds import read_own as read_thresholds
 from persistence.zones import read_zone
 
 IDS = "select tenant_id from tenants where key = any ($1::text[])"
@@ -27,6 +29,7 @@ TERMS = (
     + """
     t.tenant_id, t.key, t.status, t.zones::text as zones, t.currency, t.country, t.since, t.plan,
     t.hold_key, h.settings, t.changes::text as changes, t.sending::text as sending,
+    t.thresholds::text as thresholds,
     (select coalesce(json_agg(json_build_array(n.number_id, n.channel, n.address, n.zones::text)),
         '[]')::text from numbers n where n.tenant_id = t.tenant_id) as numbers,
     (select coalesce(json_object_agg(b.key, b.balance_id), '{}')::text
@@ -81,6 +84,7 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
             international=international_of(row["changes"]),
             hold_key=row["hold_key"],
             own_sending=read_own(row["sending"]),
+            thresholds=of_balances(read_thresholds(row["thresholds"]), ids_of),
         )
         standing = read_standing(row["changes"], undated.zone, undated.since, plan, catalogue.plans)
         found.append(undated.dated(standing, catalogue.books))

@@ -39,6 +39,7 @@ NAMES: Mapping[ActionKind, str] = {
     ActionKind.TIMEZONE_CHANGE: "timezoneChange",
     ActionKind.NUMBER_TIMEZONE_CHANGE: "numberTimezoneChange",
     ActionKind.SETTLE: "settle",
+    ActionKind.THRESHOLD_SET: "thresholdSet",
 }
 
 #: Actions that have ids of their own, and how those begin.

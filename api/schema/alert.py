@@ -14,11 +14,16 @@ from strawberry.types import Info
 from api import ids
 from api.context import Context
 from api.faults import Fault
+from api.operations import alert_acknowledge
 from api.operations.acting import IDS
+from api.operations.alert_acknowledge import PREFIX, AlertAcknowledge
 from api.schema.amount import Amount
-from api.schema.fields import computed
+from api.schema.banner import Locale, Said, banner_of
+from api.schema.fields import computed, mutation
+from api.schema.how_to_top_up import HowToTopUp, sold
 from api.schema.owner import Owner
 from api.schema.paging import PageInfo, cursor, page_size, position
+from api.schema.payload import Payload, attempt
 from api.schema.position import StreamPosition, position_of
 from api.schema.scalars import DateTime, Decimal
 from domain import watch
@@ -32,7 +37,6 @@ from persistence.tenants import TenantRecord
 
 SCOPE = "billing:read"
 PAGE_SIZE = 50
-PREFIX = "alt"
 
 First = Annotated[int, strawberry.argument(description="How many to give, 1 to 100.")]
 After = Annotated[str | None, strawberry.argument(description="The cursor to go on behind.")]
@@ -48,7 +52,8 @@ class AlertKind(Enum):
     )
     RECOVERED = strawberry.enum_value(
         watch.AlertKind.RECOVERED.value,
-        description="What is left is back at the threshold, or above zero.",
+        description="What is left is back at the threshold or above zero; or, where `cause` is "
+        "`THRESHOLDS`, the balance may not be watched for it any more.",
     )
     OVERDRAWN = strawberry.enum_value(
         watch.AlertKind.OVERDRAWN.value,
@@ -101,6 +106,9 @@ class AlertCause(Enum):
     PAID_OFF = strawberry.enum_value(
         watch.AlertCause.PAID_OFF.value, description="What was owed was paid off by what came in."
     )
+    THRESHOLDS = strawberry.enum_value(
+        watch.AlertCause.THRESHOLDS.value, description="Other thresholds were set."
+    )
 
 
 @strawberry.type
@@ -137,10 +145,30 @@ class Raised:
     acknowledged_at: DateTime | None = strawberry.field(
         description="When somebody said that it was seen; null: nobody did."
     )
+    alert: strawberry.Private[AlertRecord]
+    record: strawberry.Private[TenantRecord]
+
+    @computed(
+        "What a chat panel shows of it, with the figures it was raised by, in `en`, `id` or `es`."
+    )
+    def banner(self, info: Info[Context, None], locale: Locale = None) -> str:
+        alert = self.alert
+        said = Said.of(alert, alert.remaining, alert.base)
+        return banner_of(info.context, self.record, alert.balance, said, locale)
+
+    @computed("How the balance is topped up; null: it is not low any more.")
+    def how_to_top_up(self, info: Info[Context, None]) -> HowToTopUp | None:
+        if self.alert.kind is watch.AlertKind.RECOVERED:
+            return None
+        plan, balance = sold(info.context, self.record, self.alert.balance)
+        return HowToTopUp.of(plan, balance, self.record.locale)
 
     @classmethod
-    def of_record(cls, alert: AlertRecord, locale: str, **more: Any) -> Self:
+    def of_record(cls, alert: AlertRecord, record: TenantRecord, **more: Any) -> Self:
+        locale = record.locale
         return cls(
+            alert=alert,
+            record=record,
             id=strawberry.ID(ids.encode(PREFIX, alert.alert_id)),
             kind=AlertKind(alert.kind),
             balance=alert.balance,
@@ -198,7 +226,7 @@ class AlertEvent(Raised):
         recovered: bool,
     ) -> AlertEvent:
         """An alert of a tenant, at a position of its feed."""
-        return cls.of_record(alert, record.locale, position=position, recovered=recovered)
+        return cls.of_record(alert, record, position=position, recovered=recovered)
 
 
 @strawberry.type(description="An alert and its place in the list.")
@@ -250,7 +278,7 @@ class TenantAlerts(Owner):
         edges = [
             AlertEdge(
                 cursor=cursor([each.version, each.line]),
-                node=Alert.of_record(each, self.record.locale),
+                node=Alert.of_record(each, self.record),
             )
             for each in page.alerts[:size]
         ]
@@ -260,6 +288,44 @@ class TenantAlerts(Owner):
         )
         stands = position_of(epoch, page.version)
         return AlertConnection(edges=edges, page_info=ends, position=stands)
+
+
+@strawberry.input(description="An alert that was seen.")
+class AlertAcknowledgeInput:
+    tenant: str = strawberry.field(description="The tenant's key.")
+    id: strawberry.ID = strawberry.field(description="The alert's id.")
+
+
+@strawberry.type(description="The answer of `alertAcknowledge`.")
+class AlertAcknowledgePayload(Payload):
+    alert: Alert | None = strawberry.field(
+        description="The alert; seen for the first time by whoever said so first."
+    )
+
+
+@strawberry.type
+class AlertMutations:
+    """The mutation that says that an alert was seen."""
+
+    @mutation(
+        "Say that an alert was seen. The first who says so stays, in the audit; said again, it "
+        "answers the same. With the scopes `billing:read` and `billing:write`."
+    )
+    async def alert_acknowledge(
+        self,
+        info: Info[Context, None],
+        input: Annotated[AlertAcknowledgeInput, strawberry.argument(description="What to do.")],
+    ) -> AlertAcknowledgePayload:
+        context = info.context
+        request = AlertAcknowledge(tenant=input.tenant, id=str(input.id))
+        done, errors = await attempt(
+            alert_acknowledge.run(context.door, context.caller(), request, now=context.now)
+        )
+        found = None
+        if done is not None:
+            tenant, alert = done
+            found = Alert.of_record(alert, tenant)
+        return AlertAcknowledgePayload(alert=found, user_errors=errors)
 
 
 def _place(after: str) -> tuple[int, int]:

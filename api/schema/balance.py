@@ -221,7 +221,7 @@ class TenantBalances(Owner):
 
     @computed("Every balance of the plan, in the plan's order; then what former plans left.")
     async def balances(self, info: Info[Context, None], at: At = None) -> list[Balance]:
-        reading = await _reading(info.context, self.record, at)
+        reading = await reading_at(info.context, self.record, at)
         return balances_of(info.context, self.record, reading)
 
     @computed("One balance; null where the plan has none of this key.")
@@ -233,14 +233,14 @@ class TenantBalances(Owner):
         ],
         at: At = None,
     ) -> Balance | None:
-        reading = await _reading(info.context, self.record, at)
+        reading = await reading_at(info.context, self.record, at)
         for balance in balances_of(info.context, self.record, reading):
             if balance.balance.key == key:
                 return balance
         return None
 
 
-async def _reading(context: Context, record: TenantRecord, at: int | None) -> Reading:
+async def reading_at(context: Context, record: TenantRecord, at: int | None) -> Reading:
     """What was recorded of the tenant, in one statement for all tenants of the operation."""
     context.require(SCOPE)
     moment = context.now if at is None else check_instant(at)

@@ -27,6 +27,7 @@ from api.operations.refund_create import RefundCreate
 from api.operations.tenant_create import TenantCreate
 from api.operations.top_up_create import TopUpCreate
 from api.schema import inputs, payloads
+from api.schema.alert import AlertMutations
 from api.schema.api_key import ApiKey
 from api.schema.audit import AuditMutations
 from api.schema.authorize import AuthorizeMutations
@@ -44,6 +45,7 @@ from api.schema.settlement import SettlementMutations
 from api.schema.status import StatusMutations
 from api.schema.tenant import Tenant
 from api.schema.terms import TermsMutations
+from api.schema.threshold import ThresholdMutations
 from api.schema.top_up import TopUp
 from api.schema.usage_result import record_events
 from api.schema.widget import WidgetMutations
@@ -57,7 +59,7 @@ Input = strawberry.argument(description="What to do.")
 class Mutation(
     TermsMutations, InternationalMutations, RezoningMutations, SettlementMutations,
     ClosingMutations, AuditMutations, WidgetMutations, PeopleMutations, SendingMutations,
-    StatusMutations, AuthorizeMutations,
+    StatusMutations, AuthorizeMutations, ThresholdMutations, AlertMutations,
 ):  # fmt: skip
     @mutation("Create a tenant; what is not said is taken from its plan. Operators only.")
     async def tenant_create(

@@ -15,6 +15,7 @@ from api.schema.alert import TenantAlerts
 from api.schema.api_key import TenantApiKeys
 from api.schema.audit import TenantAudit
 from api.schema.balance import TenantBalances
+from api.schema.banner import TenantBanner
 from api.schema.charge import TenantCharges
 from api.schema.closing import TenantClosing
 from api.schema.conflict import TenantConflicts
@@ -31,6 +32,7 @@ from api.schema.range import check_instant
 from api.schema.scalars import DateTime
 from api.schema.sending import TenantSending
 from api.schema.settlement import TenantSettlements
+from api.schema.threshold import TenantThresholds
 from api.schema.timezone import TimezoneChange
 from api.schema.usage import TenantUsage
 from domain.periods import month_name, period
@@ -63,6 +65,7 @@ class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
     TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing, TenantAudit,
     TenantApiKeys, TenantUsers, TenantAlerts, TenantSending, TenantHolds,
+    TenantThresholds, TenantBanner,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

@@ -6,6 +6,7 @@ the locale's separators, instants in the number's own zone.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from copy import copy
 from datetime import timedelta
 from decimal import Decimal as PythonDecimal
@@ -21,7 +22,7 @@ from domain.facts import CHANNEL_NAMES, GROUP_MARK, TYPES, Flag, Status, Type
 from domain.lots import LotSource
 from domain.money import DISPLAY_DIGITS, MICRO_DIGITS, PICO_DIGITS, charge
 from domain.periods import Zone, moment, month_name
-from domain.sentences import LOTS, REASONS, SUBJECTS, Language, phrase, say
+from domain.sentences import LOTS, OF_CHARGES, REASONS, SUBJECTS, Language, phrase, say
 from persistence.charges import ChargeLeg
 from persistence.explanations import FactRecord
 
@@ -35,15 +36,17 @@ _NOTES = {
 }
 
 
-def language_of(tag: str) -> Language:
-    """The language of a locale's tag; BAD_USER_INPUT for one we have no sentences in."""
+def language_of(tag: str, among: Collection[Language] = OF_CHARGES) -> Language:
+    """The language of a locale's tag; BAD_USER_INPUT for one we have no such sentences in."""
     language = locale_of(tag).language
-    try:
-        return Language(language)
-    except ValueError:
-        raise Fault(
-            "BAD_USER_INPUT", f"there are no sentences in {tag[:40]!r}: write en or id"
-        ) from None
+    for each in among:
+        if each == language:
+            return each
+    *others, last = (each.value for each in Language if each in among)
+    raise Fault(
+        "BAD_USER_INPUT",
+        f"there are no sentences in {tag[:40]!r}: write {', '.join(others)} or {last}",
+    )
 
 
 class Wording:

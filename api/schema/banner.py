@@ -1,0 +1,204 @@
+"""Banners: what a chat panel shows of a balance that runs low, in the reader's language.
+
+Owns which sentence says it and how figures stand in it. What was raised is `alert`'s to tell, and
+the words are `domain.sentences`'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import strawberry
+from strawberry.types import Info
+
+from api.context import Context
+from api.schema.amount import locale_of, shown
+from api.schema.fields import computed
+from api.schema.how_to_top_up import sold
+from api.schema.owner import Owner
+from api.schema.threshold import held_now
+from api.schema.wording import language_of
+from domain import watch
+from domain.money import MICRO, charge
+from domain.plans import BalancePlan, Plan
+from domain.sentences import NOTICES, OF_NOTICES, Language, say
+from domain.watch import ALL, AlertKind, Measure, Threshold
+from persistence import alerts
+from persistence.tenants import TenantRecord
+
+SCOPE = "billing:read"
+#: Percentages are shown in hundredths, rounded down: never one that is not below its threshold.
+HUNDREDTH = MICRO // 100
+
+Locale = Annotated[
+    str | None,
+    strawberry.argument(
+        description="A language tag such as `id` or `es-MX`, in `en`, `id` or `es`; default: the "
+        "tenant's, or `en` where there are no sentences in that."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What a banner says: of a balance, by the figures it is told by."""
+
+    kind: AlertKind
+    threshold: Threshold
+    remaining: int  #: of what the threshold measures
+    base: int
+    rest: int = 0  #: beside what the threshold measures, where it is known
+
+    @classmethod
+    def of(cls, alert: alerts.Alert, remaining: int, base: int, rest: int = 0) -> Said:
+        """What an alert says, by figures of its time or of another."""
+        threshold = Threshold(alert.measure, alert.threshold)
+        return cls(kind=alert.kind, threshold=threshold, remaining=remaining, base=base, rest=rest)
+
+
+def banner_of(
+    context: Context, record: TenantRecord, balance: str, said: Said, asked: str | None
+) -> str:
+    """A banner in a locale, or in the tenant's where none is asked for."""
+    tag, language = _told_in(record, asked)
+    plan, of = sold(context, record, balance)
+    words = BannerWords(tag, language, plan, of)
+    told = [words.notice(said)]
+    if said.rest > 0:
+        told.append(words.beside(said.rest))
+    if said.kind is not AlertKind.RECOVERED:
+        told.append(words.how())
+    return " ".join(told)
+
+
+def _told_in(record: TenantRecord, asked: str | None) -> tuple[str, Language]:
+    """The locale of the figures, and the language of the words."""
+    if asked is not None:
+        return asked, language_of(asked, OF_NOTICES)
+    spoken = locale_of(record.locale).language in OF_NOTICES
+    tag = record.locale if spoken else Language.ENGLISH.value
+    return tag, language_of(tag, OF_NOTICES)
+
+
+@dataclass(frozen=True, slots=True)
+class BannerWords:
+    """How the figures of one balance are told."""
+
+    tag: str
+    language: Language
+    plan: Plan
+    balance: BalancePlan
+
+    def notice(self, said: Said) -> str:
+        """What is so."""
+        remaining, base = said.remaining, said.base
+        values = {
+            "balance": self.balance.name,
+            "remaining": self._amount(remaining, down=True),
+            "base": self._amount(base),
+        }
+        if said.kind is AlertKind.RECOVERED:
+            return self._recovered(said, values)
+        if said.kind is AlertKind.OVERDRAWN:
+            return self._say("overdrawn", **values, owed=self._amount(-remaining))
+        if remaining <= 0:
+            return self._say("exhausted_of" if base > 0 else "exhausted", **values)
+        if base <= 0:
+            return self._say("low", **values)
+        percent = self._number(remaining * ALL // base // HUNDREDTH * HUNDREDTH)
+        name = "low_units" if self.balance.currency is None else "low_money"
+        return self._say(name, **values, percent=percent)
+
+    def _recovered(self, said: Said, values: dict[str, str]) -> str:
+        """It is back there, or is not watched for that any more."""
+        measure, value = said.threshold
+        if measure is Measure.WHOLE:
+            return self._say("paid_up", **values)
+        least = watch.level(said.threshold, said.base)
+        if least is None or said.remaining >= least:
+            return self._say("recovered", **values)
+        told = self._amount(value)
+        if measure is Measure.PERCENT:
+            told = self._say("percent", percent=self._number(value))
+        return self._say("unwatched", **values, threshold=told)
+
+    def beside(self, rest: int) -> str:
+        """What else there is: thresholds are of an allowance where there is one (AL-1)."""
+        return self._say("beside", rest=self._amount(rest, down=True))
+
+    def how(self) -> str:
+        """What to do about it (AL-6)."""
+        offer = self.balance.top_up
+        if not self.plan.self_service or offer is None:
+            contact = self.plan.support
+            name = "ask_provider" if contact is None else "ask"
+            return self._say(name, contact=contact or "")
+        if offer.minimum:
+            return self._say("top_up_minimum", minimum=self._money(offer.minimum))
+        if self.balance.currency is not None:
+            return self._say("top_up")
+        return self._say(
+            "top_up_pack",
+            pack=self._number(offer.pack),
+            price=self._money(charge(offer.price, MICRO)),
+        )
+
+    def _say(self, name: str, **values: str) -> str:
+        return say(NOTICES[name], self.language, **values)
+
+    def _amount(self, micros: int, *, down: bool = False) -> str:
+        return shown(micros, self.balance.currency, self.tag, down)
+
+    def _money(self, micros: int) -> str:
+        return shown(micros, self.plan.currency, self.tag, False)
+
+    def _number(self, micros: int) -> str:
+        return shown(micros, None, self.tag, False)
+
+
+#: Worst last; of thresholds the lower one is worse.
+GRAVITY = (AlertKind.THRESHOLD, AlertKind.EXHAUSTED, AlertKind.OVERDRAWN)
+
+
+@strawberry.type
+class TenantBanner(Owner):
+    """The field of a tenant that says what a chat panel shows."""
+
+    @computed(
+        "What a chat panel shows: of the balances that are low, used up or overdrawn the worst, as "
+        "it is just now. A balance whose latest alert was acknowledged is passed over, until it "
+        "comes to its next threshold; null: there is nothing to show."
+    )
+    async def banner(self, info: Info[Context, None], locale: Locale = None) -> str | None:
+        context = info.context
+        context.require(SCOPE)
+        if locale is not None:
+            language_of(locale, OF_NOTICES)
+
+        async def load(keys: list[int]) -> list[list[alerts.Alert]]:
+            return await alerts.passed(context.door, keys)
+
+        passed = await context.loader("passed", load).load(self.record.tenant_id)
+        worst: dict[str, alerts.Alert] = {}
+        for alert in sorted(passed, key=_gravity):
+            worst[alert.balance] = alert
+        seen = [alert for alert in worst.values() if alert.acknowledged_at is None]
+        if not seen:
+            return None
+        alert = max(seen, key=_gravity)
+        held = await held_now(context, self.record)
+        remaining, base, rest = alert.remaining, alert.base, 0
+        if alert.balance in held:
+            _, now = held[alert.balance]
+            remaining = now.whole if alert.measure is Measure.WHOLE else now.remains
+            base, rest = now.base, now.whole - remaining
+        said = Said.of(alert, remaining, base, rest)
+        return banner_of(context, self.record, alert.balance, said, locale)
+
+
+def _gravity(alert: alerts.Alert) -> tuple[int, int]:
+    """How bad it is; of one kind by how little of the base its threshold is."""
+    least = watch.level(Threshold(alert.measure, alert.threshold), alert.base)
+    share = (least or 0) * ALL // alert.base if alert.base > 0 else 0
+    return GRAVITY.index(alert.kind), -share
