@@ -217,7 +217,9 @@ class Round:
         self._told += done.told
         told = {id(waiting) for waiting, _ in done.told}
         for tenant, own in pending.items():
-            pending[tenant] = [each for each in own if id(each) not in told]
+            pending[tenant] = [
+                each for each in own if id(each) not in told and not each.answer.done()
+            ]
         if stale:
             await tools.rebuild.balances(stale)
 
@@ -275,8 +277,9 @@ class Round:
             return
         before = _unpack(answer)
         known = read(before.hold, self._terms[tenant].hold_key)
-        assert known is not None, "what Valkey keeps of a tenant is signed with its key"
-        if known.varied:
+        if known is None:
+            waiting.fail(Overwhelmed("what Valkey has of this key is of another database"))
+        elif known.varied:
             # Its shares are not known any more: it is given up, and decided anew.
             done.given_up.append((tenant, Ended(known, GIVEN_UP, (), ())))
         else:

@@ -294,6 +294,8 @@ class Lane:
             state = self._states.pop(tenant, None)
             if state is None or state.version != heads[tenant]["version"]:
                 state = load.state_of(heads[tenant])
+            # What was published meanwhile marks heads, and is no version.
+            state.unsettled_from = heads[tenant]["unsettled_from"]
             states[tenant] = state
         if not states:
             return []

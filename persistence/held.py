@@ -30,6 +30,7 @@ KEYS_AT_A_TIME = 1_000
 KEY_BYTES = 10
 
 _pack = msgspec.msgpack.Encoder().encode
+_unpack_texts = msgspec.msgpack.Decoder(list[list[str]]).decode
 
 
 def _raw(value: bytes) -> msgspec.Raw:
@@ -148,8 +149,10 @@ def decided(answer: list[Any]) -> Decided:
     status = answer[0].decode()
     if status == "stale":
         return Decided(status, [], None)
-    _, results, balances, held, counts = answer
-    own, aside, counted = _fields(balances), _fields(held), _fields(counts)
+    _, results, packed = answer
+    own, aside, counted = (
+        dict(zip(pairs[::2], pairs[1::2], strict=True)) for pairs in _unpack_texts(packed)
+    )
     sums = {field: int(amount) for field, amount in aside.items() if field not in _OF_HELD}
     return Decided(
         status,
@@ -174,11 +177,6 @@ def decided(answer: list[Any]) -> Decided:
             },
         ),
     )
-
-
-def _fields(pairs: list[bytes]) -> dict[str, str]:
-    texts = [each.decode() for each in pairs]
-    return dict(zip(texts[::2], texts[1::2], strict=True))
 
 
 def of_kept(kept: Kept) -> Ended:
@@ -220,18 +218,21 @@ def _restored(one: Ended) -> tuple[Any, ...] | bool:
 
 
 def end_call(
-    tenant_id: int, now: int, ended: Iterable[Ended], whole: str = "", token: str = ""
+    tenant_id: int,
+    now: int,
+    ended: Iterable[Ended],
+    *,
+    whole: str = "",
+    token: str = "",
+    epoch: str = "",
 ) -> Call:
     """The call that applies ends.
 
-    `whole`: every open hold of the epoch's database is there, if the `token` still is that was
-    brought before the first of them.
+    `epoch`: holds that Valkey has of any other are forgotten. `whole`: every open hold of this
+    epoch is there, if the `token` still is that was brought before the first of them.
     """
-    return (
-        END,
-        keys.standing(tenant_id),
-        (now, _pack(ends(ended)), keys.channel(tenant_id), b"%d " % tenant_id, whole, token),
-    )
+    told = (keys.channel(tenant_id), b"%d " % tenant_id, whole, token, epoch)
+    return (END, keys.standing(tenant_id), (now, _pack(ends(ended)), *told))
 
 
 def tell_call(tenant_id: int, now: int) -> Call:

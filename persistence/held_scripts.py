@@ -263,8 +263,12 @@ for place, item in ipairs(asked[2]) do
 end
 finish(now)
 return {
-    status, results, redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2]),
-    redis.call('HGETALL', KEYS[5])
+    status, results,
+    -- One value: as many as there are fields would cost whoever reads them more than all the rest.
+    cmsgpack.pack({
+        redis.call('HGETALL', KEYS[1]), redis.call('HGETALL', KEYS[2]),
+        redis.call('HGETALL', KEYS[5])
+    })
 }
 """
 )
@@ -329,6 +333,13 @@ END = Script(
     PRELUDE
     + APPLY
     + """
+if ARGV[7] ~= '' then
+    local whole = redis.call('HGET', KEYS[2], 'whole')
+    if whole and whole ~= ARGV[7] then
+        -- Of another database, or of this one's past: what is open stands in its rows.
+        redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5])
+    end
+end
 apply(cmsgpack.unpack(ARGV[2]))
 sweep(ARGV[1])
 finish(ARGV[1])

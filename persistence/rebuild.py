@@ -150,7 +150,7 @@ class Rebuild:
         Only then Valkey is told that it has all of them: before, nobody is granted anything there.
         """
         token = secrets.token_hex(8)
-        await run(self._valkey, [held.end_call(tenant_id, now, (), token=token)])
+        await run(self._valkey, [held.end_call(tenant_id, now, (), token=token, epoch=epoch)])
         async with self._door.tenant_tx(tenant_id) as connection:
             page: list[Ended] = []
             async for kept, answer in open_holds(connection, tenant_id, now):
@@ -165,7 +165,7 @@ class Rebuild:
                 known = await holds(connection, [(tenant_id, key) for key in some])
                 page += [of_kept(each.kept) for each in known.values() if each.kept.ended_at]
         # A Valkey that was lost meanwhile has not the token, nor all of them: it is asked again.
-        await run(self._valkey, [held.end_call(tenant_id, now, page, epoch, token)])
+        await run(self._valkey, [held.end_call(tenant_id, now, page, whole=epoch, token=token)])
 
     async def _fill(self, own: Terms, reading: Reading, epoch: str) -> bool:
         """Bring windows and visitors to Valkey, unless they are there; False: not by us."""

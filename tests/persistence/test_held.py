@@ -491,3 +491,16 @@ async def compare(desk: Desk, model: Model, before: Held) -> Held:
     stored: dict[Any, Any] = await desk.valkey.hgetall(keys.standing(desk.tenant)[1])
     assert {k.decode(): int(v) for k, v in stored.items() if b":" in k} == sums
     return now
+
+
+async def test_holds_of_another_database_are_forgotten(desk: Desk) -> None:
+    """A Valkey that served another history: what is open stands in the rows of this one."""
+    await desk.ask(item(hold("k", {MONEY: 100})))
+    await run(desk.valkey, [held.end_call(desk.tenant, NOW, (), token="t", epoch=EPOCH)])
+    assert await desk.amounts() == {"whatsapp": 100}
+    await run(desk.valkey, [held.end_call(desk.tenant, NOW, (), token="t", epoch="other")])
+    assert await desk.amounts() == {}
+    assert await desk.listed() == []
+    last = held.end_call(desk.tenant, NOW, (), whole="other", token="another")
+    await run(desk.valkey, [last])
+    assert (await desk.ask(epoch="other")).status == "stale"  # somebody else brings them

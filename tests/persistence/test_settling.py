@@ -390,7 +390,7 @@ async def verified(world: World, tenant: str) -> Verified:
     return await verifying.verify(world.tenants[tenant].tenant_id)
 
 
-@pytest.mark.parametrize("seed", [2, 4])
+@pytest.mark.parametrize("seed", [2])
 async def test_whatever_a_settling_corrects_was_marked(world: World, seed: int) -> None:
     """EV-9: visits a little late or ahead among debits and credits, and settled after each."""
     chance = random.Random(seed)

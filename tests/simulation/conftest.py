@@ -16,6 +16,7 @@ NAMED_STORED = {
     3: "settling made a lot that time alone had just made",
     10: "an overdraft that was wholly paid off counted as never touched",
     5: "a call that ended after its period, and was there when it was closed, was adjusted",
+    48: "a lane that remembered a tenant took off the mark that a publish had made",
     18: "a visit in a group came behind a later one in person, and was not marked",
 }
 

@@ -40,7 +40,7 @@ ZONES = (
 #: In one world of so many the book changes.
 PUBLISHED_OF = 4
 #: In one world of so many facts come ahead of time too, and much is withdrawn.
-RESTLESS_OF = 10
+RESTLESS_OF = 20
 START = datetime(2026, 9, 12, tzinfo=UTC)
 DAYS = 65
 PHONES = (
