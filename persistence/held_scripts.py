@@ -28,22 +28,17 @@ local function parse(text)
     return high, low
 end
 local function spell(high, low)
-    if high >= 0 then
-        if high == 0 then return string.format('%d', low) end
-        return string.format('%.0f%06d', high, low)
-    end
+    if high == 0 then return string.format('%d', low) end
+    if high > 0 then return string.format('%.0f%06d', high, low) end
     if low > 0 then high, low = high + 1, M - low end
     if high == 0 then return string.format('-%d', low) end
     return string.format('-%.0f%06d', -high, low)
 end
 local function sum(a, b, c, d)
-    local high, low = a + c, b + d
-    if low >= M then high, low = high + 1, low - M end
-    return high, low
+    if b + d >= M then return a + c + 1, b + d - M end
+    return a + c, b + d
 end
-local function less(a, b, c, d)
-    return a < c or (a == c and b < d)
-end
+local function less(a, b, c, d) return a < c or (a == c and b < d) end
 local function opposite(high, low)
     if low > 0 then return -high - 1, M - low end
     return -high, 0
@@ -60,9 +55,7 @@ local function shift(field, high, low)
     end
 end
 local function give_back(parts)
-    for _, part in ipairs(parts) do
-        shift(part[1], opposite(part[2], part[3]))
-    end
+    for _, part in ipairs(parts) do shift(part[1], opposite(part[2], part[3])) end
 end
 local function keep(number, hold, at)
     redis.call('HSET', KEYS[3], number, cmsgpack.pack(hold))
@@ -109,9 +102,7 @@ local function finish(now)
         if by[1] ~= 0 or by[2] ~= 0 then
             -- The sum is read as text: as a number it would lose its last digits.
             redis.call('HINCRBY', KEYS[2], field, spell(by[1], by[2]))
-            if redis.call('HGET', KEYS[2], field) == '0' then
-                redis.call('HDEL', KEYS[2], field)
-            end
+            if redis.call('HGET', KEYS[2], field) == '0' then redis.call('HDEL', KEYS[2], field) end
         end
     end
     local at = tonumber(before or '0') + 1
