@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from api.answers import Answer, answer_of, refused
 from api.core import Core
-from api.errors import Fault, unauthenticated, unavailable
-from api.events import check_encoding, read_limited
-from api.limits import EVENTS_BODY_BYTES_MAX, RATE_FACTS
+from api.errors import Fault, unavailable
+from api.events import admitted
+from api.limits import RATE_FACTS
 from api.operations import authorize
 from api.operations.authorize import SCOPE
 from api.rounds import Overwhelmed
@@ -35,16 +35,7 @@ class Answers(msgspec.Struct):
 async def authorizing(request: Request) -> Response:
     """Decide sends."""
     core: Core = request.app.state.core
-    address = None if request.client is None else request.client.host
-    principal = await core.gate.admit(request.headers.get("authorization"), address)
-    spending = request.state.spending = core.gate.spending(principal, address)
-    spending.check()
-    if principal is None:
-        await spending.charge(1)
-        raise unauthenticated("this needs a key: Authorization: Bearer KEY")
-    principal.require(SCOPE)
-    check_encoding(request)
-    body = await read_limited(request, EVENTS_BODY_BYTES_MAX)
+    principal, spending, body = await admitted(request, SCOPE)
     sends, many = read_body(body, request.headers.get("content-type", ""))
     asked = [each for each in sends if isinstance(each, Send)]
     reached = sum(map(recipients_of, asked))

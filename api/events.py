@@ -11,8 +11,10 @@ from starlette.responses import Response
 
 from api.core import Core
 from api.errors import Fault, unauthenticated, unavailable
+from api.gate import Spending
 from api.intake import SCOPE
 from api.limits import EVENTS_BODY_BYTES_MAX, RATE_FACTS
+from api.rights import Principal
 from api.submissions import Busy, Unavailable
 
 
@@ -42,20 +44,26 @@ def check_encoding(request: Request) -> None:
         )
 
 
-async def events(request: Request) -> Response:
-    """Take facts; 200 whenever the body has the announced shape, even if each is refused."""
-    core: Core = request.app.state.core
+async def admitted(request: Request, scope: str) -> tuple[Principal, Spending, bytes]:
+    """Who asks and may, what it is charged to, and the body that came; a Fault otherwise."""
+    gate = request.app.state.core.gate
     address = None if request.client is None else request.client.host
-    principal = await core.gate.admit(request.headers.get("authorization"), address)
-    spending = request.state.spending = core.gate.spending(principal, address)
+    principal = await gate.admit(request.headers.get("authorization"), address)
+    spending = request.state.spending = gate.spending(principal, address)
     spending.check()
     if principal is None:
         await spending.charge(1)
         raise unauthenticated("this needs a key: Authorization: Bearer KEY")
-    principal.require(SCOPE)
+    principal.require(scope)
     check_encoding(request)
     # A client that goes away meanwhile ends it here: half a body is no body.
-    body = await read_limited(request, EVENTS_BODY_BYTES_MAX)
+    return principal, spending, await read_limited(request, EVENTS_BODY_BYTES_MAX)
+
+
+async def events(request: Request) -> Response:
+    """Take facts; 200 whenever the body has the announced shape, even if each is refused."""
+    core: Core = request.app.state.core
+    principal, spending, body = await admitted(request, SCOPE)
 
     async def charge(facts: int) -> None:
         await spending.charge(1 + facts // RATE_FACTS)
