@@ -361,6 +361,7 @@ class Ledger:
                 edges.add(lot.starts_at)
                 if lot.ends_at is not None:
                     edges.add(lot.ends_at)
+        edges |= {refilling.capped_until for refilling in self.state.refilling.values()}
         return edges
 
     def _period(self, at: int) -> Period:

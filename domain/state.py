@@ -17,6 +17,7 @@ from domain.facts import Fact, Status
 from domain.holds import Kept
 from domain.lots import Lot
 from domain.periods import Period
+from domain.refill_policy import Refill, Refilling
 from domain.rollup import Dimensions
 from domain.terms import Terms
 from domain.watch import Alert, Mark
@@ -41,7 +42,8 @@ class State:
     __slots__ = (
         "action", "adjusted", "alerted", "below", "closed_until", "closing", "contacts", "counters",
         "digest", "holds", "judged", "last_lot", "latest_at", "lot_ids", "lots", "lots_from",
-        "months", "moved_at", "next_due", "period", "periods", "room", "unsettled_from", "version",
+        "months", "moved_at", "next_due", "period", "periods", "refilling", "room",
+        "unsettled_from", "version",
     )  # fmt: skip
 
     def __init__(
@@ -62,6 +64,7 @@ class State:
         self.latest_at = 0  #: the latest instant of a fact or an action: some are ahead of time
         self.alerted = 0  #: the version of the latest commit that raised alerts; 0: none did
         self.below: set[Mark] | None = None  #: thresholds that are passed; None: nobody watches
+        self.refilling: dict[int, Refilling] = {}  #: by balance that was ever refilled by itself
         self.room: dict[int, int] = {}  #: by balance: what may be taken before one is reached
         self.lots: dict[int, list[Lot]] = {}  #: by balance, in drawing order
         self.lot_ids: dict[tuple[int, str], int] = {}  #: of lots that are made again, by origin
@@ -173,6 +176,7 @@ class Changes:
     usage: dict[tuple[int, Dimensions], list[int]] = field(default_factory=dict)  #: by local hour
     revisions: list[Revision] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
+    refills: list[Refill] = field(default_factory=list)  #: each with an alert that says so
     holds: list[Kept] = field(default_factory=list)  #: those that ended or last longer
 
     @property

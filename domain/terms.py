@@ -12,8 +12,10 @@ from domain.books import Book
 from domain.facts import Channel
 from domain.periods import Period, Zone
 from domain.plans import BalancePlan, Plan
+from domain.refill_policy import RefillPolicy
 from domain.sending import DEFAULT, UNSAID, OwnSending, Sending, merged
 from domain.standing import BEGINNING, Holding, Standing
+from domain.taxes import NONE, Taxes
 from domain.watch import Threshold
 
 
@@ -51,10 +53,15 @@ class Terms:
     balances: dict[int, BalancePlan]
     rule_ids: dict[str, int]
     country: str = ""  #: ISO code of the tenant's own
+    taxes: Taxes = field(default=NONE, compare=False, repr=False)  #: of all countries
     international: Mapping[str, int] = field(default_factory=dict)
     #: by market, the local date from which it pays international authentication there (PR-5)
     #: by balance, what it is watched for where that is not what every balance is
     thresholds: Mapping[int, tuple[Threshold, ...]] = field(default_factory=dict)
+    #: by balance, within how many days it is told to run out, where the tenant set that
+    running_out: Mapping[int, int] = field(default_factory=dict)
+    refills: Mapping[int, RefillPolicy] = field(default_factory=dict)
+    #: by balance, how the tenant set it to be refilled; where it did not, it is not
     own_sending: OwnSending = UNSAID  #: what the tenant says itself, whatever its plan
     sending: Sending = DEFAULT  #: what holds under this plan; `dated` works it out
     hold_key: bytes = field(default=b"", repr=False)  #: signs the ids of its holds

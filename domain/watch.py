@@ -1,8 +1,9 @@
-"""Watching: which movement brings a balance to a threshold, and the alert that is raised then.
+"""Watching: which movement brings a balance to a threshold or its refill minimum, and what follows.
 
 Owns thresholds and what they are compared with (AL-1), crossings (AL-2, AL-3), and the room above
 the next one, so that a charge far from any costs a subtraction. `ledger` says what moved and when
-to look; an alert is an act, done once on live figures: nothing here takes one back.
+to look, `refill_policy` what is refilled. An alert and a refill are acts, done once on live
+figures: nothing here takes one back.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from domain.lots import LotSource
 from domain.money import MICRO
 from domain.periods import Period, month_name
 from domain.plans import BalancePlan
+from domain.refill_policy import IDLE, Refill, decide, price_of
 
 if TYPE_CHECKING:
     from domain.state import Changes, State
@@ -34,6 +36,19 @@ class AlertKind(IntEnum):
     EXHAUSTED = 2  #: nothing is left of the base
     RECOVERED = 3  #: it is back at the threshold or above zero, or not watched for that any more
     OVERDRAWN = 4  #: the balance as a whole owes more than its credit limit
+    REFILL_STARTED = 5  #: it reached its refill minimum, and its refill is to be paid
+    REFILL_SUCCEEDED = 6
+    REFILL_FAILED = 7
+    REFILL_OFF = 8  #: it is not refilled any more, for the last one could not be paid
+    REFILL_CAP = 9  #: it would be refilled, and a cap of its policy forbids that
+    TOPPED_UP = 10  #: what the tenant bought was paid
+    RUNNING_OUT = 11  #: it is forecast to be used up soon
+
+
+#: What says that a threshold is passed; RECOVERED says that it no longer is.
+PASSING = frozenset(
+    {AlertKind.THRESHOLD, AlertKind.EXHAUSTED, AlertKind.OVERDRAWN, AlertKind.RUNNING_OUT}
+)
 
 
 class Measure(IntEnum):
@@ -42,6 +57,7 @@ class Measure(IntEnum):
     PERCENT = 1  #: what remains of the base's lots, in millionths of a percent of the base
     UNITS = 2  #: the same in micros of the balance's unit
     WHOLE = 3  #: what remains of all lots, and the credit limit, in micros
+    DAYS = 4  #: how long it is forecast to last, in millionths of a day
 
 
 class AlertCause(IntEnum):
@@ -58,10 +74,13 @@ class AlertCause(IntEnum):
     SETTLED = 9  #: what a settling posted, its net
     PAID_OFF = 10
     THRESHOLDS = 11  #: other thresholds were set
+    REFILLS = 12  #: another refill policy was set, or may charge again
+    PAYMENT = 13  #: what became of a payment
+    FORECAST = 14
 
 
 #: What moves nothing out of a balance: where nothing was ever there it says nothing.
-OF_ITSELF = frozenset({AlertCause.RESET, AlertCause.THRESHOLDS})
+OF_ITSELF = frozenset({AlertCause.RESET, AlertCause.THRESHOLDS, AlertCause.REFILLS})
 
 
 class Threshold(NamedTuple):
@@ -179,7 +198,7 @@ def fold(marks: set[Mark], alerts: Iterable[Alert]) -> None:
     for alert in alerts:
         if alert.kind == AlertKind.RECOVERED:
             marks.discard(alert.mark)
-        else:
+        elif alert.kind in PASSING:
             marks.add(alert.mark)
 
 
@@ -210,6 +229,9 @@ class Watch:
             return
         for balance_id, lots in state.lots.items():
             if any(at in (lot.starts_at, lot.ends_at) for lot in lots):
+                self.touch(balance_id)
+        for balance_id, refilling in state.refilling.items():
+            if refilling.capped_until == at:
                 self.touch(balance_id)
         if at != self._span.start:
             self.look(terms, at, at, AlertCause.TIME, f"time/{at}")
@@ -254,10 +276,12 @@ class Watch:
         lots = self._state.lots.get(balance_id, ())
         found = held(balance, lots, allowance, self._span, now)
         reset = cause is AlertCause.RESET
+        room, refills = self._refill(terms, balance, balance_id, found, at, now, cause, cause_id)
         anything = found.base or found.whole or _marked(below, balance_id)
         if cause in OF_ITSELF and not anything:
-            return  # nothing was ever there
-        room, lower, raised = ENDLESS, list[Alert](), list[Alert]()
+            self._changes.alerts += refills  # of thresholds nothing: nothing was ever there
+            return
+        lower, raised = list[Alert](), list[Alert]()
         thresholds = terms.thresholds.get(balance_id, DEFAULTS)
         for threshold, least in _levels(thresholds, found.base, balance.credit_limit):
             whole = threshold.measure is Measure.WHOLE
@@ -279,9 +303,49 @@ class Watch:
                 cause_id,
             )
             for threshold in _left(below, balance_id, thresholds)
-        )]  # fmt: skip
+        ), *refills]  # fmt: skip
         fold(below, alerts)
         self._changes.alerts += alerts
+
+    def _refill(
+        self,
+        terms: Terms,
+        balance: BalancePlan,
+        balance_id: int,
+        found: Held,
+        at: int,
+        now: int,
+        cause: AlertCause,
+        cause_id: str,
+    ) -> tuple[int, list[Alert]]:
+        """Decide whether a balance is refilled (RF-1); gives how far it is from that, and alerts.
+
+        One whose refill is in flight, or that a cap forbids, waits for what is said of that.
+        """
+        policy, known = terms.refills.get(balance_id), self._state.refilling
+        refilling = known.get(balance_id, IDLE)
+        waits = refilling.in_flight or now < refilling.capped_until
+        if policy is None or not policy.enabled or terms.suspended or waits:
+            return ENDLESS, []
+        if found.whole > policy.minimum:
+            return found.whole - policy.minimum, []
+        amount, known[balance_id] = decide(
+            policy, refilling, found.whole, lambda amount: price_of(balance, amount),
+            terms.zone, now,
+        )  # fmt: skip
+        kind = AlertKind.REFILL_CAP
+        if amount:
+            kind = AlertKind.REFILL_STARTED
+            price = known[balance_id].price
+            self._changes.refills.append(
+                Refill(balance_id, amount, price, policy.minimum, now, cause_id)
+            )
+        return ENDLESS, [
+            Alert(
+                balance_id, kind, Measure.WHOLE, policy.minimum, found.whole, found.base, at, cause,
+                cause_id,
+            )
+        ]  # fmt: skip
 
 
 def _levels(
@@ -296,7 +360,11 @@ def _levels(
 def _left(below: set[Mark], balance_id: int, thresholds: Sequence[Threshold]) -> list[Threshold]:
     """Passed thresholds of a balance that it is not watched for any more, lowest first."""
     known = {*thresholds, OWED}
-    return sorted(each for of, each in below if of == balance_id and each not in known)
+    return sorted(
+        each
+        for of, each in below
+        if of == balance_id and each not in known and each.measure is not Measure.DAYS
+    )
 
 
 def _kind(threshold: Threshold) -> AlertKind:

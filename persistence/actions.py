@@ -1,8 +1,8 @@
 """Actions: what people and integrators did, once each (BA-7).
 
-Owns the reading of the rows that make a retry answer from what is stored, and their lists. `record`
-writes an action in the transaction that did it, with the version it became; its body has all that
-is needed to do it again, for actions are inputs as facts are (EV-4).
+Owns the rows that make a retry answer from what is stored, and their lists. An action is kept in
+the transaction that did it, with the version it became; its body has all that is needed to do it
+again, for actions are inputs as facts are (EV-4).
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ class ActionKind(IntEnum):
     PERIOD_CLOSE = 9
     SETTLE = 10
     THRESHOLD_SET = 11
+    PURCHASE = 12
+    REFILL_POLICY_SET = 13
+    PAYMENT_METHOD_SET = 14
 
 
 class Action(NamedTuple):
@@ -76,9 +79,54 @@ def digest_of(
     return hashlib.blake2b(spelt, digest_size=16).digest()
 
 
+ADD = """
+insert into actions (
+    tenant_id, idempotency_key, kind, content, at, version, body, subject, digest
+)
+values ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9)
+returning action_id"""
+
+
+async def keep(
+    connection: Connection,
+    tenant_id: int,
+    idempotency_key: str,
+    kind: ActionKind,
+    content: bytes,
+    *,
+    at: int,
+    version: int,
+    body: dict[str, Any],
+    subject: str | None = None,
+) -> Action:
+    """Keep what somebody did under its key; `subject` is what it speaks of."""
+    spelt = msgspec.json.encode(body).decode()
+    action_id: int = await connection.fetchval(
+        ADD, tenant_id, idempotency_key, kind, content, at, version, spelt, subject,
+        digest_of(idempotency_key, kind, content, at, version, body, subject),
+    )  # fmt: skip
+    return Action(action_id, content, at, body)
+
+
 async def find(connection: Connection, tenant_id: int, idempotency_key: str) -> Action | None:
     row = await connection.fetchrow(FIND, tenant_id, idempotency_key)
     return None if row is None else _from_row(row)
+
+
+OF_KEYS = """
+select asked.n, found.action_id, found.content, found.at, found.body::text as body
+from unnest($1::bigint[], $2::text[]) with ordinality asked (tenant_id, idempotency_key, n)
+join actions found using (tenant_id, idempotency_key)"""
+
+
+async def of_keys(door: Door, asked: Sequence[tuple[int, str]]) -> list[Action | None]:
+    """For each (tenant, idempotency key), in order, the action of that key."""
+    async with door.tenant_tx(*{tenant_id for tenant_id, _ in asked}) as connection:
+        rows = await connection.fetch(OF_KEYS, *map(list, zip(*asked, strict=True)))
+    found: list[Action | None] = [None] * len(asked)
+    for row in rows:
+        found[row["n"] - 1] = _from_row(row)
+    return found
 
 
 TOP_UP = """

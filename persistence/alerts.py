@@ -13,7 +13,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
-from domain.watch import AlertCause, AlertKind, Mark, Measure, Threshold
+from domain.watch import PASSING, AlertCause, AlertKind, Mark, Measure, Threshold
 from persistence.connection import Connection
 from persistence.door import Door
 
@@ -99,6 +99,19 @@ async def since(door: Door, asked: Sequence[tuple[int, int]], *, limit: int) -> 
     return found
 
 
+OF_VERSION = f"""
+select {_ALERT}
+from (select * from alerts where tenant_id = $1 and version = $2) a
+{_NAMED}
+order by a.line"""
+
+
+async def of_version(connection: Connection, tenant_id: int, version: int) -> list[Alert]:
+    """The alerts that a version of a tenant raised, as they were raised."""
+    rows = await connection.fetch(OF_VERSION, tenant_id, version)
+    return [_from_row(row) for row in rows]
+
+
 # A page for each one asked for; each walks the primary key backwards.
 PAGES = f"""
 select asked.n, h.version as head, {_ALERT}
@@ -151,6 +164,7 @@ cross join lateral (
     select * from alerts
     where tenant_id = asked.tenant_id and balance_id = (mark ->> 0)::smallint
         and measure = (mark ->> 1)::smallint and threshold = (mark ->> 2)::bigint
+        and kind in ({", ".join(str(kind.value) for kind in sorted(PASSING))})
     order by version desc, line desc
     limit 1
 ) a
@@ -190,6 +204,18 @@ def _from_row(row: asyncpg.Record) -> Alert:
     values["kind"], values["measure"] = AlertKind(values["kind"]), Measure(values["measure"])
     values["cause"] = AlertCause(values["cause"])
     return Alert(**values, action=None if number is None else (kind, number))
+
+
+OF_IDS = f"""
+select {_ALERT} from alerts a {_NAMED}
+where a.tenant_id = $1 and a.alert_id = any ($2::bigint[])
+order by a.version, a.line"""
+
+
+async def of_ids(connection: Connection, tenant_id: int, alert_ids: Sequence[int]) -> list[Alert]:
+    """Alerts of a tenant by their numbers, in the order in which they were raised."""
+    rows = await connection.fetch(OF_IDS, tenant_id, list(alert_ids))
+    return [_from_row(row) for row in rows]
 
 
 async def count(connection: Connection, tenant_id: int) -> int:

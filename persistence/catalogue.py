@@ -1,7 +1,7 @@
-"""The catalogue: plans, price books and the names of their rules, as the database holds them.
+"""The catalogue: plans, price books, the names of their rules, taxes, as the database holds them.
 
-Owns the rows of `books`, `plans`, `markets` and `rules`, their versions and digests, and the sample
-files. Knows nothing of what a book or a plan means: `domain.books` and `domain.plans` read them.
+Owns the rows of `books`, `plans`, `markets`, `taxes` and `rules`, their versions and digests, and
+the sample files. Knows nothing of what a document means: `domain` reads them.
 """
 
 from __future__ import annotations
@@ -18,11 +18,19 @@ from typing import Any, TypeAlias
 from domain.book_documents import parse_book
 from domain.books import Book
 from domain.plans import Plan, parse_plan
+from domain.taxes import NONE, Taxes, joined, parse_taxes
 from persistence.connection import Connection
 
 Document: TypeAlias = dict[str, Any]
 
 SAMPLES = Path(__file__).parent / "samples"
+
+#: What a file is: the first of these that it names.
+KINDS = ("plan", "book", "markets", "taxes")
+#: Tables that have one version of each of their documents, and call its key as they are called.
+IN_PLACE = ("markets", "taxes")
+#: What publishing locks, in this order.
+TABLES = "books, plans, markets, taxes, rules"
 
 
 @dataclass(slots=True)
@@ -37,6 +45,7 @@ class Catalogue:
     rule_ids: dict[str, int]  #: `BOOK@YYYY-MM-DD/ROW` to the number stored with charges
     rules: dict[int, str]  #: and back
     stamp: str = ""  #: names what was read; another one in the database: something was published
+    taxes: Taxes = NONE  #: of every country that has some
 
     @classmethod
     async def load(cls, conn: Connection) -> Catalogue:
@@ -57,24 +66,31 @@ class Catalogue:
             document = json.loads(row["body"])
             plan = parse_plan(document, books[document["book"]])
             plans[plan.key] = replace(plan, version=row["version"])
+        tax_rows = await conn.fetch(TAXES_SQL)
+        taxes = joined(parse_taxes(json.loads(row["body"])) for row in tax_rows)
         rules = {row["rule_id"]: row["rule"] for row in await conn.fetch(RULES_SQL)}
-        return cls(plans, books, {rule: number for number, rule in rules.items()}, rules, stamp)
+        numbers = {rule: number for number, rule in rules.items()}
+        return cls(plans, books, numbers, rules, stamp, taxes)
 
     async def refresh(self, conn: Connection) -> None:
         """Take over what was published since, all of it at once."""
         newer = await Catalogue.load(conn)
-        self.plans, self.books = newer.plans, newer.books
+        self.plans, self.books, self.taxes = newer.plans, newer.books, newer.taxes
         self.rule_ids, self.rules, self.stamp = newer.rule_ids, newer.rules, newer.stamp
 
 
-# Versions are only ever added; lists of markets are changed in place. A scalar, so that a statement
-# which reads terms can ask for it too.
+# Versions are only ever added; lists of markets and taxes are changed in place. A scalar, so that a
+# statement which reads terms can ask for it too.
 STAMP = """(
     (select count(*) from books) || ' ' || (select count(*) from plans) || ' '
     || (select coalesce(string_agg(encode(digest, 'hex'), '' order by markets), '')
-        from markets))"""
+        from markets) || ' '
+    || (select coalesce(string_agg(encode(digest, 'hex'), '' order by taxes), '')
+        from taxes))"""
 
 MARKETS_SQL = "select markets, body from markets"
+
+TAXES_SQL = "select body from taxes order by taxes"
 
 # Every version: a row of an earlier one rates what happened on its dates (PR-2).
 BOOKS_SQL = "select book, version, body from books order by book, version"
@@ -96,7 +112,9 @@ async def load_samples(
     version. Every file is read and checked before the first is written.
     """
     published_at = time.time_ns() // 1000 if now is None else now
-    markets, books, plans = read_samples(folder)
+    documents = read_samples(folder)
+    markets, books, plans = documents["markets"], documents["book"], documents["plan"]
+    joined(map(parse_taxes, documents["taxes"].values()))
     parsed = {
         key: parse_book(document, 1, lists_of(document, markets)) for key, document in books.items()
     }
@@ -106,10 +124,11 @@ async def load_samples(
     news: list[str] = []
     async with conn.transaction():
         # Readers go on; a second publisher waits here and then finds nothing to do.
-        await conn.execute("lock table books, plans, markets, rules in share row exclusive mode")
-        for key, document in markets.items():
-            if await put_markets(conn, key, document):
-                news.append(f"markets {key}")
+        await conn.execute(f"lock table {TABLES} in share row exclusive mode")
+        for kind in IN_PLACE:
+            for key, document in documents[kind].items():
+                if await put_in_place(conn, kind, key, document):
+                    news.append(f"{kind} {key}")
         for key, document in books.items():
             if version := await put_version(conn, "book", key, document, published_at):
                 await put_rules(conn, parsed[key])
@@ -131,18 +150,18 @@ async def put_rules(conn: Connection, book: Book) -> None:
     await conn.execute(PUT_RULES_SQL, sorted({row.rule for row in book.rows}))
 
 
-PUT_MARKETS_SQL = """
-insert into markets (markets, body, digest) values ($1, $2, $3)
-on conflict (markets) do update set body = excluded.body, digest = excluded.digest
-where markets.digest <> excluded.digest
-returning markets
+PUT_SQL = """
+insert into {kind} ({kind}, body, digest) values ($1, $2, $3)
+on conflict ({kind}) do update set body = excluded.body, digest = excluded.digest
+where {kind}.digest <> excluded.digest
+returning {kind}
 """
 
 
-async def put_markets(conn: Connection, key: str, document: Document) -> bool:
-    """Store a table of prefixes; True when it is new or changed."""
-    body = canonical(document)
-    return await conn.fetchval(PUT_MARKETS_SQL, key, body, digest_of(document)) is not None
+async def put_in_place(conn: Connection, kind: str, key: str, document: Document) -> bool:
+    """Store lists of markets, or taxes; True when the document is new or changed."""
+    put = PUT_SQL.format(kind=kind)
+    return await conn.fetchval(put, key, canonical(document), digest_of(document)) is not None
 
 
 async def put_version(
@@ -168,21 +187,19 @@ async def put_version(
     return version
 
 
-def read_samples(
-    folder: Path,
-) -> tuple[dict[str, Document], dict[str, Document], dict[str, Document]]:
-    """The sample files as (markets, books, plans), each by its key."""
-    found: dict[str, dict[str, Document]] = {"markets": {}, "book": {}, "plan": {}}
+def read_samples(folder: Path) -> dict[str, dict[str, Document]]:
+    """The sample files by what they are, each by its key."""
+    found: dict[str, dict[str, Document]] = {kind: {} for kind in KINDS}
     for path in sorted(folder.glob("*.toml")):
         document = written(tomllib.loads(path.read_text(encoding="utf-8")))
         # A plan names its book, and a book its lists: what stands highest is what the file is.
-        kind = next((kind for kind in ("plan", "book", "markets") if kind in document), None)
+        kind = next((kind for kind in KINDS if kind in document), None)
         if kind is None:
-            raise ValueError(f"{path.name}: is neither a plan, a book nor lists of markets")
+            raise ValueError(f"{path.name}: is neither a plan, a book, lists of markets nor taxes")
         if document[kind] in found[kind]:
             raise ValueError(f"{path.name}: there is another {kind} {document[kind]!r}")
         found[kind][document[kind]] = document
-    return found["markets"], found["book"], found["plan"]
+    return found
 
 
 def lists_of(document: Document, markets: dict[str, Document]) -> Document | None:

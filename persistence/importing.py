@@ -19,7 +19,7 @@ from persistence.catalogue import (
     canonical,
     digest_of,
     lists_of,
-    put_markets,
+    put_in_place,
     put_rules,
     put_version,
 )
@@ -95,7 +95,7 @@ async def publish(
 
 async def _put(connection: Connection, each: Published, markets: Mapping[str, Document]) -> None:
     if each.kind == "markets":
-        await put_markets(connection, each.key, each.body)
+        await put_in_place(connection, each.kind, each.key, each.body)
         return
     version = await put_version(connection, each.kind, each.key, each.body, each.published_at)
     if version != each.version:

@@ -18,13 +18,13 @@ from domain.lots import Lot, LotSource
 from domain.periods import period
 from domain.state import Counter, State
 from domain.terms import Terms
-from persistence import alerts
+from persistence import alerts, refilling
 from persistence.bulk import Columns, insert
 from persistence.connection import Connection
 
 HEADS = """
 select tenant_id, version, digest, last_lot, settings, next_due, unsettled_from, closed_until,
-    alerted, below, moved_at, latest_at
+    alerted, below, moved_at, latest_at, refilling
 from tenant_head
 where tenant_id = any ($1::bigint[])
 order by tenant_id"""
@@ -60,6 +60,7 @@ def state_of(head: asyncpg.Record) -> State:
     state.closed_until = head["closed_until"]
     state.alerted, state.below = head["alerted"], alerts.marks(head["below"])
     state.moved_at, state.latest_at = head["moved_at"], head["latest_at"]
+    state.refilling = refilling.read(head["refilling"])
     return state
 
 

@@ -10,16 +10,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Any
 
 import msgspec
 
 from domain.contacts import Contact
 from domain.facts import Flag, Status
+from domain.fold import RESTORED
 from domain.rollup import USAGE
 from domain.state import Changes, Outcome, Revision
-from persistence import actions, alerts, holds
-from persistence.actions import Action, ActionKind
+from persistence import alerts, holds, purchases, refilling, tasks
 from persistence.bulk import Row, Table, Write, literal
 from persistence.connection import Connection
 
@@ -143,6 +142,7 @@ head as (
     update tenant_head h set version = r.version, digest = r.digest, last_lot = r.last_lot,
         next_due = r.next_due, unsettled_from = r.unsettled_from, alerted = r.alerted,
         below = r.below, moved_at = r.moved_at, latest_at = r.latest_at,
+        refilling = r.refilling,
         unsettled_at = case
             when r.unsettled_from is not null then coalesce(h.unsettled_at, r.at)
         end
@@ -153,7 +153,7 @@ select tenant_id, version, digest, at, cause, facts from r"""
 HEADS_COLUMNS = (
     "tenant_id bigint, version bigint, digest bytea, at bigint, cause smallint, facts integer,"
     " last_lot integer, next_due bigint, unsettled_from bigint, alerted bigint, below text?,"
-    " moved_at bigint, latest_at bigint"
+    " moved_at bigint, latest_at bigint, refilling text"
 )
 
 # What every commit writes goes in one statement: ten round trips cost more than its rows.
@@ -223,6 +223,7 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
             tenant, version, state.digest, now, changes.cause, len(changes.outcomes),
             state.last_lot, state.next_due, state.unsettled_from, state.alerted,
             alerts.spelt(state.below), state.moved_at, state.latest_at,
+            refilling.spelt(state.refilling),
         ))  # fmt: skip
     hours = [
         (tenant, bucket, *dimensions, *values)
@@ -250,6 +251,14 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
     await write_revisions(connection, revisions)
     await write_unrated(connection, unrated)
     await write_alerts(connection, raised)
+    await tasks.tell(connection, {
+        (tenant, changes.state.version): now
+        for tenant, changes in _by_tenant(batch)
+        if changes.alerts and changes.cause != RESTORED
+    })  # fmt: skip
+    for changes in batch:
+        if changes.refills:
+            await purchases.begin_refills(connection, changes)
     await holds.write(
         connection,
         [(tenant, changes.state.version, changes.holds) for tenant, changes in _by_tenant(batch)],
@@ -258,35 +267,6 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         connection, facts, _contacts(batch), _lots(batch), lot_days, transfers, hours,
         _days(batch), heads,
     )  # fmt: skip
-
-
-ADD_ACTION = """
-insert into actions (
-    tenant_id, idempotency_key, kind, content, at, version, body, subject, digest
-)
-values ($1, $2, $3, $4, $5, $6, $7::text::jsonb, $8, $9)
-returning action_id"""
-
-
-async def action(
-    connection: Connection,
-    tenant_id: int,
-    idempotency_key: str,
-    kind: ActionKind,
-    content: bytes,
-    *,
-    at: int,
-    version: int,
-    body: dict[str, Any],
-    subject: str | None = None,
-) -> Action:
-    """Keep what somebody did under its key; `subject` is what it speaks of."""
-    spelt = msgspec.json.encode(body).decode()
-    action_id: int = await connection.fetchval(
-        ADD_ACTION, tenant_id, idempotency_key, kind, content, at, version, spelt, subject,
-        actions.digest_of(idempotency_key, kind, content, at, version, body, subject),
-    )  # fmt: skip
-    return Action(action_id, content, at, body)
 
 
 def _by_tenant(batch: Sequence[Changes]) -> list[tuple[int, Changes]]:

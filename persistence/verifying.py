@@ -309,11 +309,11 @@ def decoded(spelt: str) -> dict[str, Any]:
 
 
 async def catalogue(connection: Connection) -> list[str]:
-    """Books, plans and lists of markets whose bodies are not what was published, by name."""
+    """Books, plans, lists of markets and taxes whose bodies are not what was published, by name."""
     wrong = []
     for table, name in (
         ("books", "book || ' version ' || version"), ("plans", "plan || ' version ' || version"),
-        ("markets", "markets"),
+        ("markets", "markets"), ("taxes", "taxes"),
     ):  # fmt: skip
         query = f"select {name} as name, body::text as body, digest from {table} order by 1"
         for row in await connection.fetch(query):

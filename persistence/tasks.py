@@ -1,0 +1,131 @@
+"""Tasks: what is to be done behind a commit, as rows of the transaction that decided it.
+
+Owns the rows and their leases. Whoever takes a task has it alone until its lease ends, and ends it
+in the transaction of its effect; so an effect that a crash can drop is done again, and one that
+was committed is not. What a kind means is its handler's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from persistence.connection import Connection
+from persistence.door import Door
+
+#: Kinds. A name never changes meaning: rows outlive releases.
+PAYMENT, NOTIFY, WEBHOOK, MAIL = "payment", "notify", "webhook", "mail"
+
+
+class Task(NamedTuple):
+    """One task, as it was taken."""
+
+    tenant_id: int
+    kind: str
+    key: str  #: unique among the tenant's of its kind
+    due_at: int  #: until when whoever took it has it alone
+    tries: int  #: how often it was taken, this time included
+    body: dict[str, Any]
+
+
+ADD = """
+insert into tasks (tenant_id, kind, key, due_at, body) values ($1, $2, $3, $4, $5::text::jsonb)
+on conflict (tenant_id, kind, key) do update set due_at = least(tasks.due_at, excluded.due_at)"""
+
+
+async def add(
+    connection: Connection,
+    tenant_id: int,
+    kind: str,
+    key: str,
+    due_at: int,
+    body: dict[str, Any] | None = None,
+) -> None:
+    """Have something done from an instant on; of one that is there the earlier instant holds."""
+    spelt = msgspec.json.encode(body or {}).decode()
+    await connection.execute(ADD, tenant_id, kind, key, due_at, spelt)
+
+
+async def tell(connection: Connection, versions: Mapping[tuple[int, int], int]) -> None:
+    """Have the alerts of tenants' versions told to people; by version, when they were raised."""
+    for (tenant_id, version), now in versions.items():
+        await add(connection, tenant_id, NOTIFY, str(version), now)
+
+
+# Taken by whoever comes first; the rest is looked past.
+TAKE = """
+update tasks t set due_at = $3, tries = t.tries + 1
+from (
+    select tenant_id, kind, key from tasks
+    where kind = $1 and due_at <= $2
+    order by due_at
+    limit $4
+    for update skip locked
+) due
+where t.tenant_id = due.tenant_id and t.kind = due.kind and t.key = due.key
+returning t.tenant_id, t.kind, t.key, t.due_at, t.tries, t.body::text as body"""
+
+
+async def take(door: Door, kind: str, now: int, *, lease: int, limit: int) -> list[Task]:
+    """Up to `limit` due tasks of a kind, the longest due first; due again when the lease ends."""
+    async with door.system_tx("due tasks are of any tenant") as connection:
+        rows = await connection.fetch(TAKE, kind, now, now + lease, limit)
+    return [_task(row) for row in rows]
+
+
+TAKE_ONE = """
+update tasks set due_at = $4, tries = tries + 1
+where tenant_id = $1 and kind = $2 and key = $3
+returning tenant_id, kind, key, due_at, tries, body::text as body"""
+
+
+async def take_one(
+    connection: Connection, tenant_id: int, kind: str, key: str, until: int
+) -> Task | None:
+    """A task by its name, whoever has it; None: it is done."""
+    row = await connection.fetchrow(TAKE_ONE, tenant_id, kind, key, until)
+    return None if row is None else _task(row)
+
+
+# Who was hurried meanwhile may have looked too early: it stays due.
+LATER = """
+update tasks set due_at = case when due_at = $5 then $6 else due_at end
+where tenant_id = $1 and kind = $2 and key = $3 and tries = $4
+returning due_at"""
+END = "delete from tasks where tenant_id = $1 and kind = $2 and key = $3 and tries = $4"
+
+
+async def done(connection: Connection, task: Task) -> bool:
+    """End a task, unless it was hurried while it was done: then it is done once more.
+
+    False: somebody else has taken it since, and what was done must not count.
+    """
+    held = await connection.fetchval(LATER, *task[:3], task.tries, task.due_at, task.due_at)
+    if held == task.due_at:
+        await connection.execute(END, *task[:3], task.tries)
+    return held is not None
+
+
+async def later(connection: Connection, task: Task, due_at: int) -> bool:
+    """Have a task done again at an instant, or as soon as it was hurried to be.
+
+    False: somebody else has taken it since.
+    """
+    held = await connection.fetchval(LATER, *task[:3], task.tries, task.due_at, due_at)
+    return held is not None
+
+
+HURRY = """
+update tasks set due_at = least(due_at, $4) where tenant_id = $1 and kind = $2 and key = $3"""
+
+
+async def hurry(connection: Connection, tenant_id: int, kind: str, key: str, now: int) -> bool:
+    """Have a task done at once, even if somebody has it just now; False: it is done."""
+    return await connection.execute(HURRY, tenant_id, kind, key, now) == "UPDATE 1"
+
+
+def _task(row: Any) -> Task:
+    body: dict[str, Any] = msgspec.json.decode(row["body"])
+    return Task(row["tenant_id"], row["kind"], row["key"], row["due_at"], row["tries"], body)
