@@ -24,6 +24,8 @@ from api.errors import CODES, problem
 from api.events import events
 from api.metrics import Metrics
 from api.parts import Part, Role
+from api.paying import notices, pages
+from api.paying.sandbox import PAGES
 from api.schema.root import schema
 from api.settings import Clock, Settings
 from api.signing import Signing
@@ -96,6 +98,9 @@ def routes_of(role: Role) -> list[Route | WebSocketRoute]:
         Route("/v1/events", events, methods=["POST"]),
         Route("/v1/authorize", authorizing, methods=["POST"]),
         Route("/v1/downloads/{link}", download, methods=["GET"]),
+        Route(f"{notices.ROUTE}/{{provider}}", notices.notice, methods=["POST"]),
+        Route(f"{PAGES}/{{key}}", pages.page, methods=["GET"]),
+        Route(f"{PAGES}/{{key}}", pages.decide, methods=["POST"]),
         Route("/sign-in", signing_in.page, methods=["GET"]),
         Route("/v1/sign-in", signing_in.exchange, methods=["POST"]),
         Route("/.well-known/jwks.json", signing_in.keys, methods=["GET"]),

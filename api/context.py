@@ -21,6 +21,7 @@ from api.directory import Directory
 from api.errors import unauthenticated
 from api.gate import Spending
 from api.intake import Intake
+from api.paying.collecting import Paying
 from api.rights import Principal
 from api.settings import Clock
 from api.settling import Settling
@@ -55,8 +56,10 @@ class Context:
     signing: Signing
     desk: Desk
     directory: Directory
+    paying: Paying
     valkey: Redis
     public_url: str  #: without a slash at its end; empty: this server does not know it
+    allowed_origins: tuple[str, ...] = ()  #: of pages that may ask, and are come back to
     clock: Clock = field(default_factory=Clock)  #: read for each event
     address: str | None = None  #: the other end of the connection
     stored: Stored = field(default_factory=Stored)

@@ -143,8 +143,10 @@ class Core:
             signing=self.signing,
             desk=engines.desk,
             directory=engines.directory,
+            paying=engines.paying,
             valkey=self.valkey,
             public_url=self.settings.public_url or "",
+            allowed_origins=self.settings.allowed_origins,
         )
 
     async def _open(self) -> bool:

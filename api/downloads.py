@@ -19,8 +19,15 @@ from api.core import Core
 from api.errors import Fault
 from api.limits import DOWNLOAD_COST
 from api.links import Link
+from api.receipt_page import page
 from persistence.door import Door
 
+HTML = "text/html"
+#: Of a page: it has its looks in it, and loads, runs and sends nothing.
+POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'; sandbox"
+)
 HEADERS = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
@@ -30,6 +37,7 @@ class Download:
 
     media_type: str
     chunks: AsyncIterator[bytes]
+    page: bool = False  #: shown by a browser, where a file is kept
 
 
 Source: TypeAlias = Callable[[Door, Link], Download]
@@ -42,8 +50,14 @@ def audit(door: Door, link: Link) -> Download:
     return Download(MEDIA_TYPES[form], rows)
 
 
+def receipt(door: Door, link: Link) -> Download:
+    """What was paid, as a page to be printed."""
+    assert link.tenant_id is not None
+    return Download(HTML, page(door, link.tenant_id, link.of), page=True)
+
+
 #: By the object a link names.
-SOURCES: Mapping[str, Source] = {"audit": audit}
+SOURCES: Mapping[str, Source] = {"audit": audit, "receipt": receipt}
 
 
 async def download(request: Request) -> Response:
@@ -57,7 +71,10 @@ async def download(request: Request) -> Response:
     if source is None:
         raise Fault("FORBIDDEN", links.ALTERED)  # signed by a release that had it
     found = source(core.door, link)
-    headers = {**HEADERS, "content-disposition": f'attachment; filename="{link.name}"'}
+    disposition = "inline" if found.page else "attachment"
+    headers = {**HEADERS, "content-disposition": f'{disposition}; filename="{link.name}"'}
+    if found.page:
+        headers["content-security-policy"] = POLICY
     if request.method == "HEAD":
         return Response(headers=headers, media_type=found.media_type)
     # What stands in the way of the first page is told by a status, while there is none yet.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from api.behind import Behind
 from api.desk import Desk
 from api.directory import Directory
 from api.intake import Intake
@@ -59,10 +60,15 @@ class Engines:
         # Between two pages it rests as long as it worked: what sockets and lanes do goes on.
         self.settling = Settling(door, catalogue, now, self.show, rest=asyncio.sleep)
         within = core.settings.settle_seconds
+        self.behind = Behind(core, catalogue, self.show)
+        self.paying = self.behind.paying
         self.jobs: Jobs | None = None
         if Part.JOBS in self._parts:
             step = SettleJob(door, self.settling, now, core.metrics, within).step
-            self.jobs = Jobs(door, catalogue, now, self.show, owner_url, core.metrics, settle=step)
+            self.jobs = Jobs(
+                door, catalogue, now, self.show, owner_url, core.metrics, settle=step,
+                more=self.behind.steps,
+            )  # fmt: skip
         self.reload = Reload(door, catalogue)
 
     async def start(self) -> None:
@@ -90,6 +96,7 @@ class Engines:
         await self.reload.stop()
         if self.jobs is not None:
             await self.jobs.stop()
+        await self.behind.stop()
         await self.desk.stop()
         await self.intake.stop()
         await self.hub.stop()

@@ -6,16 +6,20 @@ request; items are refused inside the answer.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api.core import Core
 from api.errors import Fault, unauthenticated, unavailable
 from api.gate import Spending
 from api.intake import SCOPE
 from api.limits import EVENTS_BODY_BYTES_MAX, RATE_FACTS
 from api.rights import Principal
 from api.submissions import Busy, Unavailable
+
+if TYPE_CHECKING:
+    from api.core import Core
 
 
 async def read_limited(request: Request, limit: int) -> bytes:

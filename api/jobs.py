@@ -12,21 +12,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Protocol, TypeAlias
 
 import asyncpg
 import structlog
 
 from api.lanes import of_the_data
-from api.limits import HOLDS_CLEARED_MAX, WIDGET_KEPT_SECONDS, WIDGETS_CLEARED_MAX
+from api.limits import (
+    DELIVERIES_CLEARED_MAX,
+    DELIVERIES_KEPT_DAYS,
+    HOLDS_CLEARED_MAX,
+    WIDGET_KEPT_SECONDS,
+    WIDGETS_CLEARED_MAX,
+)
 from api.logs import Seldom
 from api.metrics import Metrics
 from api.rating import Rating
 from domain.fold import advance
 from domain.periods import DAY, MINUTE, SECOND
 from domain.state import Changes
-from persistence import due, holds, load, record, terms
+from persistence import deliveries, due, holds, load, record, terms
 from persistence.catalogue import Catalogue
 from persistence.credentials import clear_widgets
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
@@ -53,6 +60,12 @@ log = structlog.get_logger("kuota.jobs")
 
 Rest: TypeAlias = Callable[[float], Awaitable[None]]
 
+
+#: Removes what was over at an instant, so many at most; gives how many.
+class Clear(Protocol):
+    async def __call__(self, door: Door, before: int, *, limit: int) -> int: ...
+
+
 #: One step of a job; gives whether there is more to do at this moment.
 Step: TypeAlias = Callable[[], Awaitable[bool]]
 
@@ -71,10 +84,12 @@ class Jobs:
         *,
         rest: Rest | None = None,
         settle: Step | None = None,
+        more: Mapping[str, Step] = MappingProxyType({}),
     ) -> None:
         """`owner_url` is who may make partitions; `rest` waits some seconds between two looks.
 
-        `settle` is the step of the job that settles, where this process does that.
+        `settle` is the step of the job that settles, where this process does that; `more` are
+        those of others, by what they are called.
         """
         self._door = door
         self._catalogue = catalogue
@@ -84,11 +99,12 @@ class Jobs:
         self._metrics = metrics
         self._rest = rest or self._until_stopped
         self._settle = settle
+        self._more = more
         self._passed_over: set[int] = set()
         self._aside: dict[int, int] = {}  #: tenants that failed, and when they are tried again
         self._waiting = 0
-        self._holds_cleared = 0  #: the same of holds that nobody used
-        self._cleared = 0  #: when no token was left to clear away, as far as this process knows
+        #: When nothing was left to clear away of each, as far as this process knows.
+        self._cleared: dict[str, int] = {}
         self.rating = Rating(door, catalogue, now, show, metrics)
         self._stopping = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,6 +121,8 @@ class Jobs:
             "unrated facts": self.rating.step,
             "ended widgets": self.clear_widgets,
             "unused holds": self.clear_holds,
+            "old deliveries": self.clear_deliveries,
+            **self._more,
         }
         if self._settle is not None:
             steps["late facts"] = self._settle
@@ -162,25 +180,26 @@ class Jobs:
 
     async def clear_widgets(self) -> bool:
         """Remove tokens of widgets a day after their end; gives whether there may be more."""
-        now = self._now()
-        if now < self._cleared + MINUTE:
-            return False
-        before, most = now - WIDGET_KEPT_SECONDS * SECOND, WIDGETS_CLEARED_MAX
-        more = await clear_widgets(self._door, before, limit=most) == most
-        if not more:
-            self._cleared = now
-        return more
+        kept = WIDGET_KEPT_SECONDS * SECOND
+        return await self._clear("widgets", clear_widgets, kept, WIDGETS_CLEARED_MAX)
 
     async def clear_holds(self) -> bool:
         """Remove holds a day after their time was over unused; gives whether there may be more."""
+        return await self._clear("holds", holds.clear, DAY, HOLDS_CLEARED_MAX)
+
+    async def clear_deliveries(self) -> bool:
+        """Remove deliveries a month after they were made; gives whether there may be more."""
+        kept = DELIVERIES_KEPT_DAYS * DAY
+        return await self._clear("deliveries", deliveries.clear, kept, DELIVERIES_CLEARED_MAX)
+
+    async def _clear(self, what: str, clear: Clear, kept: int, most: int) -> bool:
+        """Remove what is over for longer than it is kept; once none is left, a look a minute."""
         now = self._now()
-        if now < self._holds_cleared + MINUTE:
+        if now < self._cleared.get(what, 0) + MINUTE:
             return False
-        more = await holds.clear(self._door, now - DAY, limit=HOLDS_CLEARED_MAX) == (
-            HOLDS_CLEARED_MAX
-        )
+        more = await clear(self._door, now - kept, limit=most) == most
         if not more:
-            self._holds_cleared = now
+            self._cleared[what] = now
         return more
 
     async def _halve(self, tenants: Sequence[int]) -> None:

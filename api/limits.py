@@ -310,3 +310,48 @@ SIGNING_KEY_SECONDS = 30 * 86_400
 
 #: Seconds between two looks for a signing key that is not known here.
 SIGNING_KEYS_LOOK_SECONDS = 1.0
+
+#: A provider's notice in bytes: one has two kilobytes. And what a wrong one costs an address, as
+#: values: three hundred a minute.
+NOTICE_BODY_BYTES_MAX = 64 * 1024
+NOTICE_WRONG_COST = 100
+
+#: Seconds a provider of payments has for an answer: some ask a bank meanwhile. And its bytes.
+PROVIDER_TIMEOUT_SECONDS = 15.0
+PROVIDER_ANSWER_BYTES_MAX = 64 * 1024
+
+#: Endpoints of a tenant: each alert is sent to each of them, up to ten times.
+WEBHOOK_ENDPOINTS_MAX = 10
+WEBHOOK_URL_CHARACTERS_MAX = 2_000
+
+#: Seconds an endpoint has for all of an answer, and for the connection to one of its addresses.
+WEBHOOK_TIMEOUT_SECONDS = 15.0
+WEBHOOK_CONNECT_SECONDS = 5.0
+
+#: Bytes of an answer that are kept, for whoever looks why it failed.
+WEBHOOK_ANSWER_BYTES_MAX = 1_024
+
+#: What a process sends at once; to one endpoint, and of one tenant: whoever never answers holds
+#: up nobody else.
+WEBHOOKS_AT_ONCE_MAX = 64
+WEBHOOKS_OF_TENANT_MAX = 8
+WEBHOOKS_OF_ENDPOINT_MAX = 4
+
+#: Hours for which the secret before signs beside the one that took its place.
+WEBHOOK_SECRET_HOURS = 24
+
+#: Days a delivery that is over stands in the log, and how many are cleared away at once.
+DELIVERIES_KEPT_DAYS = 30
+DELIVERIES_CLEARED_MAX = 1_000
+
+#: Characters of a payment method's token: those of cards that were saved have some dozen.
+PAYMENT_TOKEN_LENGTH_MAX = 500
+
+#: What a dry run of refills reads: lines of the balance within its range, half a second of work,
+#: and commits from its start until now. And how many of its charges it tells.
+DRY_RUN_LINES_MAX = 50_000
+DRY_RUN_COMMITS_MAX = 200_000
+DRY_RUN_CHARGES_MAX = 100
+
+#: Mailboxes of a tenant: each alert is a letter to each of them.
+MAILBOXES_MAX = 20

@@ -36,6 +36,7 @@ class Link:
     format: str
     name: str  #: of the file
     expires_at: int  #: exclusive
+    of: str = ""  #: which one of the tenant's, where there are many
 
 
 def expiry(now: int) -> int:
@@ -47,7 +48,8 @@ def path_of(signing: Signing, link: Link) -> str:
     """The path of a link, on this server."""
     tenant = None if link.tenant_id is None else ids.encode("tnt", link.tenant_id)
     says = [
-        link.object, tenant, link.since, link.until, link.format, link.name, link.expires_at
+        link.object, tenant, link.since, link.until, link.format, link.name, link.expires_at,
+        link.of,
     ]  # fmt: skip
     body = base64.urlsafe_b64encode(msgspec.json.encode(says)).rstrip(b"=").decode()
     return f"{ROUTE}/{body}.{signing.sign(PURPOSE, body)}"
@@ -60,12 +62,12 @@ def read(signing: Signing, text: str, now: int) -> Link:
         raise Fault("FORBIDDEN", ALTERED)
     try:
         says = msgspec.json.decode(base64.b64decode(body + "=" * (-len(body) % 4), b"-_"))
-        kind, tenant, since, until, form, name, expires_at = says
+        kind, tenant, since, until, form, name, expires_at, of = says
     except (ValueError, binascii.Error):
         raise Fault("FORBIDDEN", ALTERED) from None
     if expires_at <= now:
         raise Fault("GONE", ENDED)
     return Link(
         object=kind, tenant_id=None if tenant is None else ids.decode("tnt", tenant),
-        since=since, until=until, format=form, name=name, expires_at=expires_at,
+        since=since, until=until, format=form, name=name, expires_at=expires_at, of=of,
     )  # fmt: skip

@@ -17,15 +17,17 @@ from domain.adjustments import adjust
 from domain.changing import book
 from domain.lots import Lot, LotSource
 from domain.periods import Zone, zones
+from domain.refill_policy import RefillPolicy
 from domain.refunds import refund_charge, refund_top_up, take_back
 from domain.state import Changes
 from domain.thresholds import edit, parsed
 from domain.top_ups import top_up
-from persistence import actions, charges, settling, terms, thresholds
+from persistence import actions, charges, refills, settling, terms, thresholds
 from persistence import standing as stored
 from persistence.actions import ActionKind
 from persistence.catalogue import Catalogue
 from persistence.charges import Cursor
+from persistence.refills import IMPORTED, OwnPolicy
 from persistence.zones import read_zone, rezone_number, rezone_tenant
 
 #: By channel and address, the numbers of senders here.
@@ -227,6 +229,25 @@ async def _thresholds(redoing: Redoing) -> Redone:
     return Redone(changes, {})
 
 
+async def _purchase(redoing: Redoing) -> Redone:
+    """It moved nothing, and is collected where it was made; what it brought is a top-up."""
+    return (await redoing.dated())._replace(body={"purchase_id": None})
+
+
+async def _refill_policy(redoing: Redoing) -> Redone:
+    """Refills that were charged come back as the top-ups they became: here it charges nobody."""
+    scene, body = redoing.scene, redoing.body
+    policy = RefillPolicy(*body["policy"])._replace(enabled=False)
+    own = OwnPolicy(policy, scene.now, IMPORTED)
+    await refills.set_own(scene.connection, scene.terms.tenant_id, body["balance"], own)
+    return await redoing.dated()
+
+
+async def _payment_method(redoing: Redoing) -> Redone:
+    """What is charged stands in no log: whoever goes on here names it."""
+    return await redoing.dated()
+
+
 async def _number_zone(redoing: Redoing) -> Redone:
     scene = redoing.scene
     channel, address = redoing.body["number"]
@@ -247,4 +268,7 @@ REDO: Mapping[ActionKind, Redo] = {
     ActionKind.NUMBER_TIMEZONE_CHANGE: _number_zone,
     ActionKind.SETTLE: _settle,
     ActionKind.THRESHOLD_SET: _thresholds,
+    ActionKind.PURCHASE: _purchase,
+    ActionKind.REFILL_POLICY_SET: _refill_policy,
+    ActionKind.PAYMENT_METHOD_SET: _payment_method,
 }

@@ -13,7 +13,7 @@ from pathlib import Path
 #: Variables whose value may stand in a file instead, named by the same with `_FILE`.
 SECRETS = (
     "KUOTA_DATABASE_URL", "KUOTA_DATABASE_OWNER_URL", "KUOTA_REDIS_URL", "KUOTA_OPERATOR_KEY",
-    "KUOTA_SECRET",
+    "KUOTA_SECRET", "KUOTA_MIDTRANS_SERVER_KEY", "KUOTA_SMTP_URL",
 )  # fmt: skip
 SUFFIX = "_FILE"
 #: Variables that name the files.

@@ -183,6 +183,24 @@ def check_secrets(settings: Settings, listening: socket.socket) -> None:
             )
 
 
+def with_payments(settings: Settings, listening: socket.socket) -> Settings:
+    """The settings with who collects: where nothing is said the sandbox, for this machine alone.
+
+    To others it would give away what nobody has paid.
+    """
+    host = listening.getsockname()[0]
+    public = urlsplit(settings.public_url or "").hostname or ""
+    near = is_near(host) and is_near(public)
+    if settings.payments == "sandbox" and not near:
+        raise ServeError(
+            "KUOTA_PAYMENTS is sandbox, which moves no money, and other machines reach this one:"
+            " set midtrans, or none"
+        )
+    if settings.payments is not None:
+        return settings
+    return msgspec.structs.replace(settings, payments="sandbox" if near else "none")
+
+
 def embedded(settings: Settings, data: Path) -> Servers | None:
     """The servers that no URL is set for, not started; None when both have one."""
     wants_postgres = settings.database_url is None

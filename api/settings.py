@@ -12,12 +12,14 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from email.utils import parseaddr
 from pathlib import Path
 from typing import TypeAlias
 from urllib.parse import urlsplit
 
 import msgspec
 
+from api.reaching.smtp import Server
 from api.secrecy import FILES, opened
 
 PREFIX = "KUOTA_"
@@ -26,6 +28,7 @@ SECRET_CHARACTERS_MIN = 32
 RATE_LIMIT_MAX = 10**9
 DRAIN_SECONDS_MAX = 3_600  # an hour: whoever waits longer has forgotten that it ends
 SECONDS_MAX = 86_400  # a day: whoever wants more wants no settling
+PROVIDERS = ("sandbox", "midtrans", "none")
 LOG_LEVELS = ("debug", "info", "warning", "error")
 #: Read by the tests alone; no setting of the application, and no reason not to start.
 OF_THE_TESTS = frozenset({"KUOTA_NODE_MODULES"})
@@ -60,15 +63,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     rate_limit: int | None = None  #: cost a minute of a key; 0: none; None: the default
     drain_seconds: int = 5  #: over how long watchers are let go when a process ends; 0: at once
     settle_seconds: int = 900  #: how long after a late fact its tenant is settled, at most
+    payments: str | None = None  #: who collects what people buy; None: the sandbox, on loopback
+    midtrans_server_key: str | None = None
+    midtrans_url: str = "https://api.sandbox.midtrans.com"
+    smtp_url: str | None = None  #: where letters go; None: they wait
+    mail_from: str | None = None  #: who writes them
     clock: int | None = None  #: the instant the clock starts at, microseconds since 1970 UTC
 
     def __repr__(self) -> str:
         """The settings without secrets: keys hidden, passwords of URLs removed."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        for name in ("operator_key", "secret"):
+        for name in ("operator_key", "secret", "midtrans_server_key"):
             if shown[name] is not None:
                 shown[name] = "(hidden)"
-        for name in ("database_url", "database_owner_url", "redis_url"):
+        for name in ("database_url", "database_owner_url", "redis_url", "smtp_url"):
             if shown[name] is not None:
                 shown[name] = without_secrets(shown[name])
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
@@ -109,6 +117,8 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
             except ValueError as fault:
                 raise SettingsError(f"{variable} {fault}") from None
     check_issuer(found)
+    if found.get("payments") == "midtrans" and "midtrans_server_key" not in found:
+        raise SettingsError("KUOTA_PAYMENTS=midtrans wants KUOTA_MIDTRANS_SERVER_KEY beside it")
     return Settings(**found)  # type: ignore[arg-type]  # each reader gives its field's type
 
 
@@ -248,6 +258,24 @@ def _log_level(text: str) -> str:
     return text.lower()
 
 
+def _smtp_url(text: str) -> str:
+    Server.of(text)
+    return text
+
+
+def _payments(text: str) -> str:
+    if text.lower() not in PROVIDERS:
+        raise ValueError(f"is {text!r}; it wants one of {', '.join(PROVIDERS)}")
+    return text.lower()
+
+
+def _mail_from(text: str) -> str:
+    _, address = parseaddr(text)
+    if not re.fullmatch(r"[^@\s]+@[^@\s]+", address) or not text.isprintable():
+        raise ValueError(f"is {text!r}; it wants an address like Kuota <billing@kuota.example>")
+    return text
+
+
 READERS: Mapping[str, Reader] = {
     "database_url": _url("postgresql", "postgres"),
     "database_owner_url": _url("postgresql", "postgres"),
@@ -265,5 +293,10 @@ READERS: Mapping[str, Reader] = {
     "rate_limit": _rate_limit,
     "drain_seconds": _drain_seconds,
     "settle_seconds": _seconds,
+    "payments": _payments,
+    "midtrans_server_key": str,
+    "midtrans_url": _issuer,
+    "smtp_url": _smtp_url,
+    "mail_from": _mail_from,
     "clock": instant_of,
 }

@@ -65,6 +65,7 @@ def serve(
         with process.listen(host, port) as listening:
             process.check_clock(given, listening)
             process.check_secrets(given, listening)
+            given = process.with_payments(given, listening)
             clock = Clock.starting(given.clock)
             with process.housed(given, folder) as (complete, servers):
                 ready = _teller(complete, servers, listening, as_json=as_json)
@@ -133,6 +134,9 @@ def _serve_many(
     secrets = {
         "KUOTA_OPERATOR_KEY": complete.operator_key,
         "KUOTA_SECRET": complete.secret,
+        "KUOTA_MIDTRANS_SERVER_KEY": complete.midtrans_server_key,
+        "KUOTA_SMTP_URL": complete.smtp_url,
+        "KUOTA_PAYMENTS": complete.payments,
         **urls,
     }
     told = {name: secret for name, secret in secrets.items() if secret is not None}

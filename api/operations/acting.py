@@ -40,6 +40,9 @@ NAMES: Mapping[ActionKind, str] = {
     ActionKind.NUMBER_TIMEZONE_CHANGE: "numberTimezoneChange",
     ActionKind.SETTLE: "settle",
     ActionKind.THRESHOLD_SET: "thresholdSet",
+    ActionKind.PURCHASE: "purchaseCreate",
+    ActionKind.REFILL_POLICY_SET: "refillPolicySet",
+    ActionKind.PAYMENT_METHOD_SET: "paymentMethodSet",
 }
 
 #: Actions that have ids of their own, and how those begin.
@@ -156,7 +159,7 @@ async def given(
         done = await act(Scene(connection=connection, terms=own.at(now), state=state, now=now))
         await record.record(connection, [done.changes], now)
         body = {"tenant_id": own.tenant_id, "version": state.version, **done.body}
-        action = await record.action(
+        action = await actions.keep(
             connection, own.tenant_id, idempotency_key, kind, content,
             at=now, version=state.version, body=body, subject=done.subject,
         )  # fmt: skip

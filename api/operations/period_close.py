@@ -9,7 +9,7 @@ from api.operations.acting import check_key, earlier
 from api.settling import BusyError, Cause, Settled, Settling
 from domain.periods import iso, month_name
 from domain.problems import Problem
-from persistence import actions, load, record
+from persistence import actions, load
 from persistence.actions import Action, ActionKind
 from persistence.connection import Connection
 from persistence.door import Door
@@ -48,7 +48,7 @@ async def run(door: Door, settling: Settling, request: PeriodClose, *, now: int)
             "settlement_id": settled.settlement_id,
         }  # fmt: skip
         done.append(
-            await record.action(
+            await actions.keep(
                 connection, tenant_id, key, ActionKind.PERIOD_CLOSE, content, at=now,
                 version=version, body=body,
             )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from api.operations.acting import check_key, earlier
 from api.settling import BusyError, Cause, Settled, Settling
 from domain.problems import Problem
-from persistence import actions, record
+from persistence import actions
 from persistence.actions import ActionKind
 from persistence.connection import Connection
 from persistence.door import Door
@@ -41,7 +41,7 @@ async def run(door: Door, settling: Settling, request: Settle, *, now: int) -> S
 
     async def keep(connection: Connection, settled: Settled, version: int) -> None:
         assert key is not None
-        await record.action(
+        await actions.keep(
             connection, tenant.tenant_id, key, ActionKind.SETTLE, content, at=now, version=version,
             body={
                 "tenant_id": tenant.tenant_id, "version": version, "facts": settled.facts,

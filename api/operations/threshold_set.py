@@ -8,7 +8,19 @@ from api.operations.acting import Done, Scene, once
 from api.operations.checks import find_tenant
 from api.rights import Principal
 from domain.documents import Fault, nearest
-from domain.thresholds import ThresholdsError, edit, percent, read_own, units, watched, written
+from domain.thresholds import (
+    RUNNING_OUT_DAYS,
+    ThresholdsError,
+    check_days,
+    days_of,
+    edit,
+    percent,
+    read_own,
+    units,
+    watched,
+    with_days,
+    written,
+)
 from domain.watch import Threshold
 from persistence import terms, thresholds
 from persistence.actions import Action, ActionKind
@@ -25,6 +37,7 @@ class ThresholdSet:
     balance: str  #: its key
     percents: tuple[int, ...]  #: micros
     units: tuple[int, ...]  #: micros; both empty: what every balance is watched for
+    running_out_days: int | None = None  #: whole ones; None: as of every balance, 0: never
     idempotency_key: str
 
 
@@ -58,14 +71,15 @@ async def _set(scene: Scene, catalogue: Catalogue, request: ThresholdSet) -> Don
     await scene.lots(scene.now)
     changes = edit(terms_before, after, scene.state, balance_id, scene.now)
     before = terms_before.thresholds.get(balance_id, watched(None))
+    days_before = terms_before.running_out.get(balance_id)
     return Done(
         changes=changes,
         body={
             "balance": request.balance,
             "thresholds": None if own is None else written(own),
         },
-        before={"balance": request.balance, **_told(before)},
-        after={"balance": request.balance, **_told(watched(own))},
+        before={"balance": request.balance, **_told(before, days_before)},
+        after={"balance": request.balance, **_told(watched(own), days_of(own))},
     )
 
 
@@ -79,14 +93,16 @@ def _checked(scene: Scene, request: ThresholdSet) -> tuple[tuple[Threshold, ...]
         own = read_own(request.percents, request.units)
     except ThresholdsError as error:
         problems += error.problems
+    problems += check_days(request.running_out_days)
     if problems:
         raise ThresholdsError("thresholds", problems)
-    return own, known[request.balance]
+    return with_days(own, request.running_out_days), known[request.balance]
 
 
-def _told(thresholds: tuple[Threshold, ...]) -> dict[str, list[str]]:
+def _told(thresholds: tuple[Threshold, ...], days: int | None) -> dict[str, list[str] | int]:
     """Thresholds in the words of the audit."""
     return {
         "percents": [told for each in thresholds if (told := percent(each)) is not None],
         "units": [told for each in thresholds if (told := units(each)) is not None],
+        "runningOutDays": RUNNING_OUT_DAYS if days is None else days,
     }

@@ -1,0 +1,1 @@
+"""Collecting what is paid for: the providers that collect, and what they tell."""

@@ -1,0 +1,252 @@
+"""What follows from where a payment stands at its provider (RF-2, BA-7, BA-8).
+
+Owns what becomes of the purchase, the tenant's figures, the receipt and the next try, each in one
+transaction. A credit has the payment's key, so that there is one, whatever is told how often.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import structlog
+
+from api import ids
+from api.operations import acting, refund_create
+from api.operations.acting import Done, Scene
+from api.operations.refund_create import RefundCreate
+from api.paying.port import Answer, Standing
+from api.paying.work import FINAL, Work
+from domain import refills
+from domain.money import text
+from domain.periods import HOUR, iso, month_name
+from domain.problems import Problem
+from domain.receipts import Buyer, receipt
+from domain.state import Changes, State
+from domain.terms import Terms
+from domain.top_ups import carried_until
+from domain.watch import AlertKind
+from persistence import actions, load, purchases, receipts, record, terms
+from persistence import refills as policies
+from persistence.actions import ActionKind
+from persistence.connection import Connection
+from persistence.purchases import PaymentState, Purchase, PurchaseState
+from persistence.tenants import TenantRecord, find_by_ids
+
+#: After a decline a refill is tried again, under a new key; after the last it is given up (RF-2).
+RETRY_AFTER: Final = (1 * HOUR, 4 * HOUR, 24 * HOUR)
+
+log = structlog.get_logger("kuota.paying")
+
+
+class Outcomes(Work):
+    """One payment, and what its provider said of it."""
+
+    async def apply(self, answer: Answer) -> None:
+        """Do what follows from where a payment stands, once."""
+        match answer.standing:
+            case Standing.PAID:
+                await self._paid(answer)
+            case Standing.TAKEN_BACK:
+                await self._taken_back(answer)
+            case Standing.DECLINED | Standing.EXPIRED if self.payment.state is PaymentState.PAID:
+                await self._taken_back(answer)  # a bank may go back on its word
+            case Standing.DECLINED:
+                await self.declined(PaymentState.DECLINED, answer.reason)
+            case Standing.EXPIRED:
+                await self.declined(PaymentState.EXPIRED, answer.reason or "nobody paid in time")
+            case Standing.PENDING:
+                await self._pending(answer)
+            case Standing.ABSENT if self.payment.state in FINAL:
+                await self.end()
+            case Standing.ABSENT:
+                await self.wait()
+
+    async def _pending(self, answer: Answer) -> None:
+        async with self.tools.door.tenant_tx(self.task.tenant_id) as connection:
+            await self.lock(connection)
+            if self.payment.state in FINAL:
+                await self.done(connection)
+                return
+            await purchases.mark(
+                connection, self.payment, PaymentState.PENDING, reason=answer.reason,
+                pay_url=answer.pay_url, reference=answer.reference,
+            )  # fmt: skip
+            await self.later(connection, self.now + self.pause())
+
+    async def _paid(self, answer: Answer) -> None:
+        """Credit what was paid, whatever was said of it before: once by its key (BA-7, RF-2)."""
+        purchase, payment = self.purchase, self.payment
+        wrong = _differs(purchase, answer)
+        if wrong is not None:
+            log.error("a payment is of another total", key=payment.payment_key, why=wrong)
+            await self.wait()
+            return
+        if payment.state in (PaymentState.PAID, PaymentState.TAKEN_BACK):
+            await self.end()
+            return
+        found = await find_by_ids(self.tools.door, [purchase.tenant_id])
+        tenant = found[purchase.tenant_id]
+
+        async def act(scene: Scene) -> Done:
+            return await self._credit(scene, tenant, answer)
+
+        own = self.tools
+        content = actions.content_of(ActionKind.TOP_UP, {"payment": payment.payment_key})
+        await acting.given(
+            self.tools.door, own.catalogue, own.show, ActionKind.TOP_UP, tenant.key,
+            payment.idempotency_key, content, act, now=self.now,
+        )  # fmt: skip
+        await self.end()  # nothing is left of it, unless somebody else has credited
+
+    async def _credit(self, scene: Scene, tenant: TenantRecord, answer: Answer) -> Done:
+        own, now, connection = scene.terms, scene.now, scene.connection
+        await self.lock(connection)
+        purchase, payment = self.purchase, self.payment
+        is_open = purchase.state is PurchaseState.OPEN
+        balance_id = scene.balance(purchase.balance)
+        balance = own.balances[balance_id]
+        ends_at = carried_until(own, balance.carry, now)
+        await scene.lots(now)
+        left = scene.left(balance_id)
+        lot, changes = refills.pay(
+            own, scene.state, balance_id, purchase.amount, ends_at, now,
+            refill=self.of_refill, in_flight=self.of_refill and is_open,
+        )  # fmt: skip
+        reference = answer.reference or payment.reference
+        await purchases.mark(
+            connection, payment, PaymentState.PAID, ended_at=now, reference=reference
+        )
+        if purchase.state is not PurchaseState.PAID:
+            await purchases.end(connection, purchase, PurchaseState.PAID, now)
+        number = None
+        if (priced := purchase.quote) is not None:
+            snapshot = receipt(
+                priced, own.plan, balance,
+                Buyer(key=tenant.key, name=tenant.name, country=tenant.country),
+                paid_at=now, zone=own.zone.name_at(now), provider=payment.provider,
+                reference=reference, expires_at=ends_at,
+            )  # fmt: skip
+            year = int(month_name(own.zone.month(now))[:4])
+            number = await receipts.issue(
+                connection, tenant.tenant_id, payment.payment_key, snapshot, now, year
+            )
+        await self.done(connection)
+        return Done(
+            changes=changes,
+            body={
+                "lot_id": lot.lot_id,
+                "balance": purchase.balance,
+                "currency": balance.currency,
+                "amount": purchase.amount,
+                "price": purchase.net,
+                "price_currency": purchase.currency,
+                "source": lot.source.name,
+                "starts_at": now,
+                "expires_at": ends_at,
+                "note": "",
+                "purchase_id": purchase.purchase_id,
+                "payment": payment.payment_key,
+                "receipt": number,
+            },
+            before={"balance": purchase.balance, "left": left},
+            after={
+                "balance": purchase.balance,
+                "left": scene.left(balance_id),
+                "added": text(purchase.amount),
+                "total": text(purchase.total),
+                "currency": purchase.currency,
+                "receipt": number,
+                "expiresAt": None if ends_at is None else iso(ends_at),
+            },
+        )
+
+    async def declined(self, state: PaymentState, reason: str, *, again: bool = True) -> None:
+        """Try a refill again under a new key, or give the purchase up (RF-2)."""
+        own, now, tenant_id = self.tools, self.now, self.task.tenant_id
+        changes = None
+        async with self.tools.door.tenant_tx(tenant_id) as connection:
+            head = await self.lock(connection)
+            purchase, payment = self.purchase, self.payment
+            if payment.state not in FINAL:
+                await purchases.mark(connection, payment, state, ended_at=now, reason=reason)
+                tries, is_open = payment.number, purchase.state is PurchaseState.OPEN
+                if is_open and self.of_refill and again and tries <= len(RETRY_AFTER):
+                    due_at = now + RETRY_AFTER[tries - 1]
+                    await purchases.try_at(
+                        connection, tenant_id, purchase.purchase_id, tries + 1, due_at
+                    )
+                elif is_open:
+                    ended = PurchaseState.FAILED
+                    if state is PaymentState.EXPIRED and not self.of_refill:
+                        ended = PurchaseState.EXPIRED
+                    await purchases.end(connection, purchase, ended, now)
+                    if self.of_refill:
+                        (before,) = await terms.by_ids(connection, own.catalogue, [tenant_id])
+                        state_now = load.state_of(head)
+                        changes = await self._give_up(connection, before, state_now, reason)
+            await self.done(connection)
+        if changes is not None:
+            own.show.commits([changes], now)
+
+    async def _give_up(
+        self, connection: Connection, before: Terms, state: State, reason: str
+    ) -> Changes:
+        """End a refill that is not paid: its policy is switched off, and says so."""
+        tenant_id, balance, now = before.tenant_id, self.purchase.balance, self.now
+        balance_id = before.balance_ids[balance]
+        policy = before.refills.get(balance_id)
+        kinds, after = [AlertKind.REFILL_FAILED], before
+        if policy is not None and policy.enabled:
+            kinds.append(AlertKind.REFILL_OFF)
+            await policies.switch_off(connection, tenant_id, balance, reason, now)
+            (after,) = await terms.by_ids(connection, self.tools.catalogue, [tenant_id])
+        await load.lots(connection, {tenant_id: state}, {tenant_id: before}, now, now)
+        changes = refills.give_up(
+            before.at(now), after.at(now), state, balance_id, now,
+            self.payment.idempotency_key, kinds,
+        )  # fmt: skip
+        await record.record(connection, [changes], now)
+        return changes
+
+    async def _taken_back(self, answer: Answer) -> None:
+        """Take away what a payment brought that was taken back (BA-8)."""
+        purchase, payment = self.purchase, self.payment
+        if payment.state is not PaymentState.PAID:
+            reason = answer.reason or "the payment was taken back"
+            await self.declined(PaymentState.TAKEN_BACK, reason, again=False)
+            return
+        tenant_id = self.task.tenant_id
+        tenant = (await find_by_ids(self.tools.door, [tenant_id]))[tenant_id]
+        async with self.tools.door.tenant_tx(tenant_id) as connection:
+            credited = await actions.find(connection, tenant_id, payment.idempotency_key)
+        assert credited is not None
+        own = self.tools
+        request = RefundCreate(
+            tenant=tenant.key,
+            top_up=ids.encode("top", credited.action_id),
+            taken_back=True,
+            reason=answer.reason or "the payment was taken back",
+            idempotency_key=f"taken_back/{payment.payment_key}",
+        )
+        try:
+            await refund_create.run(self.tools.door, own.catalogue, own.show, request, now=self.now)
+        except Problem as problem:
+            # Somebody has taken it back by hand before.
+            log.warning("nothing is taken back", key=payment.payment_key, why=problem.message)
+        async with self.tools.door.tenant_tx(tenant_id) as connection:
+            await load.lock(connection, [tenant_id], wait=True)
+            await purchases.mark(
+                connection, payment, PaymentState.TAKEN_BACK, ended_at=self.now,
+                reason=request.reason,
+            )  # fmt: skip
+            await purchases.end(connection, purchase, PurchaseState.TAKEN_BACK, self.now)
+            await self.done(connection)
+
+
+def _differs(purchase: Purchase, answer: Answer) -> str | None:
+    """Why an answer is not of this purchase; None: it is, as far as it says."""
+    if answer.total is not None and answer.total != purchase.total:
+        return f"{text(answer.total)} was collected, and {text(purchase.total)} asked for"
+    if answer.currency is not None and answer.currency != purchase.currency:
+        return f"{answer.currency} was collected, and {purchase.currency} asked for"
+    return None
