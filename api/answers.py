@@ -69,7 +69,7 @@ def answer_of(found: Authorized, rule: Callable[[int], str | None]) -> Answer:
                 "required": text(answer.required),
                 "available": text(answer.available or 0),
                 "shortfall": text(answer.shortfall or 0),
-                "refill_pending": False,
+                "refill_pending": answer.refill_pending,
             }
         return Answer(
             granted=False, reason=answer.reason.value, message=answer.message,

@@ -380,6 +380,7 @@ class Round:
             partial=question.partial,
             before=() if question.replaces is None else question.replaces.total,
             caps=self._caps[tenant][0] if tenant in self._caps else (), limit=question.limit,
+            refilling=self._look.refilling.get(tenant, frozenset()),
         )  # fmt: skip
 
     async def _without(self, tenant: int, own: Sequence[Waiting]) -> None:

@@ -8,7 +8,7 @@ keeps the sums compares them again in one step, and otherwise asks anew.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
@@ -64,6 +64,7 @@ class Refusal:
     balance: str | None = None
     required: int | None = None
     available: int | None = None
+    refill_pending: bool = False  #: whether the balance is being refilled
 
     @property
     def shortfall(self) -> int | None:
@@ -109,6 +110,7 @@ class Ask:
     before: Vector = ()  #: what the hold has that this one takes the place of
     caps: tuple[Cap, ...] = ()
     limit: Limit | None = None
+    refilling: Collection[int] = ()  #: balances whose refill is on its way
 
 
 def decide(ask: Ask, sums: Sums) -> Decision:
@@ -254,6 +256,7 @@ class Asking:
             balance=key,
             required=self._purse.needed(owed.balance_id),
             available=max(self._purse.room(owed.balance_id), 0),
+            refill_pending=owed.balance_id in self._ask.refilling,
         )
 
     def _refused(self, refusal: Refusal) -> tuple[Bounds, ...]:

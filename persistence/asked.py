@@ -7,7 +7,7 @@ balances and what is held is asked of Valkey, in the step that takes it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from domain.contacts import WINDOWS, Contact
@@ -19,6 +19,8 @@ from persistence.connection import Connection
 from persistence.door import Door
 from persistence.held import KEY_BYTES
 from persistence.holds import answer_of, kept_of
+from persistence.refilling import NOTHING
+from persistence.refilling import read as read_refilling
 
 #: A contact on a number: tenant, channel, party, number.
 Party = tuple[int, int, str, int]
@@ -41,6 +43,8 @@ class Look:
     settings: Mapping[int, int]  #: the count of changes of terms, by tenant
     contacts: Mapping[Party, Contact]
     holds: Mapping[Keyed, Known]  #: the latest under each key
+    refilling: Mapping[int, frozenset[int]] = field(default_factory=dict)
+    #: by tenant of which one is, the balances whose refill is on its way
 
 
 _PARTIES = Columns("tenant_id bigint, channel smallint, party text, number_id bigint")
@@ -58,7 +62,7 @@ from ({_PARTIES.source}) asked,
 # A key's holds stand together: the number begins with it, and the instant comes behind.
 _KEYS = Columns("tenant_id bigint, first bytea, last bytea")
 HOLDS = f"""
-select asked.tenant_id as asked_of, asked.first, head.settings, h.*
+select asked.tenant_id as asked_of, asked.first, head.settings, head.refilling, h.*
 from ({_KEYS.source}) asked
 join tenant_head head on head.tenant_id = asked.tenant_id
 left join lateral (
@@ -76,7 +80,7 @@ LAST = b"\xff" * 14
 async def look(connection: Connection, parties: Iterable[Party], keyed: Iterable[Keyed]) -> Look:
     """Look up everything at once; each tenant has a key in `keyed`."""
     asked = list(dict.fromkeys(parties))
-    settings, known = await _holds(connection, list(dict.fromkeys(keyed)))
+    settings, refilling, known = await _holds(connection, list(dict.fromkeys(keyed)))
     contacts: dict[Party, Contact] = {}
     for first in range(0, len(asked), PARTIES_AT_A_TIME):
         page = asked[first : first + PARTIES_AT_A_TIME]
@@ -87,27 +91,31 @@ async def look(connection: Connection, parties: Iterable[Party], keyed: Iterable
                 setattr(contact, name, value)
             contact.category_windows = categories or []
             contacts[tenant_id, channel, party, number_id] = contact
-    return Look(settings, contacts, known)
+    return Look(settings, contacts, known, refilling)
 
 
 async def holds(connection: Connection, keys: Sequence[Keyed]) -> dict[Keyed, Known]:
     """The latest hold under each key."""
-    return (await _holds(connection, keys))[1] if keys else {}
+    return (await _holds(connection, keys))[-1] if keys else {}
 
 
 async def _holds(
     connection: Connection, keys: Sequence[Keyed]
-) -> tuple[dict[int, int], dict[Keyed, Known]]:
-    """The counts of changes of terms, by tenant, and the latest hold under each key."""
+) -> tuple[dict[int, int], dict[int, frozenset[int]], dict[Keyed, Known]]:
+    """By tenant, the count of changes of terms and what is being refilled; holds by their keys."""
     settings: dict[int, int] = {}
+    refilling: dict[int, frozenset[int]] = {}
     known: dict[Keyed, Known] = {}
     spans = [(tenant, first, first + LAST) for tenant, first in keys]
     for row in await connection.fetch(HOLDS, *_KEYS.parameters(spans)):
         tenant_id = row["asked_of"]
         settings[tenant_id] = row["settings"]
+        if row["refilling"] != NOTHING and tenant_id not in refilling:
+            own = read_refilling(row["refilling"])
+            refilling[tenant_id] = frozenset(each for each, it in own.items() if it.in_flight)
         if row["hold_id"] is not None:
             known[tenant_id, row["first"]] = Known(kept_of(row), answer_of(row))
-    return settings, known
+    return settings, refilling, known
 
 
 COUNTS = """

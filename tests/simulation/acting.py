@@ -26,7 +26,7 @@ from domain.book_documents import parse_book
 from domain.money import micros
 from domain.periods import month_label
 from domain.problems import Problem
-from persistence.catalogue import put_markets, put_rules, put_version, written
+from persistence.catalogue import put_in_place, put_rules, put_version, written
 from persistence.servers import Servers
 from tests.conftest import Database, named, numbers, on
 from tests.scenarios.world import World
@@ -73,7 +73,7 @@ async def opened(owner_url: str, app_url: str, servers: Servers) -> AsyncIterato
     owner = await asyncpg.connect(owner_url)
     try:
         markets, book = written(RULES["markets"]), written(RULES["book"])
-        await put_markets(owner, markets["markets"], markets)
+        await put_in_place(owner, "markets", markets["markets"], markets)
         await put_version(owner, "book", book["book"], book, BEFORE)
         await put_rules(owner, parse_book(book, 1, markets))
         for plan, document in RULES["plans"].items():
