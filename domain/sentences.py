@@ -1,8 +1,8 @@
-"""Sentences: what a charge is, and what an alert says, in words of people who do not know the rule
-book by heart.
+"""Sentences: what a charge is, in words of people who do not know the rule book by heart.
 
-Owns the words of every language, as tables; a template names the values it needs. Does not own how
-a locale writes an amount, nor which reason a charge has: both are given.
+Owns the words of every language, as tables, and the templates' filling; a template names the values
+it needs. Does not own how a locale writes an amount, nor which reason a charge has: both are given.
+What alerts say is in `notices`.
 """
 
 from __future__ import annotations
@@ -280,90 +280,6 @@ LOTS: Final[dict[LotSource, Words]] = {
     LotSource.OVERDRAFT: {
         "en": "the overdraft, for nothing else was left",
         "id": "saldo minus, karena tidak ada lagi yang tersisa",
-    },
-}
-
-#: What an alert says of a balance; how to top up may follow it.
-NOTICES: Final[dict[str, Words]] = {
-    "low_money": {
-        "en": "{balance} is at {percent}\u00a0%: {remaining} of {base} left.",
-        "id": "{balance} tinggal {percent}%: tersisa {remaining} dari {base}.",
-        "es": "{balance}: queda el {percent}\u00a0%, {remaining} de {base}.",
-    },
-    "low_units": {
-        "en": "{balance}: {percent}\u00a0% left, {remaining} of {base}.",
-        "id": "{balance}: tersisa {percent}%, {remaining} dari {base}.",
-        "es": "{balance}: queda el {percent}\u00a0%, {remaining} de {base}.",
-    },
-    "low": {
-        "en": "{balance}: only {remaining} left.",
-        "id": "{balance}: hanya tersisa {remaining}.",
-        "es": "{balance}: quedan solo {remaining}.",
-    },
-    "exhausted": {
-        "en": "{balance}: used up, nothing is left.",
-        "id": "{balance}: habis, tidak ada yang tersisa.",
-        "es": "{balance}: agotado, no queda nada.",
-    },
-    "exhausted_of": {
-        "en": "{balance}: used up, nothing is left of {base}.",
-        "id": "{balance}: habis, tidak ada yang tersisa dari {base}.",
-        "es": "{balance}: agotado, no queda nada de {base}.",
-    },
-    "beside": {
-        "en": "Beside it {rest} is left of what was added.",
-        "id": "Selain itu tersisa {rest} dari yang ditambahkan.",
-        "es": "Además quedan {rest} de lo añadido.",
-    },
-    "overdrawn": {
-        "en": "{balance}: overdrawn, {owed} is owed.",
-        "id": "{balance}: minus, terutang {owed}.",
-        "es": "{balance}: en descubierto, se deben {owed}.",
-    },
-    "recovered": {
-        "en": "{balance}: no longer low, {remaining} left.",
-        "id": "{balance}: tidak lagi rendah, tersisa {remaining}.",
-        "es": "{balance}: ya no está bajo, quedan {remaining}.",
-    },
-    "paid_up": {
-        "en": "{balance}: no longer overdrawn.",
-        "id": "{balance}: tidak lagi minus.",
-        "es": "{balance}: ya no está en descubierto.",
-    },
-    "unwatched": {
-        "en": "{balance}: no longer watched for {threshold}, {remaining} left.",
-        "id": "{balance}: tidak lagi dipantau pada {threshold}, tersisa {remaining}.",
-        "es": "{balance}: ya no se vigila en {threshold}, quedan {remaining}.",
-    },
-    "percent": {
-        "en": "{percent}\u00a0%",
-        "id": "{percent}%",
-        "es": "{percent}\u00a0%",
-    },
-    "top_up_minimum": {
-        "en": "Top up at least {minimum}.",
-        "id": "Isi ulang minimal {minimum}.",
-        "es": "Recargue al menos {minimum}.",
-    },
-    "top_up_pack": {
-        "en": "Top up {pack} for {price}.",
-        "id": "Isi ulang {pack} seharga {price}.",
-        "es": "Recargue {pack} por {price}.",
-    },
-    "top_up": {
-        "en": "Top up any amount.",
-        "id": "Isi ulang berapa pun.",
-        "es": "Recargue cualquier importe.",
-    },
-    "ask": {
-        "en": "To top up, ask {contact}.",
-        "id": "Untuk isi ulang, hubungi {contact}.",
-        "es": "Para recargar, contacte con {contact}.",
-    },
-    "ask_provider": {
-        "en": "To top up, ask your provider.",
-        "id": "Untuk isi ulang, hubungi penyedia layanan Anda.",
-        "es": "Para recargar, contacte con su proveedor.",
     },
 }
 

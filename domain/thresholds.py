@@ -1,6 +1,7 @@
 """Thresholds of a tenant's own: which it may set of a balance, and what setting them brings about.
 
-Owns their bounds, what holds beside them, and the edit as a movement (AL-4). When a balance is at
+Owns their bounds, what holds beside them, and the edit as a movement (AL-4). Within how many days a
+balance must be forecast to run out to be told of stands among them, in days. When a balance is at
 one is `watch`'s to say, how they are kept its caller's.
 """
 
@@ -12,7 +13,7 @@ from typing import Final
 from domain.documents import DocumentError, Fault
 from domain.fold import ACTION
 from domain.ledger import Ledger
-from domain.money import text
+from domain.money import MICRO, text
 from domain.state import Changes, State
 from domain.terms import Terms
 from domain.watch import ALL, DEFAULTS, AlertCause, Measure, Threshold
@@ -25,6 +26,10 @@ THRESHOLDS_MAX: Final = 10
 #: Micros of a threshold in units: a hundred billion.
 UNITS_MAX: Final = 10**17
 
+#: Days within which a balance is told to run out, of every balance until a tenant says otherwise.
+RUNNING_OUT_DAYS: Final = 3
+RUNNING_OUT_DAYS_MAX: Final = 60
+
 #: The names of the two lists, as clients write them.
 FIELDS: Final = ((Measure.PERCENT, "percents", ALL), (Measure.UNITS, "units", UNITS_MAX))
 
@@ -34,8 +39,41 @@ class ThresholdsError(DocumentError):
 
 
 def watched(own: Sequence[Threshold] | None) -> tuple[Threshold, ...]:
-    """What a balance is watched for: its own and zero, else what every balance is."""
-    return DEFAULTS if own is None else (*own, ZERO)
+    """What a balance is watched for as it moves: its own and zero, else what every balance is."""
+    lines = of_amounts(own)
+    return DEFAULTS if lines is None else (*lines, ZERO)
+
+
+def of_amounts(own: Sequence[Threshold] | None) -> tuple[Threshold, ...] | None:
+    """The lines of a tenant's own that a movement may pass, without zero; None: none is its own."""
+    if own is None or {each.measure for each in own} == {Measure.DAYS}:
+        return None
+    return tuple(each for each in own if each.measure is not Measure.DAYS and each != ZERO)
+
+
+def days_of(own: Sequence[Threshold] | None) -> int | None:
+    """Within how many days a balance is told to run out, as the tenant set it; None: it did not."""
+    return next((value // MICRO for measure, value in own or () if measure is Measure.DAYS), None)
+
+
+def with_days(own: tuple[Threshold, ...] | None, days: int | None) -> tuple[Threshold, ...] | None:
+    """The lines of a tenant's own as they are kept, with its days.
+
+    Beside days zero is written where nothing else is watched for; days alone leave the rest as it
+    is of every balance.
+    """
+    if days is None:
+        return own
+    lines = () if own is None else own or (ZERO,)
+    return (*lines, Threshold(Measure.DAYS, days * MICRO))
+
+
+def check_days(days: int | None) -> list[Fault]:
+    """What is wrong with a number of days; 0 is never."""
+    if days is None or 0 <= days <= RUNNING_OUT_DAYS_MAX:
+        return []
+    right = f"write 1 to {RUNNING_OUT_DAYS_MAX} days, or 0: it is never told"
+    return [Fault("runningOutDays", f"{days} is out of bounds", right)]
 
 
 def read_own(percents: Sequence[int], units: Sequence[int]) -> tuple[Threshold, ...] | None:

@@ -11,13 +11,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from domain.thresholds import parsed, watched, written
+from domain.thresholds import days_of, parsed, watched, written
 from domain.watch import Threshold
 from persistence.connection import Connection
 
 NOTHING = "{}"
 
-#: By balance key, what it is watched for beside zero.
+#: By balance key, what it is watched for beside zero; in days, when it is told to run out.
 Own: TypeAlias = Mapping[str, tuple[Threshold, ...]]
 
 
@@ -35,6 +35,15 @@ def of_balances(own: Own, balance_ids: Mapping[str, int]) -> dict[int, tuple[Thr
         balance_ids[balance]: watched(thresholds)
         for balance, thresholds in own.items()
         if balance in balance_ids
+    }
+
+
+def days_of_balances(own: Own, balance_ids: Mapping[str, int]) -> dict[int, int]:
+    """By balance, within how many days it is told to run out, where the tenant set that."""
+    return {
+        balance_ids[balance]: days
+        for balance, thresholds in own.items()
+        if balance in balance_ids and (days := days_of(thresholds)) is not None
     }
 
 
