@@ -49,6 +49,10 @@ CONTACTS = re.compile(
 )
 
 
+#: Loggers of what asks other servers.
+CLIENTS = ("httpx2", "httpcore2")
+
+
 class Veil:
     """What hides in a text what the log has not."""
 
@@ -96,6 +100,9 @@ def configure(key: bytes = b"", *, plain: bool = False, secrets: Iterable[str | 
     `key` is the one for digests of contacts, `plain` shows contacts as they are.
     """
     veil.set(key, plain=plain, secrets=[secret for secret in secrets if secret])
+    # They write whole URLs, and headers with keys of others.
+    for name in CLIENTS:
+        logging.getLogger(name).setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

@@ -19,6 +19,7 @@ class Signing:
 
     def __init__(self, secret: str | None) -> None:
         self._secret = (secret or NO_SECRET).encode()
+        self.is_common = not secret  #: everybody knows it, so only this machine is served
 
     def key(self, purpose: str) -> bytes:
         """The 32 bytes of a purpose."""

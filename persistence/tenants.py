@@ -18,6 +18,8 @@ from domain.problems import Problem
 from domain.sending import OwnSending
 from persistence.audit import trace
 from persistence.door import Door
+from persistence.refills import Own as OwnRefills
+from persistence.refills import read_own as read_refills
 from persistence.sending import read_own
 from persistence.thresholds import Own
 from persistence.thresholds import read_own as read_thresholds
@@ -40,6 +42,7 @@ class TenantRecord:
     changes: str = "[]"  #: what was agreed since, as JSON; `persistence.standing` reads it
     sending: str = "{}"  #: what it says of sending itself, as JSON
     thresholds: str = "{}"  #: that it set itself, as JSON; `persistence.thresholds` reads it
+    refills: str = "{}"  #: policies it set itself, as JSON; `persistence.refills` reads it
 
     @property
     def zone(self) -> Zone:
@@ -55,6 +58,11 @@ class TenantRecord:
     def own_thresholds(self) -> Own:
         """By balance key, what it watches it for beside zero."""
         return read_thresholds(self.thresholds)
+
+    @property
+    def own_refills(self) -> OwnRefills:
+        """By balance key, how it has it refilled."""
+        return read_refills(self.refills)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +81,7 @@ class NumberRecord:
 
 TENANT_COLUMNS = """tenant_id, key, name, zones::text as zones, currency, country, locale, plan,
     status, since, created_at, changes::text as changes, sending::text as sending,
-    thresholds::text as thresholds"""
+    thresholds::text as thresholds, refills::text as refills"""
 NUMBER_COLUMNS = "number_id, tenant_id, channel, address, zones::text as zones"
 
 NEW_TENANT_SQL = """

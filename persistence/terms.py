@@ -15,9 +15,11 @@ from domain.terms import NumberTerms, Terms
 from persistence.catalogue import STAMP, Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
+from persistence.refills import of_balances as refills_of
+from persistence.refills import read_own as read_refills
 from persistence.sending import read_own
 from persistence.standing import international_of, read_standing
-from persistence.thresholds import of_balances
+from persistence.thresholds import days_of_balances, of_balances
 from persistence.thresholds import read_own as read_thresholds
 from persistence.zones import read_zone
 
@@ -29,7 +31,7 @@ TERMS = (
     + """
     t.tenant_id, t.key, t.status, t.zones::text as zones, t.currency, t.country, t.since, t.plan,
     t.hold_key, h.settings, t.changes::text as changes, t.sending::text as sending,
-    t.thresholds::text as thresholds,
+    t.thresholds::text as thresholds, t.refills::text as refills,
     (select coalesce(json_agg(json_build_array(n.number_id, n.channel, n.address, n.zones::text)),
         '[]')::text from numbers n where n.tenant_id = t.tenant_id) as numbers,
     (select coalesce(json_object_agg(b.key, b.balance_id), '{}')::text
@@ -81,10 +83,13 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
             balances={ids_of[b.key]: b for b in plan.balances if b.key in ids_of},
             rule_ids=catalogue.rule_ids,
             country=row["country"],
+            taxes=catalogue.taxes,
             international=international_of(row["changes"]),
             hold_key=row["hold_key"],
             own_sending=read_own(row["sending"]),
-            thresholds=of_balances(read_thresholds(row["thresholds"]), ids_of),
+            thresholds=of_balances(own_thresholds := read_thresholds(row["thresholds"]), ids_of),
+            running_out=days_of_balances(own_thresholds, ids_of),
+            refills=refills_of(read_refills(row["refills"]), ids_of),
         )
         standing = read_standing(row["changes"], undated.zone, undated.since, plan, catalogue.plans)
         found.append(undated.dated(standing, catalogue.books))

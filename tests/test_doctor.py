@@ -30,8 +30,8 @@ STRONG_KEY = "c2f9a4be71d08356e9b7431ac05d"
 #: Nothing the session's servers write outlives the machine, which `doctor` does not like.
 SESSION = {"durability"}
 TABLES = (
-    "row-level security", "partitions", "due tenants", "unrated facts", "default partitions",
-    "transactions",
+    "row-level security", "partitions", "due tenants", "unrated facts", "tasks",
+    "default partitions", "transactions",
 )  # fmt: skip
 
 

@@ -187,8 +187,10 @@ def test_the_schema_never_writes() -> None:
     """Types read; what changes something is an operation, or the way in."""
     readers = {
         "actions", "alerts", "audit", "balances", "board", "catalogue", "charges", "conflicts",
-        "credentials", "door", "explanations", "following", "live", "open_holds", "people",
-        "positions", "settlements", "standing", "tenants", "usage",
+        "credentials", "deliveries", "door", "explanations", "following", "forecasts", "live",
+        "mailboxes",
+        "open_holds", "payment_methods", "people", "positions", "purchases", "receipts", "refills",
+        "settlements", "standing", "tenants", "usage", "webhooks",
     }  # fmt: skip
     writes = re.compile(r"(create|record|revoke|write|insert|keep|load|move|update|delete)(_|$)")
     wrong = [
@@ -236,14 +238,16 @@ def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> N
         "api.settling": {"advance"},
         "domain.quotes": {"advance", "fold"},
         "domain.refold": {"advance", "fold"},
+        "domain.running_out": {"advance"},
     }
     assert set(users("domain.ledger")) == {
         "domain.adjustments", "domain.changing", "domain.closed", "domain.fold",
-        "domain.refunds", "domain.thresholds", "domain.top_ups",
+        "domain.refills", "domain.refunds", "domain.thresholds", "domain.top_ups",
     }  # fmt: skip
     assert set(users("domain.top_ups")) == {
-        "api.operations.adjustment_create", "api.operations.top_up_create", "api.redoing",
-        "domain.deeds",
+        "api.operations.adjustment_create", "api.operations.refill_dry_run",
+        "api.operations.top_up_create", "api.paying.outcomes", "api.redoing", "domain.deeds",
+        "domain.offers",
     }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ import msgspec
 from cyclopts import Parameter, validators
 
 from api import serve as process
-from api.cli import panel
+from api.cli import low, panel
 from api.cli.businesses import BUSINESSES, SHOP
 from api.cli.founding import found
 from api.cli.house import House, opened
@@ -138,7 +138,12 @@ async def _show(
             _ready(house, key, tally, paste),
             as_json=as_json,
         )
-        await _first(panel.follow(client, seconds, as_json=as_json), _go_on(client, seed, rate))
+        news = low.News(as_json=as_json)
+        await _first(
+            panel.follow(client, seconds, news.lines, as_json=as_json),
+            low.follow(client, house.url, house.operator_key, news),
+            _go_on(client, seed, rate),
+        )
 
 
 class _Given:

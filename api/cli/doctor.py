@@ -71,7 +71,7 @@ def doctor(*, data: Data = None, as_json: AsJson = False) -> int:
     findings = [environment, surroundings.python(), surroundings.packages()]
     findings += [surroundings.clock(given), surroundings.outside(given), safety.secret(given)]
     findings += [safety.secret_files(os.environ), safety.exposure(given, os.environ)]
-    findings.append(surroundings.documents(given))
+    findings += [surroundings.documents(given), surroundings.reaching(given)]
     folder = data if data is not None else data_folder(given)
     owner_url = None
     if left_out & {"KUOTA_DATABASE_URL", "KUOTA_REDIS_URL"}:
@@ -206,6 +206,7 @@ async def _of_tables(door: Door | None, owner: Connection | None, now: int) -> l
         "partitions": lambda conn: tables.partitions(conn, real),
         "due tenants": lambda conn: tables.heads(conn, now),
         "unrated facts": tables.unrated,
+        "tasks": lambda conn: tables.tasks(conn, now),
     }
     of_owner: dict[str, Question] = {
         "default partitions": lambda conn: tables.strays(conn, real),

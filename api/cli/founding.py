@@ -20,20 +20,20 @@ from domain.periods import iso
 async def found(client: httpx2.AsyncClient, now: int, scopes: Iterable[str]) -> str:
     """Make the tenants with what they have; gives a key of the first one with these scopes."""
     for business in BUSINESSES:
-        await _ask(client, _founding(business))
-        await _ask(client, _funding(business, now))
-    key = _mutation("apiKeyCreate", "secret", tenant=SHOP.key, name="demo", scopes=list(scopes))
-    made = await _ask(client, [key])
+        await ask(client, _founding(business))
+        await ask(client, _funding(business, now))
+    key = mutation("apiKeyCreate", "secret", tenant=SHOP.key, name="demo", scopes=list(scopes))
+    made = await ask(client, [key])
     return str(made["m0"]["secret"])
 
 
 def _founding(business: Business) -> list[str]:
     """The tenant itself, then its numbers; zone, currency and the rest are its plan's."""
-    tenant = _mutation("tenantCreate", key=business.key, name=business.name, plan=business.plan)
+    tenant = mutation("tenantCreate", key=business.key, name=business.name, plan=business.plan)
     return [
         tenant,
         *(
-            _mutation("numberCreate", tenant=business.key, channel=channel, address=address)
+            mutation("numberCreate", tenant=business.key, channel=channel, address=address)
             for channel, address in business.numbers
         ),
     ]
@@ -42,7 +42,7 @@ def _founding(business: Business) -> list[str]:
 def _funding(business: Business, now: int) -> list[str]:
     """Top-ups from the month's first instant on, so that they pay for all of it."""
     return [
-        _mutation(
+        mutation(
             "topUpCreate",
             tenant=business.key,
             balance=balance,
@@ -55,7 +55,7 @@ def _funding(business: Business, now: int) -> list[str]:
     ]
 
 
-def _mutation(field: str, *asked: str, **inputs: object) -> str:
+def mutation(field: str, *asked: str, **inputs: object) -> str:
     """One mutation; its input's texts and lists are written as JSON's are."""
     written = (f"{name}: {msgspec.json.encode(value).decode()}" for name, value in inputs.items())
     return (
@@ -63,7 +63,7 @@ def _mutation(field: str, *asked: str, **inputs: object) -> str:
     )
 
 
-async def _ask(client: httpx2.AsyncClient, mutations: Iterable[str]) -> dict[str, Any]:
+async def ask(client: httpx2.AsyncClient, mutations: Iterable[str]) -> dict[str, Any]:
     """The payloads of some mutations by their place, m0 and so on; Failure where one refuses."""
     fields = " ".join(f"m{place}: {mutation}" for place, mutation in enumerate(mutations))
     response = await client.post("/graphql", json={"query": f"mutation {{ {fields} }}"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,8 @@ BLOCK_SECONDS = 5.0
 #: How long the API may be silent (its database restarts) before the panel gives up.
 PATIENCE_SECONDS = 20.0
 WIDTH = 110
+#: What of the news stands under the table.
+NEWS_MAX = 6
 QUERY = """
 { tenants(first: 10) { nodes {
     key
@@ -35,13 +37,18 @@ QUERY = """
 """
 
 
-async def follow(client: httpx2.AsyncClient, seconds: float | None, *, as_json: bool) -> None:
-    """Show the figures of all tenants for so many seconds, or for ever."""
+async def follow(
+    client: httpx2.AsyncClient, seconds: float | None, news: Sequence[str], *, as_json: bool
+) -> None:
+    """Show the figures of all tenants for so many seconds, or for ever.
+
+    Under a table that is drawn stands the latest of what else happened.
+    """
     ends = None if seconds is None else time.monotonic() + seconds
     if as_json:
         await _each(client, ends, READ_SECONDS, lambda nodes: result("", told(nodes), as_json=True))
     elif sys.stdout.isatty():
-        await _draw(client, ends)
+        await _draw(client, ends, news)
     else:
         await _each(client, ends, BLOCK_SECONDS, lambda nodes: print(text(nodes), flush=True))
 
@@ -143,11 +150,15 @@ async def _each(
         await asyncio.sleep(min(left, pause_seconds))
 
 
-async def _draw(client: httpx2.AsyncClient, ends: float | None) -> None:
+async def _draw(client: httpx2.AsyncClient, ends: float | None, news: Sequence[str]) -> None:
     """Draw the table over itself."""
+    from rich.console import Group
     from rich.live import Live
+    from rich.text import Text
+
+    def draw(nodes: list[dict[str, Any]]) -> None:
+        told = (Text(line) for line in news[-NEWS_MAX:])
+        drawing.update(Group(table(nodes), *told), refresh=True)
 
     with Live(auto_refresh=False) as drawing:
-        await _each(
-            client, ends, READ_SECONDS, lambda nodes: drawing.update(table(nodes), refresh=True)
-        )
+        await _each(client, ends, READ_SECONDS, draw)

@@ -20,7 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from api.secrecy import weakness
-from api.settings import Settings, SettingsError, from_environment, instant_of
+from api.settings import Settings, SettingsError, from_environment, instant_of, without_secrets
 from api.stored import StoredError
 from domain.periods import iso
 from persistence.checkup.finding import Finding, Trouble, judged, unknown, warned, wrong
@@ -204,6 +204,25 @@ def documents(given: Settings) -> Finding:
         remedy = "make the file anew from the queries of this version's clients: serve does not"
         return judged("stored documents", "", [wrong(str(fault), f"{remedy} start with it")])
     return judged("stored documents", f"{count} in {given.documents}", [])
+
+
+def reaching(given: Settings) -> Finding:
+    """Who collects payments, and by whom letters go, is what it says."""
+    collects = {
+        "midtrans": f"midtrans at {given.midtrans_url}", "none": "nobody collects payments",
+    }.get(given.payments or "", "payments are the sandbox's: no money moves")  # fmt: skip
+    letters = "letters wait: KUOTA_SMTP_URL is not set"
+    if given.smtp_url is not None:
+        letters = f"letters go by {without_secrets(given.smtp_url)}"
+    troubles = []
+    if given.payments == "midtrans" and ".sandbox." in given.midtrans_url:
+        troubles.append(
+            warned(
+                "KUOTA_MIDTRANS_URL is midtrans' own sandbox: no money moves",
+                "set KUOTA_MIDTRANS_URL=https://api.midtrans.com with the production's key",
+            )
+        )
+    return judged("payments and mail", f"{collects}; {letters}", troubles)
 
 
 def _set_clock(found: str) -> Trouble:

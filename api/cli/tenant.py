@@ -90,7 +90,10 @@ def status(
     request = TenantStatusSet(tenant=key, status=status, reason=reason)
 
     async def act(door: Door) -> TenantRecord:
-        return await tenant_status_set.run(door, request, now=Clock.starting(given.clock).now())
+        async with door.system_tx("the catalogue is of no tenant") as conn:
+            catalogue = await Catalogue.load(conn)
+        now = Clock.starting(given.clock).now()
+        return await tenant_status_set.run(door, catalogue, None, request, now=now)
 
     tenant = operate(given, data, act)
     shown = {"key": tenant.key, "status": tenant.status}

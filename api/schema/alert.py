@@ -18,9 +18,10 @@ from api.operations import alert_acknowledge
 from api.operations.acting import IDS
 from api.operations.alert_acknowledge import PREFIX, AlertAcknowledge
 from api.schema.amount import Amount
-from api.schema.banner import Locale, Said, banner_of
+from api.schema.banner import LOW, Said, banner_of
 from api.schema.fields import computed, mutation
 from api.schema.how_to_top_up import HowToTopUp, sold
+from api.schema.notice_words import Locale
 from api.schema.owner import Owner
 from api.schema.paging import PageInfo, cursor, page_size, position
 from api.schema.payload import Payload, attempt
@@ -59,6 +60,35 @@ class AlertKind(Enum):
         watch.AlertKind.OVERDRAWN.value,
         description="The balance as a whole owes more than its credit limit.",
     )
+    REFILL_STARTED = strawberry.enum_value(
+        watch.AlertKind.REFILL_STARTED.value,
+        description="The balance reached its refill minimum, and its refill is being paid.",
+    )
+    REFILL_SUCCEEDED = strawberry.enum_value(
+        watch.AlertKind.REFILL_SUCCEEDED.value,
+        description="A refill was paid, and is in the balance.",
+    )
+    REFILL_FAILED = strawberry.enum_value(
+        watch.AlertKind.REFILL_FAILED.value, description="A refill could not be paid."
+    )
+    REFILL_OFF = strawberry.enum_value(
+        watch.AlertKind.REFILL_OFF.value,
+        description="The balance is not refilled by itself any more, for the last refill could not "
+        "be paid.",
+    )
+    REFILL_CAP = strawberry.enum_value(
+        watch.AlertKind.REFILL_CAP.value,
+        description="The balance would be refilled, and a cap of its policy forbids that: nothing "
+        "was charged.",
+    )
+    TOPPED_UP = strawberry.enum_value(
+        watch.AlertKind.TOPPED_UP.value,
+        description="What the tenant bought was paid, and is in the balance.",
+    )
+    RUNNING_OUT = strawberry.enum_value(
+        watch.AlertKind.RUNNING_OUT.value,
+        description="The balance is forecast to be used up soon.",
+    )
 
 
 Kinds = Annotated[
@@ -78,6 +108,9 @@ class AlertMeasure(Enum):
     )
     WHOLE = strawberry.enum_value(
         watch.Measure.WHOLE.value, description="All that is left of the balance, in its unit."
+    )
+    DAYS = strawberry.enum_value(
+        watch.Measure.DAYS.value, description="For how many days it is forecast to last."
     )
 
 
@@ -108,6 +141,16 @@ class AlertCause(Enum):
     )
     THRESHOLDS = strawberry.enum_value(
         watch.AlertCause.THRESHOLDS.value, description="Other thresholds were set."
+    )
+    REFILLS = strawberry.enum_value(
+        watch.AlertCause.REFILLS.value,
+        description="Another refill policy was set, or the tenant is served again.",
+    )
+    PAYMENT = strawberry.enum_value(
+        watch.AlertCause.PAYMENT.value, description="A payment was declined, or given up."
+    )
+    FORECAST = strawberry.enum_value(
+        watch.AlertCause.FORECAST.value, description="The balance was looked at ahead of time."
     )
 
 
@@ -158,7 +201,7 @@ class Raised:
 
     @computed("How the balance is topped up; null: it is not low any more.")
     def how_to_top_up(self, info: Info[Context, None]) -> HowToTopUp | None:
-        if self.alert.kind is watch.AlertKind.RECOVERED:
+        if self.alert.kind not in LOW:
             return None
         plan, balance = sold(info.context, self.record, self.alert.balance)
         return HowToTopUp.of(plan, balance, self.record.locale)
@@ -176,7 +219,7 @@ class Raised:
             threshold=Decimal(text(alert.threshold)),
             value=value_of(alert),
             remaining=Amount.of(alert.remaining, alert.currency, locale, down=True),
-            base=Amount.of(alert.base, alert.currency, locale) if alert.base else None,
+            base=base_of(alert, locale),
             at=DateTime(alert.at),
             cause=AlertCause(alert.cause),
             cause_id=cause_of(alert),
@@ -189,9 +232,18 @@ class Raised:
 
 def value_of(alert: AlertRecord) -> Decimal | None:
     """What the threshold was compared with; never a percentage that is not below it."""
+    if alert.measure is watch.Measure.DAYS:
+        return Decimal(text(alert.base))
     if alert.measure is not watch.Measure.PERCENT:
         return Decimal(text(alert.remaining))
     return Decimal(text(alert.remaining * ALL // alert.base)) if alert.base else None
+
+
+def base_of(alert: AlertRecord, locale: str) -> Amount | None:
+    """What percentages are of, where they are said of something."""
+    if not alert.base or alert.measure is watch.Measure.DAYS:
+        return None
+    return Amount.of(alert.base, alert.currency, locale)
 
 
 def cause_of(alert: AlertRecord) -> str:

@@ -7,15 +7,30 @@ from enum import Enum
 from typing import Annotated
 
 import strawberry
+from graphql import OperationType
 from strawberry.types import Info
 
 from api.context import Context
+from api.operations.refill_policy_set import RefillPolicySet
 from api.schema.amount import Amount
 from api.schema.fields import computed
+from api.schema.forecast import Forecast, forecast_of
 from api.schema.lot import Lot
 from api.schema.owner import Owner
-from api.schema.range import check_instant
+from api.schema.range import RangeInput, check_instant
 from api.schema.rate import Rate
+from api.schema.refill import (
+    AMOUNT,
+    DAY_CAP,
+    MINIMUM,
+    MONTH_CAP,
+    RANGE,
+    RefillDryRun,
+    RefillPolicy,
+    cap_of,
+    micros_of,
+    refill_dry_run_of,
+)
 from api.schema.scalars import BigInt, DateTime, Decimal
 from domain.books import Book
 from domain.figures import Figures, Part, figures, rates
@@ -70,12 +85,6 @@ class BalancePart:
             lapsed=Amount.of(part.lapsed, currency, locale),
             remaining=Amount.of(part.remaining, currency, locale, down=True),
         )
-
-
-@strawberry.type(description="How a balance is refilled by itself.")
-class RefillPolicy:
-    minimum: Amount = strawberry.field(description="At or below it the balance is refilled.")
-    amount: Amount = strawberry.field(description="What one refill adds.")
 
 
 @strawberry.type(
@@ -190,14 +199,44 @@ class Balance:
             if market in (None, row.market) and category in (None, row.category)
         ]
 
-    @computed("How it is refilled by itself; null: none is set.")
+    @computed("How it is refilled by itself; null: neither tenant nor plan says anything of it.")
     def refill_policy(self) -> RefillPolicy | None:
-        refill = self.balance.refill
-        if refill is None:
-            return None
-        return RefillPolicy(
-            minimum=self._amount(refill.minimum), amount=self._amount(refill.amount)
+        return RefillPolicy.of(self.balance, self.plan, self.record)
+
+    @computed(
+        "What refills would have charged over a range: by this balance's policy, or by what is "
+        "given instead. It charges nobody."
+    )
+    async def refill_dry_run(
+        self,
+        info: Info[Context, None],
+        minimum: Annotated[Decimal | None, MINIMUM] = None,
+        amount: Annotated[Decimal | None, AMOUNT] = None,
+        day_cap: Annotated[Decimal | None, DAY_CAP] = strawberry.UNSET,
+        month_cap: Annotated[Decimal | None, MONTH_CAP] = strawberry.UNSET,
+        range: Annotated[RangeInput | None, RANGE] = None,
+    ) -> RefillDryRun:
+        given = RefillPolicySet(
+            tenant=self.record.key,
+            balance=self.balance.key,
+            enabled=True,
+            minimum=micros_of(minimum),
+            amount=micros_of(amount),
+            day_cap=cap_of(day_cap),
+            month_cap=cap_of(month_cap),
+            idempotency_key="",
         )
+        return await refill_dry_run_of(info.context, self.record, given, range)
+
+    @computed(
+        "When it runs out, by the rhythm of the last weeks, and what it is enough for; null where "
+        "the balance is shown as of another instant than now, and in events of a subscription: "
+        "each would be worked out anew."
+    )
+    async def forecast(self, info: Info[Context, None]) -> Forecast | None:
+        if info.operation.operation is OperationType.SUBSCRIPTION:
+            return None
+        return await forecast_of(info.context, self)
 
     @computed("Rises by one with each change of the tenant's figures.")
     def version(self) -> BigInt:

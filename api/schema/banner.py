@@ -6,38 +6,46 @@ the words are `domain.sentences`'.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, replace
 
 import strawberry
 from strawberry.types import Info
 
 from api.context import Context
-from api.schema.amount import locale_of, shown
+from api.schema.amount import shown
 from api.schema.fields import computed
-from api.schema.how_to_top_up import sold
+from api.schema.how_to_top_up import Present, sold
+from api.schema.notice_words import Locale, day_and_hour, told_in
 from api.schema.owner import Owner
 from api.schema.threshold import held_now
 from api.schema.wording import language_of
 from domain import watch
 from domain.money import MICRO, charge
+from domain.notices import NOTICES
+from domain.periods import DAY, MINUTE, Zone, zone
 from domain.plans import BalancePlan, Plan
-from domain.sentences import NOTICES, OF_NOTICES, Language, say
+from domain.sentences import OF_NOTICES, Language, say
 from domain.watch import ALL, AlertKind, Measure, Threshold
 from persistence import alerts
 from persistence.tenants import TenantRecord
 
 SCOPE = "billing:read"
+UTC = zone("UTC")
+#: Behind these somebody may want to top up.
+LOW = watch.PASSING | {AlertKind.REFILL_FAILED, AlertKind.REFILL_OFF, AlertKind.REFILL_CAP}
+
+#: Notices of what is no threshold, by what is said.
+OTHERS = {
+    AlertKind.REFILL_STARTED: "refill_started",
+    AlertKind.REFILL_SUCCEEDED: "refill_succeeded",
+    AlertKind.REFILL_FAILED: "refill_failed",
+    AlertKind.REFILL_OFF: "refill_off",
+    AlertKind.REFILL_CAP: "refill_cap",
+    AlertKind.TOPPED_UP: "topped_up",
+}
+
 #: Percentages are shown in hundredths, rounded down: never one that is not below its threshold.
 HUNDREDTH = MICRO // 100
-
-Locale = Annotated[
-    str | None,
-    strawberry.argument(
-        description="A language tag such as `id` or `es-MX`, in `en`, `id` or `es`; default: the "
-        "tenant's, or `en` where there are no sentences in that."
-    ),
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,36 +57,36 @@ class Said:
     remaining: int  #: of what the threshold measures
     base: int
     rest: int = 0  #: beside what the threshold measures, where it is known
+    runs_out_at: int | None = None  #: as it was forecast when that was told
 
     @classmethod
     def of(cls, alert: alerts.Alert, remaining: int, base: int, rest: int = 0) -> Said:
         """What an alert says, by figures of its time or of another."""
         threshold = Threshold(alert.measure, alert.threshold)
-        return cls(kind=alert.kind, threshold=threshold, remaining=remaining, base=base, rest=rest)
+        runs_out_at = None
+        if alert.kind is AlertKind.RUNNING_OUT:
+            # A millionth of a day is less than a tenth of a second: to the minute it is exact.
+            exactly = alert.at + alert.base * DAY // MICRO
+            runs_out_at = (exactly + MINUTE // 2) // MINUTE * MINUTE
+        return cls(
+            kind=alert.kind, threshold=threshold, remaining=remaining, base=base, rest=rest,
+            runs_out_at=runs_out_at,
+        )  # fmt: skip
 
 
 def banner_of(
-    context: Context, record: TenantRecord, balance: str, said: Said, asked: str | None
+    context: Present, record: TenantRecord, balance: str, said: Said, asked: str | None
 ) -> str:
     """A banner in a locale, or in the tenant's where none is asked for."""
-    tag, language = _told_in(record, asked)
+    tag, language = told_in(record, asked)
     plan, of = sold(context, record, balance)
-    words = BannerWords(tag, language, plan, of)
+    words = BannerWords(tag, language, plan, of, record.zone)
     told = [words.notice(said)]
     if said.rest > 0:
         told.append(words.beside(said.rest))
-    if said.kind is not AlertKind.RECOVERED:
+    if said.kind in LOW:
         told.append(words.how())
     return " ".join(told)
-
-
-def _told_in(record: TenantRecord, asked: str | None) -> tuple[str, Language]:
-    """The locale of the figures, and the language of the words."""
-    if asked is not None:
-        return asked, language_of(asked, OF_NOTICES)
-    spoken = locale_of(record.locale).language in OF_NOTICES
-    tag = record.locale if spoken else Language.ENGLISH.value
-    return tag, language_of(tag, OF_NOTICES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +97,7 @@ class BannerWords:
     language: Language
     plan: Plan
     balance: BalancePlan
+    zone: Zone = UTC  #: of the instants that are told
 
     def notice(self, said: Said) -> str:
         """What is so."""
@@ -100,8 +109,13 @@ class BannerWords:
         }
         if said.kind is AlertKind.RECOVERED:
             return self._recovered(said, values)
+        if said.kind in OTHERS:
+            return self._say(OTHERS[said.kind], **values)
         if said.kind is AlertKind.OVERDRAWN:
             return self._say("overdrawn", **values, owed=self._amount(-remaining))
+        if said.runs_out_at is not None and remaining > 0:
+            at = day_and_hour(said.runs_out_at, self.zone, self.tag, self.language)
+            return self._say("running_out", **values, at=at)
         if remaining <= 0:
             return self._say("exhausted_of" if base > 0 else "exhausted", **values)
         if base <= 0:
@@ -115,6 +129,8 @@ class BannerWords:
         measure, value = said.threshold
         if measure is Measure.WHOLE:
             return self._say("paid_up", **values)
+        if measure is Measure.DAYS:
+            return self._say("running_out_over", **values)
         least = watch.level(said.threshold, said.base)
         if least is None or said.remaining >= least:
             return self._say("recovered", **values)
@@ -157,8 +173,13 @@ class BannerWords:
         return shown(micros, None, self.tag, False)
 
 
+#: What these measure is of all that is left.
+OF_ALL = (Measure.WHOLE, Measure.DAYS)
+
 #: Worst last; of thresholds the lower one is worse.
-GRAVITY = (AlertKind.THRESHOLD, AlertKind.EXHAUSTED, AlertKind.OVERDRAWN)
+GRAVITY = (
+    AlertKind.THRESHOLD, AlertKind.RUNNING_OUT, AlertKind.EXHAUSTED, AlertKind.OVERDRAWN
+)  # fmt: skip
 
 
 @strawberry.type
@@ -191,14 +212,18 @@ class TenantBanner(Owner):
         remaining, base, rest = alert.remaining, alert.base, 0
         if alert.balance in held:
             _, now = held[alert.balance]
-            remaining = now.whole if alert.measure is Measure.WHOLE else now.remains
+            remaining = now.whole if alert.measure in OF_ALL else now.remains
             base, rest = now.base, now.whole - remaining
         said = Said.of(alert, remaining, base, rest)
+        if said.runs_out_at is not None and said.runs_out_at <= context.now:
+            said = replace(said, runs_out_at=None)  # it lasted longer: what is left says more
         return banner_of(context, self.record, alert.balance, said, locale)
 
 
 def _gravity(alert: alerts.Alert) -> tuple[int, int]:
     """How bad it is; of one kind by how little of the base its threshold is."""
+    if alert.measure is Measure.DAYS:
+        return GRAVITY.index(alert.kind), 0
     least = watch.level(Threshold(alert.measure, alert.threshold), alert.base)
     share = (least or 0) * ALL // alert.base if alert.base > 0 else 0
     return GRAVITY.index(alert.kind), -share

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import strawberry
 
-from api.context import Context
 from api.schema.amount import Amount
 from domain.money import MICRO, charge
 from domain.plans import BalancePlan, Plan, TopUpOffer
+from persistence.catalogue import Catalogue
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
@@ -48,7 +50,16 @@ def _price(offer: TopUpOffer) -> int:
     return charge(offer.price, MICRO)
 
 
-def sold(context: Context, record: TenantRecord, key: str) -> tuple[Plan, BalancePlan]:
+class Present(Protocol):
+    """What says which plan is in force: an operation's context has it."""
+
+    @property
+    def catalogue(self) -> Catalogue: ...
+    @property
+    def now(self) -> int: ...
+
+
+def sold(context: Present, record: TenantRecord, key: str) -> tuple[Plan, BalancePlan]:
     """The plan in force, or the last one that has the balance, and the balance in it."""
     standing = standing_of(context.catalogue, record)
     latest = (each.plan for each in reversed(standing.holdings))

@@ -35,10 +35,14 @@ from api.schema.closing import ClosingMutations
 from api.schema.correction import Adjustment, Refund
 from api.schema.fields import mutation
 from api.schema.international import InternationalMutations
+from api.schema.mailbox import MailboxMutations
 from api.schema.number import Number
 from api.schema.payload import attempt
+from api.schema.payment_method import PaymentMethodMutations
 from api.schema.people import PeopleMutations
 from api.schema.price_book import PriceBook, errors_of
+from api.schema.purchase import PurchaseMutations
+from api.schema.refill import RefillMutations
 from api.schema.rezoning import RezoningMutations
 from api.schema.sending import SendingMutations
 from api.schema.settlement import SettlementMutations
@@ -48,6 +52,7 @@ from api.schema.terms import TermsMutations
 from api.schema.threshold import ThresholdMutations
 from api.schema.top_up import TopUp
 from api.schema.usage_result import record_events
+from api.schema.webhook_changes import WebhookMutations
 from api.schema.widget import WidgetMutations
 from domain.money import micros
 from persistence.tenants import TenantRecord, find_by_keys
@@ -59,7 +64,10 @@ Input = strawberry.argument(description="What to do.")
 class Mutation(
     TermsMutations, InternationalMutations, RezoningMutations, SettlementMutations,
     ClosingMutations, AuditMutations, WidgetMutations, PeopleMutations, SendingMutations,
+    PurchaseMutations,
+    RefillMutations, PaymentMethodMutations,
     StatusMutations, AuthorizeMutations, ThresholdMutations, AlertMutations,
+    MailboxMutations, WebhookMutations,
 ):  # fmt: skip
     @mutation("Create a tenant; what is not said is taken from its plan. Operators only.")
     async def tenant_create(

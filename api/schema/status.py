@@ -47,7 +47,9 @@ class StatusMutations:
             tenant=input.tenant, status=input.status.name.lower(), reason=input.reason
         )
         record, errors = await attempt(
-            tenant_status_set.run(context.door, request, now=context.now)
+            tenant_status_set.run(
+                context.door, context.catalogue, context.show, request, now=context.now
+            )
         )
         tenant = None if record is None else Tenant.from_row(record)
         return TenantStatusSetPayload(tenant=tenant, user_errors=errors)

@@ -29,7 +29,7 @@ from api.schema.live import LiveUsage
 from api.schema.position import StreamPosition, place_of, position_of
 from api.schema.query import tenant_of
 from domain.figures import Figures
-from domain.fold import ACTION, CLOSED, FACTS, RATED, SETTLED
+from domain.fold import ACTION, CLOSED, FACTS, RATED, SETTLED, TIME
 from domain.periods import period
 from domain.reading import Reading
 from domain.watch import AlertKind
@@ -164,15 +164,16 @@ class Subscription:
                 seen = await watcher.news()
                 begun, reading = watcher.begun, seen.state
                 if before is not None and (
-                    reading.cause == ACTION
+                    reading.cause in (ACTION, TIME)
                     or watcher.agreed
                     or reading.period != before.state.period
                 ):
-                    # Another plan or zone may have been agreed, or be in force from this period on.
+                    # Another plan or zone may have been agreed, or be in force from this period on;
+                    # a refill that was given up switches its policy off.
                     watcher.agreed = False
                     record = await still_watched(context, tenant)
                 # Of all who watch the tenant, those that know the same of it share what is made.
-                agreed = intern(record.zones + record.changes)
+                agreed = intern(record.zones + record.changes + record.refills)
                 before_it = everything if agreed is known_by else ()
                 make = partial(balances_of, context, record, reading, before_it)
                 everything, known_by = seen.shared(agreed, make), agreed

@@ -24,10 +24,13 @@ from api.schema.fields import computed
 from api.schema.hold import TenantHolds
 from api.schema.international import TenantInternational
 from api.schema.live import TenantLive
+from api.schema.mailbox import TenantMailboxes
 from api.schema.node import Node
 from api.schema.number import TenantNumbers
 from api.schema.paging import PageInfo, cursor
+from api.schema.payment_method import TenantPaymentMethod
 from api.schema.people import TenantUsers
+from api.schema.purchase import TenantPurchases
 from api.schema.range import check_instant
 from api.schema.scalars import DateTime
 from api.schema.sending import TenantSending
@@ -35,6 +38,7 @@ from api.schema.settlement import TenantSettlements
 from api.schema.threshold import TenantThresholds
 from api.schema.timezone import TimezoneChange
 from api.schema.usage import TenantUsage
+from api.schema.webhook import TenantWebhooks
 from domain.periods import month_name, period
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
@@ -65,7 +69,9 @@ class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
     TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing, TenantAudit,
     TenantApiKeys, TenantUsers, TenantAlerts, TenantSending, TenantHolds,
-    TenantThresholds, TenantBanner,
+    TenantPurchases,
+    TenantPaymentMethod,
+    TenantThresholds, TenantBanner, TenantMailboxes, TenantWebhooks,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

@@ -21,7 +21,18 @@ from domain.documents import Fault
 from domain.money import micros
 from domain.plans import BalancePlan
 from domain.reading import Pot, Reading
-from domain.thresholds import THRESHOLDS_MAX, ThresholdsError, parsed, percent, units, watched
+from domain.thresholds import (
+    RUNNING_OUT_DAYS,
+    RUNNING_OUT_DAYS_MAX,
+    THRESHOLDS_MAX,
+    ThresholdsError,
+    days_of,
+    of_amounts,
+    parsed,
+    percent,
+    units,
+    watched,
+)
 from domain.watch import Held
 from persistence.actions import Action
 from persistence.standing import standing_of
@@ -65,6 +76,12 @@ class ThresholdSetInput:
     units: list[Decimal] | None = strawberry.field(
         default=None, description="In the balance's unit or currency, 0 or more."
     )
+    running_out_days: int | None = strawberry.field(
+        default=None,
+        description="It is told `RUNNING_OUT` where it is forecast to run out sooner than in so "
+        f"many days, 0 to {RUNNING_OUT_DAYS_MAX}; 0: never; default: {RUNNING_OUT_DAYS}. Looked at "
+        "within the hour.",
+    )
     idempotency_key: str = strawberry.field(
         description="A name of your own for this change: sent again, it changes nothing."
     )
@@ -82,18 +99,23 @@ class OwnThresholds:
     is_default: bool = strawberry.field(
         description="Whether it is what every balance is watched for."
     )
+    running_out_days: int = strawberry.field(
+        description="Within how many days it is told to run out; 0: never."
+    )
     created_at: DateTime = strawberry.field(description="When it was set.")
 
     @classmethod
     def from_record(cls, action: Action) -> OwnThresholds:
         kept = action.body["thresholds"]
-        own = watch.DEFAULTS if kept is None else parsed(kept)
-        above = [each for each in own if each.value]
+        own = None if kept is None else parsed(kept)
+        days = days_of(own)
+        above = [each for each in watched(own) if each.value]
         return cls(
             balance=action.body["balance"],
             percents=[Decimal(told) for each in above if (told := percent(each)) is not None],
             units=[Decimal(told) for each in above if (told := units(each)) is not None],
-            is_default=kept is None,
+            is_default=of_amounts(own) is None,
+            running_out_days=RUNNING_OUT_DAYS if days is None else days,
             created_at=DateTime(action.at),
         )
 
@@ -119,7 +141,8 @@ class TenantThresholds(Owner):
             lines = watched(own.get(balance.key))
             known = [(each, watch.level(each, now.base)) for each in lines]
             for line, least in sorted(known, key=_place):
-                found.append(_threshold(record, balance, line, least, balance.key not in own))
+                unset = of_amounts(own.get(balance.key)) is None
+                found.append(_threshold(record, balance, line, least, unset))
         return found
 
 
@@ -177,6 +200,7 @@ class ThresholdMutations:
             balance=input.balance,
             percents=tuple(micros(each, signed=True) for each in input.percents or ()),
             units=tuple(micros(each, signed=True) for each in input.units or ()),
+            running_out_days=input.running_out_days,
             idempotency_key=input.idempotency_key,
         )
         try:

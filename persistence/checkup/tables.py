@@ -182,6 +182,30 @@ async def unrated(conn: Connection) -> Finding:
     return judged("unrated facts", "none", troubles)
 
 
+#: What is to be done by tasks of a kind, and what to do where nobody does it.
+WAITING = {
+    "payment": ("payments wait to be asked for", "see the log of the jobs: the provider is away"),
+    "notify": ("commits' alerts wait to be told", "start the jobs: python -m api serve"),
+    "webhook": ("webhooks wait", "see Tenant.webhookDeliveries for what their receivers answer"),
+    "mail": ("letters wait", "set KUOTA_SMTP_URL, or see the log for what that server answers"),
+}
+
+
+async def tasks(conn: Connection, now: int) -> Finding:
+    """What commits left to be done is done: nothing has been due for an hour."""
+    rows = await conn.fetch(
+        "select kind, count(*) as count, min(due_at) as since from tasks where due_at < $1"
+        " group by kind order by kind",
+        now - HOUR,
+    )
+    troubles = []
+    for row in rows:
+        what, remedy = WAITING.get(row["kind"], (f"tasks {row['kind']} wait", "see the log"))
+        since = iso(row["since"])
+        troubles.append(warned(f"{row['count']} {what}, the first since {since}", remedy))
+    return judged("tasks", "none overdue", troubles)
+
+
 async def owning(owner: Connection) -> Finding:
     """The owner's URL is of somebody who may change the tables."""
     row = await owner.fetchrow(

@@ -100,6 +100,12 @@ GUARDED = {
     "Tenant.alerts": VIEW,
     "Tenant.thresholds": VIEW,
     "Tenant.banner": VIEW,
+    "Tenant.mailboxes": VIEW,
+    "Tenant.webhookDeliveries": VIEW,
+    "Tenant.webhookEndpoints": VIEW,
+    "Tenant.paymentMethod": VIEW,
+    "Tenant.purchases": VIEW,
+    "Tenant.purchase": VIEW,
     "Tenant.adjustments": VIEW,
     "Tenant.refunds": VIEW,
     "Tenant.settlements": VIEW,
@@ -138,7 +144,18 @@ GUARDED = {
     "Mutation.auditExportCreate": AUDIT,
     "Mutation.usageRecord": EVENTS,
     "Mutation.thresholdSet": PAYS,
+    "Mutation.purchaseCreate": PAYS,
+    "Mutation.refillPolicySet": PAYS,
+    "Mutation.paymentMethodSet": PAYS,
     "Mutation.alertAcknowledge": ANSWERS,
+    "Mutation.mailboxSet": PAYS,
+    "Mutation.mailboxRemove": PAYS,
+    "Mutation.webhookEndpointCreate": ANSWERS,
+    "Mutation.webhookEndpointUpdate": ANSWERS,
+    "Mutation.webhookEndpointDelete": ANSWERS,
+    "Mutation.webhookSecretRotate": ANSWERS,
+    "Mutation.webhookTest": ANSWERS,
+    "Mutation.webhookReplay": ANSWERS,
     "Mutation.authorize": SENDS,
     "Mutation.holdRelease": SENDS,
     "Subscription.alertRaised": VIEW,
@@ -188,8 +205,9 @@ TYPES: dict[str, tuple[Need, str]] = {
     "AuthorizedCharge": (SENDS, "amount balance category rule units"),
     "Balance": (
         VIEW,
-        "adjusted asOf available estimate granted held initial key kind lapsed lots name opening "
-        "percentUsed rates refillPolicy remaining topUp toppedUp unit used version",
+        "adjusted asOf available estimate forecast granted held initial key kind lapsed lots name "
+        "opening percentUsed rates refillDryRun refillPolicy remaining topUp toppedUp unit used "
+        "version",
     ),
     "BalanceChange": (VIEW, "balances cause position recovered"),
     "BalanceDifference": (VIEW, "amount balance"),
@@ -227,6 +245,12 @@ TYPES: dict[str, tuple[Need, str]] = {
         "arrivedAt at category channel charges contact factId flags group hold number sentence "
         "source status type why",
     ),
+    "Forecast": (
+        VIEW,
+        "basisDays confidence daysLeft earliest endsWithLot enoughFor latest outlook refillsAt "
+        "runningOutDays runsOutAt sentence until",
+    ),
+    "ForecastEnough": (VIEW, "category count market unit"),
     "FreeCount": (CREDENTIAL, "count name per"),
     "FreeCountPosition": (VIEW, "count month name number per"),
     "HeldAmount": (ESTIMATES, "amount balance"),
@@ -241,15 +265,33 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "Lot": (VIEW, "amount createdAt endsAt id lapsed priority remaining source startsAt used"),
     "LotMove": (VIEW, "amount lot"),
+    "Mailbox": (
+        VIEW,
+        "createdAt email id kinds lastError lastSentAt locale quietFrom quietUntil urgentAnyway",
+    ),
     "Number": (CREDENTIAL, "address channel id timezone timezoneChange"),
-    "OwnThresholds": (PAYS, "balance createdAt isDefault percents units"),
+    "OwnRefillPolicy": (
+        PAYS, "amount balance createdAt dayCap enabled minimum monthCap price"
+    ),
+    "OwnThresholds": (PAYS, "balance createdAt isDefault percents runningOutDays units"),
     "OwnAllowance": (ADJUSTS, "amount balance createdAt since"),
     "PageInfo": (CREDENTIAL, "endCursor hasNextPage"),
+    "Payment": (
+        VIEW, "askedAt dueAt endedAt key number provider reason reference status"
+    ),
+    "PaymentMethod": (VIEW, "createdAt label provider"),
     "Period": (CREDENTIAL, "end label start"),
     "PlanChange": (ADJUSTS, "createdAt grants plan since"),
     "PriceBook": (OPERATOR, "currency key rows version"),
     "PriceBookConnection": (OPERATOR, "nodes pageInfo"),
     "PriceBookRowConnection": (OPERATOR, "nodes pageInfo"),
+    "Purchase": (
+        VIEW,
+        "amount balance createdAt expiresAt id kind net paidAt payUrl payments reason receipt "
+        "status tax topUp total",
+    ),
+    "PurchaseConnection": (VIEW, "edges nodes pageInfo"),
+    "PurchaseEdge": (VIEW, "cursor node"),
     "Rate": (
         CREDENTIAL,
         "basis category channel chargedOn currency direction freeCount freeIn group increments "
@@ -261,7 +303,21 @@ TYPES: dict[str, tuple[Need, str]] = {
         SENDS,
         "available balance message reason recipient refillPending required shortfall",
     ),
-    "RefillPolicy": (VIEW, "amount minimum"),
+    "Receipt": (
+        VIEW,
+        "buyer country downloadUrl expiresAt issuedAt lines net number paidAt provider reference "
+        "seller sellerContact tax taxes total",
+    ),
+    "ReceiptLine": (VIEW, "amount balance exact name pack packs price units"),
+    "RefillDryRun": (
+        VIEW, "cappedAt charges lowest lowestAt sentence times total"
+    ),
+    "RefillDryRunCharge": (VIEW, "amount at price"),
+    "RefillPolicy": (
+        VIEW,
+        "amount dayCap enabled inFlight isDefault minimum monthCap nextTryAt offReason offSince "
+        "price",
+    ),
     "Refund": (
         VIEW, "amount balance charge createdAt forfeited id lots reason takenBack topUp"
     ),
@@ -290,6 +346,7 @@ TYPES: dict[str, tuple[Need, str]] = {
         "market month number simulated units unrated",
     ),
     "SimulationShare": (VIEW, "balance charged simulated"),
+    "TaxLine": (VIEW, "amount base inclusive name rate"),
     "Tenant": (
         CREDENTIAL,
         "country createdAt currency id key locale name numbers period plan since status timezone "
@@ -320,6 +377,18 @@ TYPES: dict[str, tuple[Need, str]] = {
     "VerificationFinding": (ADJUSTS, "column found right row table"),
     "VerificationUnsettled": (ADJUSTS, "count table"),
     "Viewer": (CREDENTIAL, "kind name permissions role scopes tenant tenants"),
+    "WebhookDelivery": (
+        VIEW,
+        "body createdAt endedAt endpoint event id nextTryAt status tries type url",
+    ),
+    "WebhookDeliveryConnection": (VIEW, "edges nodes pageInfo"),
+    "WebhookDeliveryEdge": (VIEW, "cursor node"),
+    "WebhookEndpoint": (
+        VIEW,
+        "createdAt description disabledAt disabledReason enabled failingSince id kinds "
+        "oldSecretSignsUntil url",
+    ),
+    "WebhookTry": (VIEW, "answer at milliseconds status why"),
     # What mutations answer.
     "AdjustmentCreatePayload": (ADJUSTS, "adjustment userErrors"),
     "AlertAcknowledgePayload": (ANSWERS, "alert userErrors"),
@@ -334,11 +403,16 @@ TYPES: dict[str, tuple[Need, str]] = {
     "BillingAccessRevokePayload": (PEOPLE, "user userErrors"),
     "HoldReleasePayload": (SENDS, "amounts released userErrors"),
     "InternationalRateSetPayload": (ADJUSTS, "internationalRate userErrors"),
+    "MailboxRemovePayload": (PAYS, "id userErrors"),
+    "MailboxSetPayload": (PAYS, "mailbox userErrors"),
     "NumberCreatePayload": (CHANGES, "number userErrors"),
     "NumberTimezoneChangePayload": (ADJUSTS, "number startsAt timezone userErrors"),
+    "PaymentMethodSetPayload": (PAYS, "paymentMethod userErrors"),
     "PeriodClosePayload": (ADJUSTS, "closedUntil corrected period userErrors"),
     "PlanChangePayload": (ADJUSTS, "planChange userErrors"),
     "PriceBookPublishPayload": (PUBLISHES, "priceBook priceBooks userErrors warnings"),
+    "PurchaseCreatePayload": (PAYS, "purchase userErrors"),
+    "RefillPolicySetPayload": (PAYS, "policy userErrors"),
     "RefundCreatePayload": (ADJUSTS, "refund userErrors"),
     "SendingSetPayload": (ADJUSTS, "sending userErrors"),
     "SettlePayload": (ADJUSTS, "corrected differences facts settlement userErrors"),
@@ -351,12 +425,21 @@ TYPES: dict[str, tuple[Need, str]] = {
     "UsageRecordPayload": (EVENTS, "results userErrors"),
     "UserCreatePayload": (PEOPLE, "user userErrors"),
     "UserUpdatePayload": (PEOPLE, "user userErrors"),
+    "WebhookEndpointCreatePayload": (ANSWERS, "endpoint secret userErrors"),
+    "WebhookEndpointDeletePayload": (ANSWERS, "endpoint userErrors"),
+    "WebhookEndpointUpdatePayload": (ANSWERS, "endpoint userErrors"),
+    "WebhookReplayPayload": (ANSWERS, "delivery userErrors"),
+    "WebhookSecretRotatePayload": (ANSWERS, "endpoint secret userErrors"),
+    "WebhookTestPayload": (ANSWERS, "delivery userErrors"),
     "WidgetTokenCreatePayload": (KEYS, "apiKey expiresAt token userErrors"),
 }  # fmt: skip
 
 #: Mutations that answer with objects their callers could not look up: they made them.
 MADE = {
     "AdjustmentCreatePayload.adjustment",
+    "MailboxSetPayload.mailbox",
+    "PaymentMethodSetPayload.paymentMethod",
+    "PurchaseCreatePayload.purchase",
     "RefundCreatePayload.refund",
     "SettlePayload.differences",
     "SettlePayload.settlement",
@@ -372,6 +455,9 @@ ROUTES: dict[tuple[str, str], Need | None] = {
     ("/sign-in", "GET"): None,
     ("/v1/sign-in", "POST"): None,  # the link is the credential
     ("/v1/downloads/{link}", "GET"): None,  # the link is signed
+    ("/v1/webhooks/payments/{provider}", "POST"): None,  # the notice is signed
+    ("/sandbox/pay/{key}", "GET"): None,  # where no money moves, whoever has the key may pay
+    ("/sandbox/pay/{key}", "POST"): None,
     ("/metrics", "GET"): OPERATOR,  # or from this machine
     ("/v1/events", "POST"): EVENTS,
     ("/v1/authorize", "POST"): SENDS,

@@ -15,6 +15,8 @@ from starlette.applications import Starlette
 from api import ids
 from api.app import create_app
 from api.core import Core
+from api.paying.port import Standing
+from api.paying.sandbox import Sandbox
 from api.rights import ALL_SCOPES, Principal
 from api.schema.root import schema
 from api.settings import Clock, Settings
@@ -22,7 +24,7 @@ from api.transport.outcome import formatted
 from domain.periods import HOUR, MINUTE, SECOND, iso
 from persistence.connection import Connection
 from persistence.servers import Servers
-from tests.api.sockets import cloned
+from tests.api.sockets import cloned, until
 from tests.api.test_open_holds import Desk
 from tests.conftest import OPERATOR_KEY
 from tests.persistence.rows import rows_of
@@ -92,6 +94,16 @@ class World:
         return {row["name"]: row["digest"] for row in await self.owner.fetch(digests, number)}
 
 
+#: A delivery that was taken at its first try.
+SENT = """
+insert into deliveries (
+    tenant_id, channel, target_id, event, kind, body, address, state, tried, tries, created_at,
+    ended_at
+)
+values ($1, 'webhook', $2, 'tst_sent', 'webhook.test', '{}', 'https://shop.example/', 2, 1,
+    jsonb_build_array(jsonb_build_array($3::bigint, 12, 200, '', 'ok')), $3, $3)
+returning delivery_id"""
+
 OPERATOR = Principal("operator", None, None, ALL_SCOPES, None)
 
 
@@ -108,10 +120,30 @@ NEVER = {
     "fact": "fact-of-tenant-nil",
     "charge": ids.encode_charge(NOON, b"0123456789abcdef", 0, 0, False),
     "top_up": ids.encode("top", 999_999),
+    "purchase": ids.encode("pur", 999_999),
     "hold": f"hld_{'A' * 92}",
     "alert": ids.encode("alt", 999_999),
+    "mailbox": ids.encode("mbx", 999_999),
+    "endpoint": ids.encode("whe", 999_999),
+    "delivery": ids.encode("dlv", 999_999),
     "once": "once-of-tenant-nil",
 }
+
+
+async def pay(world: World, tenant: str, bought: Json) -> None:
+    """Pay a purchase at the sandbox, and have what follows done."""
+    engines = world.core.engines
+    sandbox = engines.paying.providers["sandbox"]
+    assert isinstance(sandbox, Sandbox)
+    await sandbox.decide(bought["payments"][0]["key"], Standing.PAID)
+    text = f'{{ tenant(key: "{tenant}") {{ purchase(id: "{bought["id"]}") {{ status }} }} }}'
+
+    async def is_paid() -> bool:
+        await engines.tasks.quiet()
+        answer = await world.ask(OPERATOR, text)
+        return bool(answer["data"]["tenant"]["purchase"]["status"] == "PAID")
+
+    await until(is_paid)
 
 
 async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
@@ -192,6 +224,26 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         ' failOpen: [{balance: "whatsapp", amount: "1"}]', "sending { callSeconds }",
     )  # fmt: skip
     await do(
+        "paymentMethodSet", f'{named} "pays", provider: "sandbox", token: "sandbox:succeeds", '
+        'label: "Visa 4242"', "paymentMethod { label }",
+    )  # fmt: skip
+    await do(
+        "refillPolicySet", f'{named} "f", balance: "whatsapp", enabled: true, minimum: "0", '
+        'amount: "2000", monthCap: "90000"', "policy { balance }",
+    )  # fmt: skip
+    mailbox = await do(
+        "mailboxSet", f'tenant: "{tenant}", email: "alerts@{tenant}.example"', "mailbox { id }"
+    )
+    for field, what in (("timezoneChange", f'tenant: "{tenant}"'),
+                        ("numberTimezoneChange", f'number: "{number["id"]}"')):  # fmt: skip
+        await do(field, f'{what}, timezone: "Asia/Makassar", idempotencyKey: "{field}"', "startsAt")
+    bought = await do(
+        "purchaseCreate", f'{named} "buy", balance: "whatsapp", amount: "1000"',
+        "purchase { id payments { key } }",
+    )  # fmt: skip
+    await pay(world, tenant, bought)
+    # The last that is raised: what low balances say is seen of it.
+    await do(
         "thresholdSet", f'{named} "e", balance: "visitors", percents: ["35"], units: ["10"]',
         "thresholds { balance }",
     )  # fmt: skip
@@ -199,9 +251,6 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         OPERATOR, f'{{ tenant(key: "{tenant}") {{ alerts {{ nodes {{ id }} }} }} }}'
     )
     alert = raised["data"]["tenant"]["alerts"]["nodes"][0]
-    for field, what in (("timezoneChange", f'tenant: "{tenant}"'),
-                        ("numberTimezoneChange", f'number: "{number["id"]}"')):  # fmt: skip
-        await do(field, f'{what}, timezone: "Asia/Makassar", idempotencyKey: "{field}"', "startsAt")
     key = await do(
         "apiKeyCreate", f'tenant: "{tenant}", name: "k", scopes: ["usage:read"]', "apiKey { id }"
     )
@@ -209,6 +258,15 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "userCreate",
         f'tenant: "{tenant}", name: "Ann", email: "ann@{tenant}.example", role: ADMIN',
         "user { id }",
+    )
+    # Of what is never raised here: nothing is sent while others look.
+    endpoint = await do(
+        "webhookEndpointCreate",
+        f'tenant: "{tenant}", url: "https://{tenant}.example/", kinds: [RUNNING_OUT]',
+        "endpoint { id }",
+    )
+    delivery = await world.owner.fetchval(
+        SENT, ids.decode("tnt", made["id"]), ids.decode("whe", endpoint["id"]), NOON
     )
     return {
         "tenant": tenant,
@@ -222,8 +280,12 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "fact": fact,
         "charge": charge,
         "top_up": top_up["id"],
+        "purchase": bought["id"],
         "hold": hold["id"],
         "alert": alert["id"],
+        "mailbox": mailbox["id"],
+        "endpoint": endpoint["id"],
+        "delivery": ids.encode("dlv", delivery),
         "once": f"once-of-{tenant}",
     }
 

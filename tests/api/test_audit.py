@@ -51,6 +51,12 @@ BOOK = {
     }],
 }  # fmt: skip
 
+
+def endpoint_of(found: Json) -> Json:
+    """The endpoint that was added, as its mutations are asked with it."""
+    return {"tenant": "shop", "id": found["webhookEndpointCreate"]["endpoint"]["id"]}
+
+
 #: Each mutation: its input (given what came before), what its answer is asked for, and what the
 #: row says of before and after, as far as it is known here.
 WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
@@ -63,6 +69,21 @@ WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
                                "asOffered": False, "note": "paid", "idempotencyKey": "1"},
      "topUp { id }", {"balance": "whatsapp", "left": "0"},
      {"left": "500000.5", "added": "500000.5", "currency": "IDR", "note": "paid"}),
+    ("purchaseCreate", lambda _: {"tenant": "shop", "balance": "visitors", "amount": "1000",
+                                  "idempotencyKey": "1.5"},
+     "purchase { id }", None,
+     {"balance": "visitors", "amount": "1000", "net": "600000", "tax": "0", "total": "600000",
+      "currency": "IDR"}),
+    ("paymentMethodSet", lambda _: {"tenant": "shop", "provider": "sandbox", "label": "Visa 4242",
+                                    "token": "sandbox:pending", "idempotencyKey": "1.6"},
+     "paymentMethod { label }", {"provider": None, "label": None},
+     {"provider": "sandbox", "label": "Visa 4242"}),
+    ("refillPolicySet", lambda _: {"tenant": "shop", "balance": "visitors", "enabled": True,
+                                   "minimum": "5", "amount": "500", "monthCap": "600000",
+                                   "idempotencyKey": "1.7"},
+     "policy { balance }", {"balance": "visitors", "enabled": False},
+     {"balance": "visitors", "enabled": True, "minimum": "5", "amount": "500", "dayCap": None,
+      "monthCap": "600000"}),
     ("holdRelease", lambda found: {"tenant": "shop", "hold": found["authorize"]["hold"]["id"]},
      "released", None, {"released": True}),
     ("adjustmentCreate", lambda _: {"tenant": "shop", "balance": "whatsapp", "amount": "-0.5",
@@ -94,6 +115,26 @@ WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
     ("alertAcknowledge", lambda found: {"tenant": "shop", "id": found["alerts"][0]["id"]},
      "alert { id }", {"acknowledgedAt": None},
      {"alert": "THRESHOLD", "balance": "whatsapp", "threshold": "600000"}),
+    ("mailboxSet", lambda _: {"tenant": "shop", "email": "ana@shop.example", "quietFrom": "22:00",
+                              "quietUntil": "07:00"},
+     "mailbox { id }", None,
+     {"email": "ana@shop.example", "locale": "id", "quietFrom": "22:00", "urgentAnyway": True}),
+    ("mailboxRemove",
+     lambda found: {"tenant": "shop", "id": found["mailboxSet"]["mailbox"]["id"]},
+     "id", {"email": "ana@shop.example", "quietUntil": "07:00"}, None),
+    ("webhookEndpointCreate", lambda _: {"tenant": "shop", "kinds": ["EXHAUSTED"],
+                                         "url": "https://shop.example/hooks?token=hush"},
+     "endpoint { id } secret", None,
+     {"url": "https://shop.example/hooks", "kinds": ["EXHAUSTED"], "enabled": True}),
+    ("webhookEndpointUpdate", lambda found: {"description": "till"} | endpoint_of(found),
+     "endpoint { id }", {"description": ""}, {"description": "till"}),
+    ("webhookSecretRotate", lambda found: endpoint_of(found), "secret", None, {}),
+    ("webhookTest", lambda found: endpoint_of(found), "delivery { id }", None, {}),
+    ("webhookReplay", lambda found: {"tenant": "shop",
+                                     "delivery": found["webhookTest"]["delivery"]["id"]},
+     "delivery { id }", None, {"url": "https://shop.example/hooks"}),
+    ("webhookEndpointDelete", lambda found: endpoint_of(found), "endpoint { id }",
+     {"url": "https://shop.example/hooks", "description": "till"}, None),
     ("sendingSet", lambda _: {"tenant": "shop", "holdSeconds": 60, "reason": "asked"},
      "__typename", {}, {"holdSeconds": 60, "reason": "asked"}),
     ("tenantStatusSet", lambda _: {"tenant": "shop", "status": "BLOCKED", "reason": "unpaid"},
@@ -222,7 +263,11 @@ async def test_every_mutation_leaves_one_row(
     dump = json.dumps([list(map(str, row.values())) for row in await rows(owner)])
     secrets = [
         OPERATOR_KEY,
+        "sandbox:pending",
         found["apiKeyCreate"]["secret"],
+        found["webhookEndpointCreate"]["secret"].removeprefix("whsec_"),
+        found["webhookSecretRotate"]["secret"].removeprefix("whsec_"),
+        "token=hush",
         found["widgetTokenCreate"]["token"],
         found["signInLinkCreate"]["url"].partition("code=")[2],
         found["auditExportCreate"]["url"].rpartition(".")[2],

@@ -10,6 +10,7 @@ from api.faults import Fault
 from api.schema.banner import BannerWords, Said
 from api.schema.how_to_top_up import HowToTopUp
 from api.schema.wording import language_of
+from domain.periods import DAY
 from domain.plans import Plan, PlanError, parse_plan
 from domain.sentences import OF_NOTICES
 from domain.watch import ALL, OWED, AlertKind, Measure, Threshold
@@ -18,6 +19,12 @@ from tests.domain.spine import BOOKS, UNIT, sample
 LOW = Threshold(Measure.PERCENT, 40 * UNIT)
 ZERO = Threshold(Measure.PERCENT, 0)
 UNITS = Threshold(Measure.UNITS, 250 * UNIT)
+
+#: 2026-11-20 05:00 in UTC.
+FRIDAY = 1_795_150_800_000_000
+FORECAST = (AlertKind.RUNNING_OUT,)
+DAYS = Threshold(Measure.DAYS, 3 * UNIT)
+ALL_OF_IT = Threshold(Measure.WHOLE, 5_000 * UNIT)
 
 DOWN, UP = AlertKind.THRESHOLD, AlertKind.RECOVERED
 
@@ -63,6 +70,43 @@ TABLE = [
      "Monthly unique visitors: no longer watched for 250, 249 left.",
      "Monthly unique visitors: tidak lagi dipantau pada 250, tersisa 249.",
      "Monthly unique visitors: ya no se vigila en 250, quedan 249."),
+    ("visitors", AlertKind.RUNNING_OUT, DAYS, "249", "2.5",
+     "Monthly unique visitors is forecast to run out Sunday 22 November 17:00: 249 left.",
+     "Monthly unique visitors diperkirakan habis Minggu 22 November pukul 17.00: tersisa 249.",
+     "Monthly unique visitors: se prevé que se agote el domingo 22 de noviembre a las 17:00, "
+     "quedan 249."),
+    ("visitors", AlertKind.RUNNING_OUT, DAYS, "0", "0",
+     "Monthly unique visitors: used up, nothing is left.",
+     "Monthly unique visitors: habis, tidak ada yang tersisa.",
+     "Monthly unique visitors: agotado, no queda nada."),
+    ("visitors", UP, DAYS, "249", "9",
+     "Monthly unique visitors is no longer forecast to run out soon, 249 left.",
+     "Monthly unique visitors tidak lagi diperkirakan segera habis, tersisa 249.",
+     "Monthly unique visitors: ya no se prevé que se agote pronto, quedan 249."),
+    ("whatsapp", AlertKind.REFILL_STARTED, ALL_OF_IT, "5000", "0",
+     "WhatsApp balance: IDR 5,000 left, and its refill is being paid.",
+     "WhatsApp balance: tersisa Rp 5.000, isi ulang otomatisnya sedang dibayar.",
+     "WhatsApp balance: quedan 5.000 IDR y se está pagando su recarga automática."),
+    ("whatsapp", AlertKind.REFILL_SUCCEEDED, ALL_OF_IT, "5000", "0",
+     "WhatsApp balance was refilled, IDR 5,000 left.",
+     "WhatsApp balance sudah diisi ulang otomatis, tersisa Rp 5.000.",
+     "WhatsApp balance: recarga automática hecha, quedan 5.000 IDR."),
+    ("whatsapp", AlertKind.REFILL_FAILED, ALL_OF_IT, "5000", "0",
+     "WhatsApp balance: its refill could not be paid, IDR 5,000 left.",
+     "WhatsApp balance: isi ulang otomatisnya tidak dapat dibayar, tersisa Rp 5.000.",
+     "WhatsApp balance: no se pudo pagar la recarga automática, quedan 5.000 IDR."),
+    ("whatsapp", AlertKind.REFILL_OFF, ALL_OF_IT, "5000", "0",
+     "WhatsApp balance is not refilled by itself any more, IDR 5,000 left.",
+     "WhatsApp balance tidak lagi diisi ulang otomatis, tersisa Rp 5.000.",
+     "WhatsApp balance: ya no se recarga automáticamente, quedan 5.000 IDR."),
+    ("whatsapp", AlertKind.REFILL_CAP, ALL_OF_IT, "5000", "0",
+     "WhatsApp balance: IDR 5,000 left; a cap of its refills was reached, nothing was charged.",
+     "WhatsApp balance: tersisa Rp 5.000; batas isi ulang tercapai, tidak ada yang ditagih.",
+     "WhatsApp balance: quedan 5.000 IDR; se alcanzó el tope de recargas, no se cobró nada."),
+    ("whatsapp", AlertKind.TOPPED_UP, ALL_OF_IT, "5000", "0",
+     "WhatsApp balance was topped up, IDR 5,000 left.",
+     "WhatsApp balance sudah diisi ulang, tersisa Rp 5.000.",
+     "WhatsApp balance: recargado, quedan 5.000 IDR."),
 ]  # fmt: skip
 
 #: What the plan says, and what is said of it.
@@ -112,7 +156,11 @@ def plain(text: str) -> str:
 def test_every_kind_is_told_in_every_language(row: tuple[Any, ...], tag: str) -> None:
     """AL-1, AL-6: a percentage is never shown as one that is not below its threshold."""
     balance, kind, threshold, remaining, base, *sentences = row
-    said = Said(kind=kind, threshold=threshold, remaining=micros(remaining), base=micros(base))
+    said = Said(
+        kind=kind, threshold=threshold, remaining=micros(remaining), base=micros(base),
+        # Of a forecast the base is days, and it was told on Friday.
+        runs_out_at=FRIDAY + micros(base) * DAY // UNIT if kind in FORECAST else None,
+    )  # fmt: skip
     expected = sentences[["en", "id", "es"].index(tag)]
     assert plain(words(tag, plan_of(), balance).notice(said)) == expected
 

@@ -404,6 +404,7 @@ async def test_from_a_link_to_a_query(
         (b'{"code": 7}', "application/json", 400),
         (b"[" * 4_000, "application/json", 400),
         (b"code=a&code=b", "application/x-www-form-urlencoded", 400),
+        (b"&".join([b"code=a"] * 11), "application/x-www-form-urlencoded", 400),
         (b"\xff", "application/x-www-form-urlencoded", 400),
         (b"x" * 5_000, "application/json", 413),
         (b"code", "text/plain", 415),

@@ -7,9 +7,9 @@ import pytest
 from domain.explain import Why
 from domain.facts import Type
 from domain.lots import LotSource
+from domain.notices import NOTICES
 from domain.sentences import (
     LOTS,
-    NOTICES,
     OF_CHARGES,
     OF_NOTICES,
     PHRASES,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import AsyncIterator
+from datetime import date
 from pathlib import Path
 
 import asyncpg
 import pytest
 
 from domain.documents import DocumentError
+from domain.periods import date_number
 from persistence.catalogue import SAMPLES, Catalogue, load_samples
 from persistence.connection import Connection
 
@@ -73,3 +75,24 @@ async def test_a_bad_file_publishes_nothing(owner: Connection, folder: Path) -> 
     with pytest.raises(DocumentError):
         await load_samples(owner, folder=folder)
     assert await owner.fetchval(counted) == before
+
+
+async def test_taxes_are_changed_in_place_and_seen_at_once(owner: Connection, folder: Path) -> None:
+    """IN-6: a process that holds the catalogue learns of another rate by its stamp."""
+    day = date_number(date(2026, 11, 22))
+    catalogue = await Catalogue.load(owner)
+    assert [tax.percent for tax in catalogue.taxes.of("ID", day)] == ["12"]
+    before = catalogue.stamp
+    change(folder, 'rate = "12"', 'rate = "13"')
+    assert await load_samples(owner, folder=folder) == ["taxes value-added"]
+    assert await load_samples(owner, folder=folder) == []
+    await catalogue.refresh(owner)
+    assert catalogue.stamp != before
+    assert [tax.percent for tax in catalogue.taxes.of("ID", day)] == ["13"]
+
+
+async def test_two_tables_do_not_tax_one_country(owner: Connection, folder: Path) -> None:
+    text = (folder / "taxes.toml").read_text("utf-8")
+    (folder / "more-taxes.toml").write_text(text.replace("value-added", "more"), "utf-8")
+    with pytest.raises(DocumentError, match="ID: stands in more too"):
+        await load_samples(owner, folder=folder)

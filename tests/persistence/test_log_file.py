@@ -50,7 +50,7 @@ ACTIONS = """
 select idempotency_key, kind, at, content,
     split_part(coalesce(subject, ''), '/', 1) as subject,
     body - 'tenant_id' - 'version' - 'lot_id' - 'number_id' - 'top_up' - 'charge' - 'moves'
-        - 'settlement_id' - case kind when 9 then 'corrected' else '' end as body,
+        - 'settlement_id' - 'purchase_id' - case kind when 9 then 'corrected' else '' end as body,
     (select array_agg(l.origin || ' ' || (move ->> 3) order by place)
         from jsonb_array_elements(body -> 'moves') with ordinality m (move, place)
         join lots l on l.tenant_id = a.tenant_id and l.lot_id = (move ->> 0)::integer) as moves
@@ -211,7 +211,7 @@ async def decide(world: World) -> None:
     now = world.clock.now()
     assert (await sending_set.run(world.door, world.catalogue, said, now=now)).problems == ()
     blocked = TenantStatusSet(tenant=TENANT, status="blocked", reason="unpaid")
-    await tenant_status_set.run(world.door, blocked, now=now)
+    await tenant_status_set.run(world.door, world.catalogue, world.show, blocked, now=now)
 
 
 async def publish(world: World) -> None:

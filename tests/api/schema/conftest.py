@@ -78,7 +78,7 @@ async def ask(rows: Rows, door: Door, redis_url: str) -> AsyncIterator[Ask]:
             principal=Principal("tenant", TENANT, "tenant-1", scopes, None), door=door,
             catalogue=catalogue, intake=NOBODY, authenticator=NOBODY, now=now, request_id="r",
             show=NOBODY, live=live, hub=NOBODY, settling=NOBODY, signing=NOBODY, public_url="",
-            desk=NOBODY, directory=NOBODY, valkey=NOBODY,
+            desk=NOBODY, directory=NOBODY, valkey=NOBODY, paying=NOBODY,
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's

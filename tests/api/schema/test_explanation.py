@@ -84,6 +84,7 @@ class Told:
             catalogue=world.catalogue, intake=NOBODY, authenticator=NOBODY, now=world.clock.at,
             request_id="r", show=NOBODY, live=NOBODY, hub=NOBODY, settling=NOBODY,
             signing=NOBODY, public_url="", desk=NOBODY, directory=NOBODY, valkey=NOBODY,
+            paying=NOBODY,
         )  # fmt: skip
         answer = await SCHEMA.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's
