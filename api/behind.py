@@ -57,13 +57,13 @@ class Behind:
             server, address = Server.of(settings.smtp_url), settings.public_url or ""
             mail = Mail(door, catalogue, now, server, public_url=address, sender=settings.mail_from)
             handlers[tasks.MAIL] = mail.handle
-        self._tasks = Tasks(door, now, core.metrics, handlers)
+        self.tasks = Tasks(door, now, core.metrics, handlers)
         self._forecasting = Forecasting(door, catalogue, now, show)
 
     @property
     def steps(self) -> dict[str, Step]:
         """What a process for jobs does again and again, by what it is called."""
-        return {**self._tasks.steps, "forecasts": self._forecasting.step}
+        return {**self.tasks.steps, "forecasts": self._forecasting.step}
 
     async def stop(self) -> None:
         """Finish what was begun; nobody begins anything any more."""

@@ -61,7 +61,7 @@ class Engines:
         self.settling = Settling(door, catalogue, now, self.show, rest=asyncio.sleep)
         within = core.settings.settle_seconds
         self.behind = Behind(core, catalogue, self.show)
-        self.paying = self.behind.paying
+        self.paying, self.tasks = self.behind.paying, self.behind.tasks
         self.jobs: Jobs | None = None
         if Part.JOBS in self._parts:
             step = SettleJob(door, self.settling, now, core.metrics, within).step

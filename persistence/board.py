@@ -125,7 +125,8 @@ class Watched(Generic[S]):
         self.watchers: set[Watcher[S]] = set()
         self.last: Seen[S] | None = None
         self.part: Any = None  #: the newest of what is told alone
-        self.part_at = 0
+        self.part_at = 0  #: the latest instant of it that was ever known
+        self.part_known = False
         self.head = 0  #: of the database, a look ago
         self.settings: int | None = None  #: which of its terms it had, a look ago
 
@@ -189,11 +190,10 @@ class Board(Generic[S]):
     def amend(self, tenant_id: int, part: Any, at: int) -> None:
         """Give a part that was published alone; where there is no state yet, it waits for one."""
         watched = self._watched.get(tenant_id)
-        if watched is None or at <= watched.part_at:
+        if watched is None or not self._is_news(watched, at):
             return
-        watched.part, watched.part_at = part, at
-        if watched.last is not None:
-            self._renew(watched, watched.last)
+        watched.part, watched.part_at, watched.part_known = part, at, True
+        if watched.last is not None and self._renew(watched, watched.last):
             for watcher in watched.watchers:
                 if watcher.begun:
                     watcher.put(watched.last)
@@ -304,7 +304,8 @@ class Board(Generic[S]):
                 seen = Seen(seen.epoch, replace(seen.state, at=last.state.at))
             watched.last = last = seen
         elif parted and last is not None:
-            last = self._renew(watched, last)
+            parted = self._renew(watched, last)
+            last = watched.last
         assert last is not None
         for watcher in watched.watchers:
             if watcher in beginning:
@@ -319,23 +320,31 @@ class Board(Generic[S]):
             return seen, False
         at = self._part.at(seen.state)
         if at == 0:
-            # Who keeps it is away: it counts for nothing until it is told again.
-            watched.part, watched.part_at = None, 0
+            # Who keeps it is away: it counts for nothing until it is told again, or later than it
+            # ever was.
+            watched.part, watched.part_known = self._part.of(seen.state), False
             return seen, False
         if at >= watched.part_at:
-            parted = at > watched.part_at
+            parted = self._is_news(watched, at)
             watched.part, watched.part_at = self._part.of(seen.state), at
+            watched.part_known = True
             return seen, parted
         return Seen(seen.epoch, self._part.put(seen.state, watched.part)), False
 
-    def _renew(self, watched: Watched[S], last: Seen[S]) -> Seen[S]:
-        """Make the newest state one with the newest part: a later one, for it is news."""
+    def _is_news(self, watched: Watched[S], at: int) -> bool:
+        """Whether a part of an instant says something that was not known, or no longer is."""
+        return at > watched.part_at or (at == watched.part_at and not watched.part_known)
+
+    def _renew(self, watched: Watched[S], last: Seen[S]) -> bool:
+        """Make the newest state one with the newest part: a later one, if that is news."""
         assert self._part is not None
         state = last.state
+        parted = self._part.put(state, watched.part)
+        if parted == state:
+            return False
         at = min(max(state.at + 1, watched.part_at), self._part.until(state) - 1)
-        amended = replace(self._part.put(state, watched.part), at=max(at, state.at))
-        watched.last = Seen(last.epoch, amended)
-        return watched.last
+        watched.last = Seen(last.epoch, replace(parted, at=max(at, state.at)))
+        return True
 
     def _until(self, state: S) -> int:
         return state.valid_until if self._part is None else self._part.until(state)

@@ -174,7 +174,7 @@ async def asked(curl: str) -> Any:
 
 
 async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) -> None:
-    arguments = ("--port", "0", "--seconds", "3", "--rate", "60")
+    arguments = ("--port", "0", "--seconds", "6", "--rate", "60")
     async with shown(tmp_path / "demo.log", *arguments, **SET) as demo:
         ready = demo.ready
         assert ready["event"] == "ready"
@@ -183,9 +183,9 @@ async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) ->
         told = running(Path(ready["data"]))
         assert told is not None
         assert told.address == ready["address"]
-        all_figures = []
+        all_figures, news = [], []
         while (line := await demo.figures()) is not None:
-            all_figures.append(line)
+            (all_figures if line["event"] == "figures" else news).append(line)
         assert await demo.process.wait() == 0, demo.said()
         await demo.gone()
     assert "KUOTA_DATABASE_URL, KUOTA_REDIS_URL: ignored" in demo.said()
@@ -205,6 +205,14 @@ async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) ->
     assert live["demo-omnichannel"]["openConversations"] > 0
     assert live["demo-omnichannel"]["openWindows"] > 0
     assert live["demo-omnichannel"]["visitors"] > 0
+
+    # A balance runs low, is refilled, and is above its threshold again (RF-1, RF-3).
+    kinds = [line["kind"] for line in news if line["event"] == "alert"]
+    assert kinds[:4] == ["THRESHOLD", "REFILL_STARTED", "REFILL_SUCCEEDED", "RECOVERED"]
+    (receipt,) = (line for line in news if line["event"] == "receipt")
+    assert receipt["status"] == "PAID"
+    assert receipt["total"] == {"value": "555000"}  # 500,000, and 12 % of 11/12 of it
+    assert receipt["receipt"]["number"].endswith("-000001")
 
 
 async def test_demos_stand_side_by_side_and_nothing_stays_however_they_end(tmp_path: Path) -> None:
