@@ -57,13 +57,19 @@ def give_up(
     now: int,
     cause_id: str,
     kinds: Iterable[AlertKind],
+    *,
+    in_flight: bool = True,
 ) -> Changes:
-    """End a refill that is not paid, under the terms of `after`; alerts of `kinds` say so."""
+    """End a refill that is not paid, under the terms of `after`; alerts of `kinds` say so.
+
+    Where none is `in_flight`, what was paid is taken back, and nothing is refilled any more.
+    """
     changes = Changes(terms, state, TIME)
     ledger = Ledger(terms, state, changes, now)
     ledger.advance()
     ledger.terms = after
-    _ended(ledger, balance_id, paid=False)
+    if in_flight:
+        _ended(ledger, balance_id, paid=False)
     changes.alerts += [
         _alert(ledger, balance_id, kind, AlertCause.PAYMENT, cause_id, terms) for kind in kinds
     ]

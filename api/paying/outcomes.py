@@ -6,6 +6,7 @@ transaction. A credit has the payment's key, so that there is one, whatever is t
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -79,7 +80,7 @@ class Outcomes(Work):
         wrong = _differs(purchase, answer)
         if wrong is not None:
             log.error("a payment is of another total", key=payment.payment_key, why=wrong)
-            await self.wait()
+            await self._pending(replace(answer, reason=wrong))
             return
         if payment.state in (PaymentState.PAID, PaymentState.TAKEN_BACK):
             await self.end()
@@ -192,18 +193,40 @@ class Outcomes(Work):
         self, connection: Connection, before: Terms, state: State, reason: str
     ) -> Changes:
         """End a refill that is not paid: its policy is switched off, and says so."""
-        tenant_id, balance, now = before.tenant_id, self.purchase.balance, self.now
-        balance_id = before.balance_ids[balance]
-        policy = before.refills.get(balance_id)
         kinds, after = [AlertKind.REFILL_FAILED], before
-        if policy is not None and policy.enabled:
+        if self._is_on(before):
             kinds.append(AlertKind.REFILL_OFF)
-            await policies.switch_off(connection, tenant_id, balance, reason, now)
-            (after,) = await terms.by_ids(connection, self.tools.catalogue, [tenant_id])
+            after = await self._switch_off(connection, reason)
+        return await self._say(connection, before, after, state, kinds, in_flight=True)
+
+    def _is_on(self, own: Terms) -> bool:
+        """Whether the balance is refilled by itself."""
+        policy = own.refills.get(own.balance_ids[self.purchase.balance])
+        return policy is not None and policy.enabled
+
+    async def _switch_off(self, connection: Connection, reason: str) -> Terms:
+        """Refill the balance no more; gives the terms that hold then."""
+        tenant_id = self.task.tenant_id
+        await policies.switch_off(connection, tenant_id, self.purchase.balance, reason, self.now)
+        (after,) = await terms.by_ids(connection, self.tools.catalogue, [tenant_id])
+        return after
+
+    async def _say(
+        self,
+        connection: Connection,
+        before: Terms,
+        after: Terms,
+        state: State,
+        kinds: list[AlertKind],
+        *,
+        in_flight: bool,
+    ) -> Changes:
+        """Commit what became of a refill, with its alerts."""
+        tenant_id, now = self.task.tenant_id, self.now
         await load.lots(connection, {tenant_id: state}, {tenant_id: before}, now, now)
         changes = refills.give_up(
-            before.at(now), after.at(now), state, balance_id, now,
-            self.payment.idempotency_key, kinds,
+            before.at(now), after.at(now), state, before.balance_ids[self.purchase.balance], now,
+            self.payment.idempotency_key, kinds, in_flight=in_flight,
         )  # fmt: skip
         await record.record(connection, [changes], now)
         return changes
@@ -217,6 +240,8 @@ class Outcomes(Work):
             return
         tenant_id = self.task.tenant_id
         tenant = (await find_by_ids(self.tools.door, [tenant_id]))[tenant_id]
+        if self.of_refill:
+            await self._stop_refills()
         async with self.tools.door.tenant_tx(tenant_id) as connection:
             credited = await actions.find(connection, tenant_id, payment.idempotency_key)
         assert credited is not None
@@ -241,6 +266,21 @@ class Outcomes(Work):
             )  # fmt: skip
             await purchases.end(connection, purchase, PurchaseState.TAKEN_BACK, self.now)
             await self.done(connection)
+
+    async def _stop_refills(self) -> None:
+        """Charge nobody again who has just taken a payment back: the policy is switched off."""
+        tenant_id, own = self.task.tenant_id, self.tools
+        async with own.door.tenant_tx(tenant_id) as connection:
+            head = await self.lock(connection)
+            (before,) = await terms.by_ids(connection, own.catalogue, [tenant_id])
+            if not self._is_on(before):
+                return
+            after = await self._switch_off(connection, "a payment was taken back")
+            changes = await self._say(
+                connection, before, after, load.state_of(head), [AlertKind.REFILL_OFF],
+                in_flight=False,
+            )  # fmt: skip
+        own.show.commits([changes], self.now)
 
 
 def _differs(purchase: Purchase, answer: Answer) -> str | None:

@@ -217,10 +217,28 @@ async def test_a_payment_that_was_taken_back_takes_its_lot_with_it(till: Till) -
     ((_, (payment,)),) = await till.purchases(key)
     assert await till.remaining(key, "visitors") == 410
     await till.sandbox.decide(payment.payment_key, Standing.TAKEN_BACK)
-    await till.policy(key, "visitors", 20, 500, enabled=False)
     await till.quiet()
-    assert summary(await till.purchases(key))[0] == ("TAKEN_BACK", ["TAKEN_BACK"])
+    # Who took it back is not charged again at once.
+    assert summary(await till.purchases(key)) == [("TAKEN_BACK", ["TAKEN_BACK"])]
     assert await till.remaining(key, "visitors") == -90
+    assert (await till.told(key)).count("REFILL_OFF") == 1
+
+
+async def test_a_payment_of_another_total_credits_nothing_and_says_so(
+    till: Till, database: Database
+) -> None:
+    key = f"t{next(names)}"
+    await till.world.tenant(key)
+    await bought(till, key)
+    await till.quiet()
+    ((_, (payment,)),) = await till.purchases(key)
+    await on(database.owner_url, "update sandbox_payments set total = total - 1")
+    await till.sandbox.decide(payment.payment_key, Standing.PAID)
+    await till.quiet()
+    ((purchase, (payment,)),) = await till.purchases(key)
+    assert (purchase.state.name, payment.state.name) == ("OPEN", "PENDING")
+    assert payment.reason == "332999.999999 was collected, and 333000 asked for"
+    assert await till.remaining(key, "visitors") == 1_000
 
 
 async def test_a_notice_of_nobody_s_payment_leaves_nothing(till: Till) -> None:
