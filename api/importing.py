@@ -333,6 +333,7 @@ class Importing:
         await given(
             self._door, self._catalogue, self._show, ActionKind[line.kind],
             self._file.header.tenant, line.key, bytes.fromhex(line.content), act, now=line.at,
+            ours=True,
         )  # fmt: skip
         if done_now:
             self._actions += 1

@@ -45,6 +45,7 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "total": "Total",
         "until": "Valid until {at}.",
         "always": "Does not expire.",
+        "taken_back": "The payment was taken back on {at}, and with it what it had added.",
     },
     Language.INDONESIAN: {
         "receipt": "Kuitansi",
@@ -65,6 +66,7 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "total": "Total",
         "until": "Berlaku sampai {at}.",
         "always": "Tidak kedaluwarsa.",
+        "taken_back": "Pembayaran ditarik kembali pada {at}, beserta apa yang ditambahkannya.",
     },
     Language.SPANISH: {
         "receipt": "Recibo",
@@ -85,6 +87,7 @@ WORDS: Final[Mapping[Language, Mapping[str, str]]] = {
         "total": "Total",
         "until": "Válido hasta {at}.",
         "always": "No caduca.",
+        "taken_back": "El pago se revirtió el {at}, y con él lo que había añadido.",
     },
 }
 
@@ -127,7 +130,7 @@ def printed(issued: Issued, tag: str) -> str:
     """A receipt in the language of a locale, in English where there are no words in that."""
     spoken = locale_of(tag).language in set(Language)
     tag = tag if spoken else Language.ENGLISH.value
-    return _Printing(issued.receipt, tag).page(issued.number)
+    return _Printing(issued.receipt, tag).page(issued.number, issued.taken_back_at)
 
 
 class _Printing:
@@ -139,7 +142,7 @@ class _Printing:
         self._language = Language(locale_of(tag).language)
         self._words = WORDS[self._language]
 
-    def page(self, number: str) -> str:
+    def page(self, number: str, taken_back_at: int | None) -> str:
         of, words = self._receipt, self._words
         seller = of.seller.name + (f", {of.seller.contact}" if of.seller.contact else "")
         facts = {
@@ -161,6 +164,8 @@ class _Printing:
             _row("th", words["total"], "", self._money(of.total)),
         ]
         notes = [self._until()]
+        if taken_back_at is not None:
+            notes = [words["taken_back"].format(at=self._date(taken_back_at))]
         if not of.taxes:
             notes.append(words["untaxed"].format(country=self._country()))
         return PAGE.format(

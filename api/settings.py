@@ -118,7 +118,9 @@ def from_environment(environ: Mapping[str, str] | None = None) -> Settings:
                 raise SettingsError(f"{variable} {fault}") from None
     check_issuer(found)
     if found.get("payments") == "midtrans" and "midtrans_server_key" not in found:
-        raise SettingsError("KUOTA_PAYMENTS=midtrans wants KUOTA_MIDTRANS_SERVER_KEY beside it")
+        raise SettingsError(
+            "KUOTA_PAYMENTS is midtrans, which wants KUOTA_MIDTRANS_SERVER_KEY beside it"
+        )
     return Settings(**found)  # type: ignore[arg-type]  # each reader gives its field's type
 
 

@@ -43,6 +43,11 @@ class Refilling(NamedTuple):
             day_spent=max(day - back, 0), month_spent=max(month - back, 0),
         )  # fmt: skip
 
+    def counting(self, zone: Zone, now: int, price: int) -> Refilling:
+        """The same with a price that was paid at `now`, after its refill was given up."""
+        day, month = self.spent(zone, now)
+        return self._replace(began=now, day_spent=day + price, month_spent=month + price)
+
     def spent(self, zone: Zone, now: int) -> tuple[int, int]:
         """What counts to the caps of the local day and the local month of `now`."""
         day = self.day_spent if zone.day_start(self.began) == zone.day_start(now) else 0

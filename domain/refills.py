@@ -27,17 +27,22 @@ def pay(
     *,
     refill: bool,
     in_flight: bool,
+    price: int = 0,
 ) -> tuple[Lot, Changes]:
     """Add what was paid for; a refill that is still in flight no longer is.
 
     Where what remains is at the refill's minimum all the same, the next one is decided at once. One
-    that was given up before its payment came is not in flight, and credits as any other.
+    that was given up before its payment came is not in flight, and credits as any other; its price
+    counts to the caps of the day it was paid on.
     """
     changes = Changes(terms, state, ACTION)
     ledger = Ledger(terms, state, changes, now)
     ledger.advance()
     if in_flight:
         _ended(ledger, balance_id, paid=True)
+    elif refill:
+        known = state.refilling.get(balance_id, IDLE)
+        state.refilling[balance_id] = known.counting(terms.zone, now, price)
     lot = ledger.new_lot(
         balance_id, LotSource.TOP_UP, amount, now, ends_at, month=None, priority=TOP_UP_PRIORITY
     )

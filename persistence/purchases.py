@@ -16,7 +16,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from domain.offers import Quote, quote
+from domain.offers import MONEY_MAX, Quote, quote
 from domain.periods import DAY
 from domain.problems import Problem
 from domain.state import Changes
@@ -161,7 +161,7 @@ async def begin_refills(connection: Connection, changes: Changes) -> None:
         except Problem as problem:
             await _begin(
                 connection, terms.tenant_id, kind, refill.balance_id, refill.amount,
-                own.plan.currency, refill.price, 0, 0, {"reason": problem.message},
+                own.plan.currency, min(refill.price, MONEY_MAX), 0, 0, {"reason": problem.message},
                 refill.cause_id, refill.at,
             )  # fmt: skip
         else:
@@ -250,6 +250,17 @@ async def payments_of(
     return found
 
 
+OPEN_KEYS = """
+select payment_key from payments
+where tenant_id = $1 and purchase_id = $2 and state in (1, 2, 3)"""
+
+
+async def open_keys(connection: Connection, tenant_id: int, purchase_id: int) -> list[str]:
+    """The keys of a purchase's payments that have no end yet."""
+    rows = await connection.fetch(OPEN_KEYS, tenant_id, purchase_id)
+    return [row["payment_key"] for row in rows]
+
+
 WHOSE = "select tenant_id, provider from payments where payment_key = $1"
 
 
@@ -295,9 +306,10 @@ async def pages(
     return found
 
 
+# What never came to a provider is asked for anew: the first time counts.
 ASK = """
-update payments set state = 2, asked_at = $3, provider = $4
-where tenant_id = $1 and payment_key = $2 and state = 1"""
+update payments set state = 2, asked_at = coalesce(asked_at, $3), provider = $4
+where tenant_id = $1 and payment_key = $2 and state in (1, 2)"""
 
 
 async def ask(connection: Connection, payment: Payment, provider: str, now: int) -> None:

@@ -26,11 +26,16 @@ class Issued:
     number: str
     issued_at: int
     receipt: Receipt
+    taken_back_at: int | None = None  #: when its payment was, which no receipt says itself
 
 
-FIND = """
-select tenant_id, payment_key, series, year, number, issued_at, body::text as body
-from receipts where tenant_id = $1 and payment_key = $2"""
+_RECEIPT = """
+select tenant_id, payment_key, series, year, number, issued_at, body::text as body,
+    case when p.state = 7 then p.ended_at end as taken_back_at"""
+
+FIND = f"""{_RECEIPT}
+from receipts left join payments p using (tenant_id, payment_key)
+where tenant_id = $1 and payment_key = $2"""
 
 # The row of a year is waited for, and is free again only with the number committed or given back.
 COUNT = """
@@ -70,10 +75,10 @@ async def find(connection: Connection, tenant_id: int, payment_key: str) -> Issu
     return None if row is None else _from_row(row)
 
 
-OF_PAYMENTS = """
-select tenant_id, payment_key, series, year, number, issued_at, body::text as body
+OF_PAYMENTS = f"""{_RECEIPT}
 from unnest($1::bigint[], $2::text[]) asked (tenant_id, payment_key)
-join receipts using (tenant_id, payment_key)"""
+join receipts using (tenant_id, payment_key)
+left join payments p using (tenant_id, payment_key)"""
 
 
 async def of_payments(door: Door, asked: Sequence[tuple[int, str]]) -> list[Issued | None]:
@@ -91,4 +96,5 @@ def _from_row(row: asyncpg.Record) -> Issued:
         number=number(row["series"], row["year"], row["number"]),
         issued_at=row["issued_at"],
         receipt=msgspec.json.decode(row["body"], type=Receipt),
+        taken_back_at=row["taken_back_at"],
     )

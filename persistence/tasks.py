@@ -76,16 +76,16 @@ async def take(door: Door, kind: str, now: int, *, lease: int, limit: int) -> li
 
 
 TAKE_ONE = """
-update tasks set due_at = $4, tries = tries + 1
-where tenant_id = $1 and kind = $2 and key = $3
+update tasks set due_at = $5, tries = tries + 1
+where tenant_id = $1 and kind = $2 and key = $3 and due_at <= $4
 returning tenant_id, kind, key, due_at, tries, body::text as body"""
 
 
 async def take_one(
-    connection: Connection, tenant_id: int, kind: str, key: str, until: int
+    connection: Connection, tenant_id: int, kind: str, key: str, now: int, *, lease: int
 ) -> Task | None:
-    """A task by its name, whoever has it; None: it is done."""
-    row = await connection.fetchrow(TAKE_ONE, tenant_id, kind, key, until)
+    """A task by its name, if it is due; None: it is not, is done, or somebody has it."""
+    row = await connection.fetchrow(TAKE_ONE, tenant_id, kind, key, now, now + lease)
     return None if row is None else _task(row)
 
 

@@ -232,6 +232,26 @@ def test_facts_without_a_rate_are_noticed(examine: Examine, database: Database) 
     assert "python -m api book publish" in found["unrated facts"]["remedy"]
 
 
+def test_tasks_that_nobody_does_are_noticed(examine: Examine, database: Database) -> None:
+    before = examine()
+    sql(
+        database.owner_url,
+        "insert into tasks (tenant_id, kind, key, due_at) values"
+        f" (1, 'payment', 'k', {NOW} - 7200000000), (1, 'mail', 'k', {NOW} - 60000000)",
+    )
+    sql(
+        database.owner_url,
+        "insert into payments (tenant_id, payment_key, purchase_id, try, provider, state, due_at,"
+        f" asked_at) values (1, 'k', 1, 1, 'midtrans', 2, 0, {NOW} - 172800000000)",
+    )
+    found = changed(before, examine())
+    sql(database.owner_url, "delete from tasks", "delete from payments")
+    assert found.keys() == {"tasks"}
+    assert "1 payments wait to be asked for, the first since" in found["tasks"]["found"]
+    assert "1 payments have had no outcome for a day" in found["tasks"]["found"]
+    assert "the provider is away" in found["tasks"]["remedy"]
+
+
 def test_a_transaction_that_was_left_open_is_noticed_by_its_process(
     examine: Examine, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,6 +312,21 @@ def test_a_transaction_that_was_left_open_is_noticed_by_its_process(
             {"KUOTA_ALLOWED_ORIGINS": "https://*.example"},
             *("outside", "broken", "no browser's origin is called that"),
             "write each origin in KUOTA_ALLOWED_ORIGINS in full",
+        ),
+        (
+            {"KUOTA_SMTP_URL": "smtp://ana:hidden@127.0.0.1:1"},
+            *("payments and mail", "warning", "the server of mail does not let us in"),
+            "correct KUOTA_SMTP_URL",
+        ),
+        (
+            {"KUOTA_PAYMENTS": "midtrans", "KUOTA_MIDTRANS_SERVER_KEY": "k"},
+            *("payments and mail", "warning", "midtrans' own sandbox: no money moves"),
+            "KUOTA_MIDTRANS_URL=https://api.midtrans.com",
+        ),
+        (
+            {"KUOTA_PAYMENTS": "midtrans"},
+            *("environment", "broken", "wants KUOTA_MIDTRANS_SERVER_KEY beside it"),
+            "KUOTA_PAYMENTS: correct it",
         ),
         (
             {"KUOTA_ALLOWED_ORIGINS": "*"},

@@ -71,7 +71,7 @@ def doctor(*, data: Data = None, as_json: AsJson = False) -> int:
     findings = [environment, surroundings.python(), surroundings.packages()]
     findings += [surroundings.clock(given), surroundings.outside(given), safety.secret(given)]
     findings += [safety.secret_files(os.environ), safety.exposure(given, os.environ)]
-    findings += [surroundings.documents(given), surroundings.reaching(given)]
+    findings += [surroundings.documents(given), asyncio.run(surroundings.reaching(given))]
     folder = data if data is not None else data_folder(given)
     owner_url = None
     if left_out & {"KUOTA_DATABASE_URL", "KUOTA_REDIS_URL"}:

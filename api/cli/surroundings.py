@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from api.reaching.smtp import Server, UnsentError, greet
 from api.secrecy import weakness
 from api.settings import Settings, SettingsError, from_environment, instant_of, without_secrets
 from api.stored import StoredError
@@ -206,8 +207,8 @@ def documents(given: Settings) -> Finding:
     return judged("stored documents", f"{count} in {given.documents}", [])
 
 
-def reaching(given: Settings) -> Finding:
-    """Who collects payments, and by whom letters go, is what it says."""
+async def reaching(given: Settings) -> Finding:
+    """Who collects payments; and the server of mail lets us in."""
     collects = {
         "midtrans": f"midtrans at {given.midtrans_url}", "none": "nobody collects payments",
     }.get(given.payments or "", "payments are the sandbox's: no money moves")  # fmt: skip
@@ -215,6 +216,16 @@ def reaching(given: Settings) -> Finding:
     if given.smtp_url is not None:
         letters = f"letters go by {without_secrets(given.smtp_url)}"
     troubles = []
+    if given.smtp_url is not None:
+        try:
+            await greet(Server.of(given.smtp_url), "localhost")
+        except UnsentError as fault:
+            troubles.append(
+                warned(
+                    f"the server of mail does not let us in: {fault}",
+                    "correct KUOTA_SMTP_URL, or wait until it answers: letters wait as well",
+                )
+            )
     if given.payments == "midtrans" and ".sandbox." in given.midtrans_url:
         troubles.append(
             warned(

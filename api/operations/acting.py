@@ -27,6 +27,8 @@ from persistence.show import Show
 from persistence.tenants import find_by_keys
 
 KEY_LENGTH_MAX = 255
+#: How keys begin under which payments credit, and are taken back: nobody else may have those.
+OURS = ("payment/", "taken_back/")
 TEXT_LENGTH_MAX = 1_000
 #: What the audit calls what was done: the mutation's name.
 NAMES: Mapping[ActionKind, str] = {
@@ -118,17 +120,20 @@ async def once(
     request: Request,
     act: Callable[[Scene], Awaitable[Done]],
     *,
-    now: int,
+    now: int | Callable[[], int],
+    ours: bool = False,
 ) -> Action:
     """Do what is asked, or give what the same key did before; `request` is a dataclass.
 
-    The body of the action has the tenant's number and version beside what `act` kept.
+    The body of the action has the tenant's number and version beside what `act` kept. A `now` that
+    is called is the instant at which the tenant is locked; a key that is `ours` nobody else has.
     """
     asked: dict[str, Any] = asdict(request)  # type: ignore[call-overload]
     content = actions.content_of(kind, {k: v for k, v in asked.items() if k != "idempotency_key"})
     return await given(
-        door, catalogue, show, kind, request.tenant, request.idempotency_key, content, act, now=now
-    )
+        door, catalogue, show, kind, request.tenant, request.idempotency_key, content, act,
+        now=now, ours=ours,
+    )  # fmt: skip
 
 
 async def given(
@@ -141,15 +146,18 @@ async def given(
     content: bytes,
     act: Callable[[Scene], Awaitable[Done]],
     *,
-    now: int,
+    now: int | Callable[[], int],
+    ours: bool = False,
 ) -> Action:
     """As `once`, of a request whose digest is known."""
-    check_key(idempotency_key)
+    if not ours:
+        check_key(idempotency_key)
     tenant = (await find_by_keys(door, [tenant_key])).get(tenant_key)
     if tenant is None:
         raise Problem("NOT_FOUND", f"there is no tenant {tenant_key[:64]!r}", "tenant")
     async with door.tenant_tx(tenant.tenant_id) as connection:
         heads = await load.lock(connection, [tenant.tenant_id], wait=True)
+        now = now if isinstance(now, int) else now()
         before = await actions.find(connection, tenant.tenant_id, idempotency_key)
         if before is not None:
             return earlier(before, content)
@@ -189,6 +197,10 @@ def check_key(key: str) -> None:
         raise Problem(
             "INVALID", f"idempotencyKey has 1 to {KEY_LENGTH_MAX} characters", "idempotencyKey"
         )
+    if key.startswith(OURS):
+        words = " or ".join(OURS)
+        message = f"idempotencyKey does not begin with {words}: payments have such keys"
+        raise Problem("INVALID", message, "idempotencyKey")
     if not key.isprintable():
         raise Problem("INVALID", "idempotencyKey has printable characters", "idempotencyKey")
 

@@ -10,10 +10,10 @@ from api.operations.acting import AMOUNT_MAX, Done, Scene, once
 from api.operations.checks import find_tenant
 from api.rights import Principal
 from domain.money import text
-from domain.offers import quote
+from domain.offers import MONEY_MAX, quote
 from domain.plans import BalancePlan
 from domain.problems import Problem
-from domain.refill_policy import RefillPolicy, price_of
+from domain.refill_policy import RefillPolicy, price_of, refill_amount
 from domain.refills import edit
 from domain.terms import Terms
 from persistence import payment_methods, refills, terms
@@ -151,6 +151,12 @@ def checked(policy: RefillPolicy, balance: BalancePlan, own: Terms, now: int) ->
         quote(own.plan, balance, policy.amount, own.country, own.zone.date(now), own.taxes)
     except Problem as problem:
         problems.append(problem)
+    else:
+        # The most that one refill is at its minimum's sake: several amounts in one charge.
+        most = refill_amount(policy, -balance.credit_limit)
+        if price_of(balance, most) > MONEY_MAX:
+            message = f"minimum is so far above amount that one refill would be {text(most)}"
+            problems.append(Problem("TOO_MUCH", message, "amount"))
     price = price_of(balance, policy.amount)
     for name, cap in (("dayCap", policy.day_cap), ("monthCap", policy.month_cap)):
         if cap is not None and not price <= cap <= AMOUNT_MAX:

@@ -5,6 +5,7 @@ Owns which of them is asked for and who may have it. What it does to lots is `do
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from api import ids
@@ -33,16 +34,22 @@ class RefundCreate:
 
 
 async def run(
-    door: Door, catalogue: Catalogue, show: Show, request: RefundCreate, *, now: int
+    door: Door,
+    catalogue: Catalogue,
+    show: Show,
+    request: RefundCreate,
+    *,
+    now: int | Callable[[], int],
+    ours: bool = False,
 ) -> Action:
-    """Refund, or give the refund that the same key made before."""
+    """Refund, or give the refund that the same key made before; as `once` has `now` and `ours`."""
     _check(request)
     act = _charge if request.top_up is None else _top_up
 
     async def done(scene: Scene) -> Done:
         return await act(scene, request)
 
-    return await once(door, catalogue, show, ActionKind.REFUND, request, done, now=now)
+    return await once(door, catalogue, show, ActionKind.REFUND, request, done, now=now, ours=ours)
 
 
 async def _charge(scene: Scene, request: RefundCreate) -> Done:

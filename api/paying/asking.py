@@ -6,7 +6,6 @@ same key is looked at before it is asked for again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
@@ -14,13 +13,15 @@ import structlog
 from api.paying.outcomes import Outcomes
 from api.paying.port import Answer, AwayError, Charge, Provider, Standing
 from api.paying.tokens import SealError
-from api.paying.work import FINAL
+from api.paying.work import FINAL, LeaseLostError
 from domain.money import text
 from domain.periods import HOUR
 from domain.plans import BalancePlan
-from persistence import purchases, terms
+from domain.terms import Terms
+from persistence import payment_methods, purchases, terms
+from persistence.connection import Connection
 from persistence.purchases import OPEN_FOR, PaymentState, PurchaseState
-from persistence.tenants import find_by_ids
+from persistence.tenants import TenantRecord, find_by_ids
 
 log = structlog.get_logger("kuota.paying")
 
@@ -28,100 +29,114 @@ log = structlog.get_logger("kuota.paying")
 class Asking(Outcomes):
     """One payment, and its provider."""
 
-    async def prepare(self) -> Provider | None:
-        """Note that the provider is asked, or that nobody is to be; None: not now.
+    async def follow(self) -> None:
+        """Bring the payment as far as its provider has it."""
+        asked = self.payment.state is not PaymentState.WAITING
+        provider = self.tools.providers.get(self.payment.provider)
+        if asked and provider is None:
+            await self.wait(f"{self.payment.provider} is not set up here any more")
+            return
+        try:
+            answer = await self._look(provider) if provider is not None else await self._charge()
+        except AwayError as error:
+            log.warning("a provider is away", key=self.payment.payment_key, why=str(error))
+            await self.wait(f"the provider does not answer: {error}")
+            return
+        if answer is not None:
+            await self.apply(answer)
 
-        What a refill may no longer be charged for ends here, before anybody is asked.
+    async def _look(self, provider: Provider) -> Answer | None:
+        """Look where it stands, or give it up where that took too long; None: nothing is known."""
+        key, state = self.payment.payment_key, self.payment.state
+        answer = await provider.look(key)
+        if answer.standing is Standing.ABSENT and state not in FINAL:
+            if state is PaymentState.ASKED and self.payment.pay_url is None:
+                return await self._charge()  # it never came there
+            # Some know of nothing until the payer has chosen on their page how to pay.
+            answer = Answer(standing=Standing.PENDING)
+        over = self.now >= (self.payment.asked_at or self.now) + OPEN_FOR
+        unwanted = over or self.purchase.state is not PurchaseState.OPEN
+        paid = state in (PaymentState.PAID, PaymentState.TAKEN_BACK)
+        if answer.standing is Standing.PENDING and unwanted and not paid:
+            answer = await provider.cancel(key)
+            if answer.standing in (Standing.PENDING, Standing.ABSENT):
+                answer = replace(answer, standing=Standing.EXPIRED)
+        return answer
+
+    async def _charge(self) -> Answer | None:
+        """Ask a provider to collect, where somebody is to be asked at all; None: nobody is."""
+        ready = await self._prepare()
+        if ready is None:
+            return None
+        provider, charge = ready
+        return await provider.charge(charge)
+
+    async def _prepare(self) -> tuple[Provider, Charge] | None:
+        """Note that a provider is asked, and what for, or that nobody is to be asked.
+
+        What a refill may no longer be charged for ends here, under the lock, before anybody is
+        asked; so does what somebody else has begun meanwhile.
         """
-        own, purchase, method = self.tools, self.purchase, self.method
-        name = own.page if not self.of_refill else None if method is None else method.provider
-        provider = own.providers.get(name or "")
-        why = purchase.body.get("reason")
-        if why is None and method is not None and self._token() is None:
-            why = "the payment method was kept under another KUOTA_SECRET: set it again"
-        async with self.tools.door.tenant_tx(purchase.tenant_id) as connection:
+        own, tenant_id = self.tools, self.task.tenant_id
+        tenant = (await find_by_ids(own.door, [tenant_id]))[tenant_id]
+        async with own.door.tenant_tx(tenant_id) as connection:
             await self.lock(connection)
+            await self.later(connection, self.task.due_at)  # nobody else has it
+            if self.payment.state not in (PaymentState.WAITING, PaymentState.ASKED):
+                raise LeaseLostError
             if self.purchase.state is not PurchaseState.OPEN:
-                reason = "another try was paid before"
                 await purchases.mark(
                     connection, self.payment, PaymentState.EXPIRED, ended_at=self.now,
-                    reason=reason,
+                    reason="another try was paid before",
                 )  # fmt: skip
                 await self.done(connection)
                 return None
+            (terms_now,) = await terms.by_ids(connection, own.catalogue, [tenant_id])
+            if self.of_refill and terms_now.suspended:
+                await self.later(connection, self.now + HOUR)
+                return None
+            name, token, why = own.page, None, self.purchase.body.get("reason")
             if self.of_refill and why is None:
-                (terms_now,) = await terms.by_ids(connection, own.catalogue, [purchase.tenant_id])
-                if terms_now.suspended:
-                    await self.later(connection, self.now + HOUR)
-                    return None
-                policy = terms_now.refills.get(terms_now.balance_ids[purchase.balance])
-                if policy is None or not policy.enabled:
-                    why = "refills of this balance were switched off"
+                name, token, why = await self._charged_by(connection, terms_now)
+            provider = own.providers.get(name or "")
             if why is None and provider is not None:
                 await purchases.ask(connection, self.payment, provider.name, self.now)
-                return provider
-        if why is None:
-            why = (
-                "there is no payment method" if self.of_refill and method is None
-                else "no provider of payments is set up"
-            )  # fmt: skip
-        await self.declined(PaymentState.DECLINED, why, again=False)
+                balance = terms_now.balances[terms_now.balance_ids[self.purchase.balance]]
+                return provider, self._charge_of(tenant, balance, token)
+        await self.declined(
+            PaymentState.DECLINED, why or "no provider of payments is set up", again=False
+        )
         return None
 
-    async def follow(
-        self, provider: Provider, ask: Callable[[Provider], Awaitable[Answer]]
-    ) -> None:
-        """Ask, and do what follows from the answer."""
+    async def _charged_by(
+        self, connection: Connection, own: Terms
+    ) -> tuple[str | None, str | None, str | None]:
+        """Of a refill the provider and the token, or why it is not charged."""
+        policy = own.refills.get(own.balance_ids[self.purchase.balance])
+        if policy is None or not policy.enabled:
+            return None, None, "refills of this balance were switched off"
+        method = await payment_methods.find(connection, own.tenant_id)
+        if method is None:
+            return None, None, "there is no payment method"
         try:
-            answer = await ask(provider)
-            over = self.now >= (self.payment.asked_at or self.now) + OPEN_FOR
-            if answer.standing is Standing.PENDING and over:
-                answer = await provider.cancel(self.payment.payment_key)
-                if answer.standing in (Standing.PENDING, Standing.ABSENT):
-                    answer = replace(answer, standing=Standing.EXPIRED)
-        except AwayError as error:
-            log.warning("a provider is away", provider=provider.name, why=str(error))
-            await self.wait()
-            return
-        await self.apply(answer)
+            return method.provider, self.tools.tokens.open(own.tenant_id, method.token), None
+        except SealError:
+            why = "the payment method was kept under another KUOTA_SECRET: set it again"
+            return None, None, why
 
-    async def charge(self, provider: Provider) -> Answer:
-        """Ask the provider to collect."""
+    def _charge_of(self, tenant: TenantRecord, balance: BalancePlan, token: str | None) -> Charge:
         purchase = self.purchase
-        found = await find_by_ids(self.tools.door, [purchase.tenant_id])
-        async with self.tools.door.tenant_tx(purchase.tenant_id) as connection:
-            (own,) = await terms.by_ids(connection, self.tools.catalogue, [purchase.tenant_id])
-        charge = Charge(
+        return Charge(
             key=self.payment.payment_key,
             total=purchase.total,
             currency=purchase.currency,
-            description=described(own.balances[own.balance_ids[purchase.balance]], purchase.amount),
-            customer=found[purchase.tenant_id].name,
+            description=described(balance, purchase.amount),
+            customer=tenant.name,
             email=None,
-            token=self._token(),
+            token=token,
             return_url=purchase.body.get("return_url"),
             expires_at=self.now + OPEN_FOR,
         )
-        return await provider.charge(charge)
-
-    async def look(self, provider: Provider) -> Answer:
-        """Look where it stands; what never came to the provider is asked for again."""
-        answer = await provider.look(self.payment.payment_key)
-        if answer.standing is not Standing.ABSENT or self.payment.state in FINAL:
-            return answer
-        if self.payment.pay_url is not None:
-            # Some know of nothing until the payer has chosen on their page how to pay.
-            return Answer(standing=Standing.PENDING)
-        return await self.charge(provider)
-
-    def _token(self) -> str | None:
-        """What a refill is charged by; None: nothing that can be opened."""
-        if self.method is None:
-            return None
-        try:
-            return self.tools.tokens.open(self.payment.tenant_id, self.method.token)
-        except SealError:
-            return None
 
 
 def described(balance: BalancePlan, amount: int) -> str:

@@ -19,9 +19,8 @@ from api.paying.port import Provider
 from api.paying.tokens import Tokens
 from api.paying.work import LeaseLostError, Tools
 from api.tasks import LEASE
-from persistence import payment_methods, purchases, tasks
+from persistence import purchases, tasks
 from persistence.door import CONNECTION_LOST
-from persistence.purchases import PaymentState, PurchaseKind
 from persistence.tasks import Task
 
 #: Seconds that whoever buys is kept waiting for the address of the page.
@@ -86,12 +85,9 @@ class Paying:
             payment = (await purchases.payments_of(self._tools.door, [name]))[name][-1]
             async with self._tools.door.tenant_tx(tenant_id) as connection:
                 task = await tasks.take_one(
-                    connection,
-                    tenant_id,
-                    tasks.PAYMENT,
-                    payment.payment_key,
-                    self._tools.now() + LEASE,
-                )
+                    connection, tenant_id, tasks.PAYMENT, payment.payment_key, self._tools.now(),
+                    lease=LEASE,
+                )  # fmt: skip
             if task is not None:
                 await self.handle(task)
         except Exception as error:
@@ -111,18 +107,4 @@ class Paying:
             assert payment is not None
             purchase = await purchases.find(connection, task.tenant_id, payment.purchase_id)
             assert purchase is not None
-            method = None
-            if purchase.kind is PurchaseKind.REFILL:
-                method = await payment_methods.find(connection, task.tenant_id)
-        work = Asking(self._tools, task, purchase, payment, method)
-        if payment.state is PaymentState.WAITING:
-            provider = await work.prepare()
-            if provider is not None:
-                await work.follow(provider, work.charge)
-            return
-        provider = self.providers.get(payment.provider)
-        if provider is None:
-            log.error("a payment's provider is not set up", provider=payment.provider)
-            await work.wait()
-            return
-        await work.follow(provider, work.look)
+        await Asking(self._tools, task, purchase, payment).follow()

@@ -6,7 +6,6 @@ transaction. A credit has the payment's key, so that there is one, whatever is t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -26,15 +25,18 @@ from domain.state import Changes, State
 from domain.terms import Terms
 from domain.top_ups import carried_until
 from domain.watch import AlertKind
-from persistence import actions, load, purchases, receipts, record, terms
+from persistence import actions, load, purchases, receipts, record, tasks, terms
 from persistence import refills as policies
-from persistence.actions import ActionKind
+from persistence.actions import Action, ActionKind
 from persistence.connection import Connection
-from persistence.purchases import PaymentState, Purchase, PurchaseState
+from persistence.purchases import OPEN_FOR, PaymentState, Purchase, PurchaseState
 from persistence.tenants import TenantRecord, find_by_ids
 
 #: After a decline a refill is tried again, under a new key; after the last it is given up (RF-2).
 RETRY_AFTER: Final = (1 * HOUR, 4 * HOUR, 24 * HOUR)
+
+#: Of a payment that its provider calls unpaid after it was paid, until it says so again.
+DOUBT: Final = "the provider calls it unpaid since: it is looked at again"
 
 log = structlog.get_logger("kuota.paying")
 
@@ -50,7 +52,7 @@ class Outcomes(Work):
             case Standing.TAKEN_BACK:
                 await self._taken_back(answer)
             case Standing.DECLINED | Standing.EXPIRED if self.payment.state is PaymentState.PAID:
-                await self._taken_back(answer)  # a bank may go back on its word
+                await self._doubted(answer)
             case Standing.DECLINED:
                 await self.declined(PaymentState.DECLINED, answer.reason)
             case Standing.EXPIRED:
@@ -60,7 +62,7 @@ class Outcomes(Work):
             case Standing.ABSENT if self.payment.state in FINAL:
                 await self.end()
             case Standing.ABSENT:
-                await self.wait()
+                await self.wait("the provider does not know of it")
 
     async def _pending(self, answer: Answer) -> None:
         async with self.tools.door.tenant_tx(self.task.tenant_id) as connection:
@@ -74,30 +76,66 @@ class Outcomes(Work):
             )  # fmt: skip
             await self.later(connection, self.now + self.pause())
 
+    async def _doubted(self, answer: Answer) -> None:
+        """A bank may go back on its word, and a look may be of yesterday: the second one counts."""
+        async with self.tools.door.tenant_tx(self.task.tenant_id) as connection:
+            await self.lock(connection)
+            if self.payment.state is PaymentState.PAID and self.payment.reason != DOUBT:
+                await purchases.mark(
+                    connection, self.payment, PaymentState.PAID, ended_at=self.payment.ended_at,
+                    reason=DOUBT,
+                )  # fmt: skip
+                await self.later(connection, self.now + HOUR)
+                return
+        await self._taken_back(answer)
+
     async def _paid(self, answer: Answer) -> None:
         """Credit what was paid, whatever was said of it before: once by its key (BA-7, RF-2)."""
-        purchase, payment = self.purchase, self.payment
-        wrong = _differs(purchase, answer)
+        wrong = _differs(self.purchase, answer)
         if wrong is not None:
-            log.error("a payment is of another total", key=payment.payment_key, why=wrong)
-            await self._pending(replace(answer, reason=wrong))
+            log.error("a payment is of another total", key=self.payment.payment_key, why=wrong)
+            await self._noted(wrong)
             return
-        if payment.state in (PaymentState.PAID, PaymentState.TAKEN_BACK):
-            await self.end()
+        if self.payment.state is PaymentState.PAID:
+            await self._noted("")
             return
-        found = await find_by_ids(self.tools.door, [purchase.tenant_id])
-        tenant = found[purchase.tenant_id]
+        if await self._credited() is not None:
+            # Taken back here, and paid after that: whose it is now, people must say.
+            log.error("a payment that was taken back is paid", key=self.payment.payment_key)
+            await self._noted("paid once more after it was taken back: nothing was credited")
+            return
+        tenant_id = self.task.tenant_id
+        tenant = (await find_by_ids(self.tools.door, [tenant_id]))[tenant_id]
 
         async def act(scene: Scene) -> Done:
             return await self._credit(scene, tenant, answer)
 
-        own = self.tools
-        content = actions.content_of(ActionKind.TOP_UP, {"payment": payment.payment_key})
+        own, key = self.tools, self.payment.payment_key
+        content = actions.content_of(ActionKind.TOP_UP, {"payment": key})
         await acting.given(
-            self.tools.door, own.catalogue, own.show, ActionKind.TOP_UP, tenant.key,
-            payment.idempotency_key, content, act, now=self.now,
+            own.door, own.catalogue, own.show, ActionKind.TOP_UP, tenant.key,
+            self.payment.idempotency_key, content, act, now=own.now, ours=True,
         )  # fmt: skip
         await self.end()  # nothing is left of it, unless somebody else has credited
+
+    async def _noted(self, why: str) -> None:
+        """Say something of a payment that stays where it is, and look at it no more for now."""
+        async with self.tools.door.tenant_tx(self.task.tenant_id) as connection:
+            await self.lock(connection)
+            payment = self.payment
+            await purchases.mark(
+                connection, payment, payment.state, ended_at=payment.ended_at, reason=why
+            )
+            if payment.state in FINAL:
+                await self.done(connection)
+            else:
+                await self.later(connection, self.now + self.pause())
+
+    async def _credited(self) -> Action | None:
+        """What it brought, if it did."""
+        tenant_id = self.task.tenant_id
+        async with self.tools.door.tenant_tx(tenant_id) as connection:
+            return await actions.find(connection, tenant_id, self.payment.idempotency_key)
 
     async def _credit(self, scene: Scene, tenant: TenantRecord, answer: Answer) -> Done:
         own, now, connection = scene.terms, scene.now, scene.connection
@@ -112,6 +150,7 @@ class Outcomes(Work):
         lot, changes = refills.pay(
             own, scene.state, balance_id, purchase.amount, ends_at, now,
             refill=self.of_refill, in_flight=self.of_refill and is_open,
+            price=purchase.net,
         )  # fmt: skip
         reference = answer.reference or payment.reference
         await purchases.mark(
@@ -119,6 +158,7 @@ class Outcomes(Work):
         )
         if purchase.state is not PurchaseState.PAID:
             await purchases.end(connection, purchase, PurchaseState.PAID, now)
+        await self._hurry_others(connection)
         number = None
         if (priced := purchase.quote) is not None:
             snapshot = receipt(
@@ -163,11 +203,11 @@ class Outcomes(Work):
 
     async def declined(self, state: PaymentState, reason: str, *, again: bool = True) -> None:
         """Try a refill again under a new key, or give the purchase up (RF-2)."""
-        own, now, tenant_id = self.tools, self.now, self.task.tenant_id
+        own, tenant_id = self.tools, self.task.tenant_id
         changes = None
         async with self.tools.door.tenant_tx(tenant_id) as connection:
             head = await self.lock(connection)
-            purchase, payment = self.purchase, self.payment
+            purchase, payment, now = self.purchase, self.payment, self.now
             if payment.state not in FINAL:
                 await purchases.mark(connection, payment, state, ended_at=now, reason=reason)
                 tries, is_open = payment.number, purchase.state is PurchaseState.OPEN
@@ -185,9 +225,19 @@ class Outcomes(Work):
                         (before,) = await terms.by_ids(connection, own.catalogue, [tenant_id])
                         state_now = load.state_of(head)
                         changes = await self._give_up(connection, before, state_now, reason)
-            await self.done(connection)
+            if self._may_be_paid_yet():
+                await self.later(connection, self.now + self.pause())
+            else:
+                await self.done(connection)
         if changes is not None:
-            own.show.commits([changes], now)
+            own.show.commits([changes], self.now)
+
+    def _may_be_paid_yet(self) -> bool:
+        """Whether a page may still stand open on which it was declined."""
+        asked_at = self.payment.asked_at
+        if self.of_refill or asked_at is None:
+            return False
+        return self.now < asked_at + OPEN_FOR + HOUR
 
     async def _give_up(
         self, connection: Connection, before: Terms, state: State, reason: str
@@ -233,39 +283,44 @@ class Outcomes(Work):
 
     async def _taken_back(self, answer: Answer) -> None:
         """Take away what a payment brought that was taken back (BA-8)."""
-        purchase, payment = self.purchase, self.payment
-        if payment.state is not PaymentState.PAID:
-            reason = answer.reason or "the payment was taken back"
+        reason = answer.reason or "the payment was taken back"
+        credited = await self._credited()
+        if credited is None:
             await self.declined(PaymentState.TAKEN_BACK, reason, again=False)
             return
-        tenant_id = self.task.tenant_id
-        tenant = (await find_by_ids(self.tools.door, [tenant_id]))[tenant_id]
+        own, tenant_id = self.tools, self.task.tenant_id
+        tenant = (await find_by_ids(own.door, [tenant_id]))[tenant_id]
         if self.of_refill:
             await self._stop_refills()
-        async with self.tools.door.tenant_tx(tenant_id) as connection:
-            credited = await actions.find(connection, tenant_id, payment.idempotency_key)
-        assert credited is not None
-        own = self.tools
         request = RefundCreate(
             tenant=tenant.key,
             top_up=ids.encode("top", credited.action_id),
             taken_back=True,
-            reason=answer.reason or "the payment was taken back",
-            idempotency_key=f"taken_back/{payment.payment_key}",
+            reason=reason,
+            idempotency_key=f"taken_back/{self.payment.payment_key}",
         )
         try:
-            await refund_create.run(self.tools.door, own.catalogue, own.show, request, now=self.now)
+            await refund_create.run(
+                own.door, own.catalogue, own.show, request, now=own.now, ours=True
+            )
         except Problem as problem:
-            # Somebody has taken it back by hand before.
-            log.warning("nothing is taken back", key=payment.payment_key, why=problem.message)
-        async with self.tools.door.tenant_tx(tenant_id) as connection:
-            await load.lock(connection, [tenant_id], wait=True)
+            if problem.code != "NOTHING_LEFT":
+                raise
+            log.warning("it was taken back by hand", key=self.payment.payment_key)
+        async with own.door.tenant_tx(tenant_id) as connection:
+            await self.lock(connection)
             await purchases.mark(
-                connection, payment, PaymentState.TAKEN_BACK, ended_at=self.now,
-                reason=request.reason,
-            )  # fmt: skip
-            await purchases.end(connection, purchase, PurchaseState.TAKEN_BACK, self.now)
+                connection, self.payment, PaymentState.TAKEN_BACK, ended_at=self.now, reason=reason
+            )
+            await purchases.end(connection, self.purchase, PurchaseState.TAKEN_BACK, self.now)
             await self.done(connection)
+
+    async def _hurry_others(self, connection: Connection) -> None:
+        """Have other tries of the purchase looked at: nobody wants them any more."""
+        tenant_id = self.task.tenant_id
+        for key in await purchases.open_keys(connection, tenant_id, self.purchase.purchase_id):
+            if key != self.payment.payment_key:
+                await tasks.hurry(connection, tenant_id, tasks.PAYMENT, key, self.now)
 
     async def _stop_refills(self) -> None:
         """Charge nobody again who has just taken a payment back: the policy is switched off."""

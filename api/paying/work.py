@@ -19,7 +19,6 @@ from persistence import load, purchases, tasks
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
-from persistence.payment_methods import PaymentMethod
 from persistence.purchases import Payment, PaymentState, Purchase, PurchaseKind
 from persistence.show import Show
 from persistence.tasks import Task
@@ -59,23 +58,23 @@ class Work:
         task: Task,
         purchase: Purchase,
         payment: Payment,
-        method: PaymentMethod | None,
     ) -> None:
-        """`method` is what a refill is charged by."""
         self.tools = tools
         self.task = task
         self.purchase = purchase
         self.payment = payment
-        self.method = method
         self.now = tools.now()
 
     @property
     def of_refill(self) -> bool:
         return self.purchase.kind is PurchaseKind.REFILL
 
-    async def wait(self) -> None:
-        """Look again after a while."""
+    async def wait(self, why: str) -> None:
+        """Look again after a while, and say meanwhile what is in the way."""
         async with self.tools.door.tenant_tx(self.task.tenant_id) as connection:
+            await self.lock(connection)
+            if self.payment.state not in FINAL:
+                await purchases.mark(connection, self.payment, self.payment.state, reason=why)
             await self.later(connection, self.now + self.pause())
 
     async def lock(self, connection: Connection) -> asyncpg.Record:
@@ -87,6 +86,8 @@ class Work:
         assert payment is not None
         assert purchase is not None
         self.payment, self.purchase = payment, purchase
+        # What is decided is of now: the provider, and who had the lock, may have taken long.
+        self.now = self.tools.now()
         return heads[tenant_id]
 
     async def end(self) -> None:

@@ -78,6 +78,10 @@ class Receipt:
     expires_at: DateTime | None = strawberry.field(
         description="From when on what was bought no longer pays; null: never."
     )
+    taken_back_at: DateTime | None = strawberry.field(
+        description="When its payment was taken back, and with it what it had added; null: it was "
+        "not. The receipt stays as it was."
+    )
     issued: strawberry.Private[Issued]
 
     @computed(
@@ -102,6 +106,7 @@ class Receipt:
 
         return cls(
             issued=issued,
+            taken_back_at=None if issued.taken_back_at is None else DateTime(issued.taken_back_at),
             number=issued.number,
             issued_at=DateTime(issued.issued_at),
             paid_at=DateTime(of.paid_at),

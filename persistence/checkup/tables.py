@@ -203,6 +203,17 @@ async def tasks(conn: Connection, now: int) -> Finding:
         what, remedy = WAITING.get(row["kind"], (f"tasks {row['kind']} wait", "see the log"))
         since = iso(row["since"])
         troubles.append(warned(f"{row['count']} {what}, the first since {since}", remedy))
+    # Asked, or pending, for longer than any page stands open.
+    open_ones = await conn.fetchval(
+        "select count(*) from payments where state in (2, 3) and asked_at < $1", now - 25 * HOUR
+    )
+    if open_ones:
+        troubles.append(
+            warned(
+                f"{open_ones} payments have had no outcome for a day: nobody answers for them",
+                "Purchase.payments has the reason of each; correct KUOTA_PAYMENTS and its key",
+            )
+        )
     return judged("tasks", "none overdue", troubles)
 
 

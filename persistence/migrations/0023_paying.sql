@@ -89,7 +89,7 @@ grant select, insert, update, delete on payment_methods to kuota_app;
 create policy of_system on tasks to kuota_system using (true);
 create policy of_system on payments to kuota_system using (true);
 grant select, update (due_at, tries) on tasks to kuota_system;
-grant select (tenant_id, payment_key, provider) on payments to kuota_system;
+grant select (tenant_id, payment_key, provider, state, asked_at) on payments to kuota_system;
 
 -- How balances are refilled, as the tenant set it: by balance.
 alter table tenants add column refills jsonb not null default '{}';

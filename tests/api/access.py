@@ -306,7 +306,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "Receipt": (
         VIEW,
         "buyer country downloadUrl expiresAt issuedAt lines net number paidAt provider reference "
-        "seller sellerContact tax taxes total",
+        "seller sellerContact takenBackAt tax taxes total",
     ),
     "ReceiptLine": (VIEW, "amount balance exact name pack packs price units"),
     "RefillDryRun": (

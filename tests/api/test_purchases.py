@@ -18,7 +18,8 @@ from api.app import create_app
 from api.core import Core
 from api.operations.purchase_create import check_return, welcome
 from api.parts import Part, Role
-from api.paying.sandbox import PAGES
+from api.paying.port import Standing
+from api.paying.sandbox import PAGES, Sandbox
 from api.receipt_page import printed
 from api.settings import Clock, Settings
 from domain.periods import SECOND
@@ -402,6 +403,16 @@ async def test_a_receipt_is_a_page_behind_a_link_of_five_minutes(
         assert wanted in words
     head = await client.head(url)
     assert (head.status_code, head.content) == (200, b"")
+
+    # A receipt stays what it was, and says when its payment was taken back (BA-8).
+    sandbox = core.engines.paying.providers["sandbox"]
+    assert isinstance(sandbox, Sandbox)
+    key = bought["payUrl"].rpartition("/")[2]
+    await sandbox.decide(key, Standing.TAKEN_BACK)
+    await core.engines.tasks.quiet()
+    words = shown((await client.get(url)).text).replace("\N{NO-BREAK SPACE}", " ")
+    assert "Pembayaran ditarik kembali pada" in words
+    assert "Total Rp 666.000" in words
     core.clock.offset += 300 * SECOND
     assert (await client.get(url)).status_code == 410
 

@@ -117,6 +117,8 @@ async def test_tenants_have_tasks_of_one_name_apart(door: Door) -> None:
         assert not await tasks.done(connection, found[8])  # another tenant's row is not seen
         assert await tasks.done(connection, found[7])
     async with door.tenant_tx(8) as connection:
-        one = await tasks.take_one(connection, 8, "payment", "a", NOW + MINUTE)
+        one = await tasks.take_one(connection, 8, "payment", "a", NOW, lease=MINUTE)
+        assert one is None  # somebody has it
+        one = await tasks.take_one(connection, 8, "payment", "a", NOW + MINUTE, lease=MINUTE)
     assert one is not None
-    assert one.tries == 2
+    assert (one.tries, one.due_at) == (2, NOW + 2 * MINUTE)

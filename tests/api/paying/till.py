@@ -6,7 +6,7 @@ Owns what tests of payments need; checks nothing itself. Time is where a test pu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
@@ -16,6 +16,7 @@ from api.operations.payment_method_set import PaymentMethodSet
 from api.operations.refill_policy_set import RefillPolicySet
 from api.paying.collecting import Paying
 from api.paying.notices import posting
+from api.paying.port import Provider
 from api.paying.sandbox import NAME, Sandbox
 from api.paying.tokens import Tokens
 from api.paying.work import Tools
@@ -57,6 +58,11 @@ class Till:
         sandbox.post = posting(paying, sandbox)
         handlers: dict[str, Handler] = {tasks.PAYMENT: paying.handle, **(more or {})}
         return cls(world, paying, sandbox, Tasks(world.door, world.clock.now, Metrics(), handlers))
+
+    def use(self, providers: Mapping[str, Provider]) -> None:
+        """Let others collect from now on; people are sent to the page of the first."""
+        page = next(iter(providers), None)
+        self.paying._tools = replace(self.paying._tools, providers=providers, page=page)
 
     async def quiet(self) -> None:
         """Do what is due until nothing is, notices of the sandbox included."""
