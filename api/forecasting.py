@@ -76,12 +76,22 @@ def predict(told: Told, history: History) -> Forecast:
     policy = told.policy
     return forecast(
         rhythm,
-        [Part(lot.left, lot.starts_at, lot.ends_at) for lot in lots if lot.left > 0],
+        _parts(lots, at),
         spare=beyond - owed,
         resets_at=told.reading.period.end if told.next_allowance else None,
         # A refill looks at what remains, without credit and holds (RF-1).
         level=policy.minimum + beyond if policy is not None and policy.enabled else None,
     )
+
+
+def _parts(lots: Iterable[LotUse], at: int) -> list[Part]:
+    """What is left, by when it may be used: lots that live as long are one, however many."""
+    left: dict[tuple[int, int | None], int] = {}
+    for lot in lots:
+        if lot.left > 0:
+            key = (at if lot.starts_at <= at else lot.starts_at, lot.ends_at)
+            left[key] = left.get(key, 0) + lot.left
+    return [Part(amount, starts_at, ends_at) for (starts_at, ends_at), amount in left.items()]
 
 
 def _busy(balance: BalancePlan, hours: Mapping[int, Busy]) -> dict[int, int]:

@@ -329,7 +329,7 @@ WEBHOOK_TIMEOUT_SECONDS = 15.0
 WEBHOOK_CONNECT_SECONDS = 5.0
 
 #: Bytes of an answer that are kept, for whoever looks why it failed.
-WEBHOOK_ANSWER_BYTES_MAX = 1_024
+WEBHOOK_ANSWER_BYTES_MAX = 300
 
 #: What a process sends at once; to one endpoint, and of one tenant: whoever never answers holds
 #: up nobody else.

@@ -7,6 +7,7 @@ What is done, and that it ends in the transaction of its effect, is the handler'
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Final, TypeAlias
@@ -14,7 +15,7 @@ from typing import Final, TypeAlias
 import structlog
 
 from api.metrics import Metrics
-from domain.periods import MINUTE
+from domain.periods import HOUR, MINUTE
 from persistence import tasks
 from persistence.audit import Actor, ActorKind, acting_as
 from persistence.door import CONNECTION_LOST, Door
@@ -22,6 +23,9 @@ from persistence.tasks import Task
 
 #: Microseconds for which a task is nobody else's: longer than any handler may take.
 LEASE: Final = 2 * MINUTE
+
+#: Microseconds between two tries of a task that fails, at most.
+AT_MOST: Final = 6 * HOUR
 
 #: Tasks of one kind that are done at once.
 TOGETHER_MAX: Final = 8
@@ -76,3 +80,11 @@ class Tasks:
         except Exception as error:
             self._metrics.failures.labels(f"task {task.kind}").inc()
             log.error("a task failed", kind=task.kind, key=task.key, why=repr(error), exc_info=True)
+            await self._put_off(task)
+
+    async def _put_off(self, task: Task) -> None:
+        """Leave a task alone for longer each time it fails: what is wrong may be of our making."""
+        due_at = self._now() + min(LEASE << min(task.tries, 16), AT_MOST)
+        with contextlib.suppress(*CONNECTION_LOST):
+            async with self._door.tenant_tx(task.tenant_id) as connection:
+                await tasks.later(connection, task, due_at)

@@ -95,7 +95,8 @@ def tell(terms: Terms, state: State, forecasts: Mapping[int, Forecast], now: int
     alerts: list[Alert] = []
     for (balance_id, (measure, value)), kind, lasts in crossed(terms, state.below, forecasts):
         whole = _whole(terms, state, balance_id, span, now)
-        if kind is AlertKind.RUNNING_OUT and whole <= 0:
+        credit = terms.at(now).balances[balance_id].credit_limit
+        if kind is AlertKind.RUNNING_OUT and whole + credit <= 0:
             continue  # it was used up since, and told so
         alerts.append(
             Alert(

@@ -37,6 +37,5 @@ SWITCHED_OFF: Final[dict[str, Words]] = {
         "de envíos y puede enviarse de nuevo.",
     },
     "url": {"en": "Endpoint", "id": "Endpoint", "es": "Endpoint"},
-    "description": {"en": "Called", "id": "Nama", "es": "Nombre"},
     "at": {"en": "When", "id": "Waktu", "es": "Cuándo"},
 }

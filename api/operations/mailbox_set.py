@@ -27,7 +27,8 @@ DEFAULT_KINDS = tuple(
 
 # RFC 5321's plain form: one address, nothing quoted, no comment, and in ASCII, as servers take it.
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
-LOCAL_PART = re.compile(rf"{ATOM}(?:\.{ATOM})*")
+#: Not what letters take for an encoded word, which would be read as something else.
+LOCAL_PART = re.compile(rf"(?!.*=\?){ATOM}(?:\.{ATOM})*")
 LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 DOMAIN = re.compile(rf"(?:{LABEL}\.)+(?![0-9]+$){LABEL}")
 LOCAL_PART_LENGTH_MAX = 64

@@ -12,6 +12,7 @@ from api.reaching.signatures import SealError, Seals, new_secret
 from api.rights import Principal
 from api.signing import Signing
 from domain.periods import HOUR, iso
+from domain.problems import Problem
 from persistence import webhooks
 from persistence.audit import trace
 from persistence.door import Door
@@ -26,14 +27,18 @@ class WebhookSecretRotate:
 async def run(
     door: Door, signing: Signing, principal: Principal, request: WebhookSecretRotate, *, now: int
 ) -> NewEndpoint:
-    """The endpoint with its new secret; of two rotations within a day only the later one's before
-    signs on.
-    """
+    """The endpoint with its new secret; not while the one before the last still signs."""
     require(principal)
     tenant = await find_tenant(door, principal, request.tenant)
     tenant_id, secret, seals = tenant.tenant_id, new_secret(), Seals(signing)
     async with door.tenant_tx(tenant_id) as connection:
         before = await locked(connection, tenant_id, request.id)
+        if before.secret_until is not None and now < before.secret_until:
+            message = (
+                f"it was rotated lately: both secrets sign until {iso(before.secret_until)}, and a"
+                " third would leave out whichever the receiver knows; rotate it after that"
+            )
+            raise Problem("ROTATED_LATELY", message, "id")
         kept: str | None = before.secret
         try:
             seals.open(tenant_id, before.secret)

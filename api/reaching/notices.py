@@ -11,7 +11,7 @@ from api import ids
 from api.reaching.bodies import DISABLED, spelt
 from api.reaching.letters import Letter, Part, laid_out, local_instant
 from api.schema.wording import language_of
-from domain.periods import iso
+from domain.periods import DAY, iso
 from domain.sentences import OF_NOTICES, say
 from domain.webhook_words import SWITCHED_OFF
 from persistence import deliveries, mailboxes, webhooks
@@ -27,7 +27,6 @@ KINDS = frozenset({DISABLED})
 
 class _Data(msgspec.Struct):
     url: str
-    description: str
     reason: str
     at: int
 
@@ -37,13 +36,16 @@ class _Event(msgspec.Struct):
 
 
 async def of_switched_off(connection: Connection, endpoint: Endpoint, now: int) -> None:
-    """Have the mailboxes of a tenant told that we switched an endpoint of it off."""
+    """Have the mailboxes of a tenant told that we switched an endpoint of it off.
+
+    Of one endpoint once a day, however often it is switched on again, and in our words alone: a
+    mailbox may be anybody's.
+    """
     assert endpoint.disabled_reason is not None
     name = ids.encode(webhooks.PREFIX, endpoint.endpoint_id)
     data = {
         "endpoint": name,
         "url": endpoint.url.partition("?")[0],
-        "description": endpoint.description,
         "reason": endpoint.disabled_reason.value,
         "disabledAt": iso(now),
         "at": now,
@@ -51,7 +53,7 @@ async def of_switched_off(connection: Connection, endpoint: Endpoint, now: int) 
     body = spelt(DISABLED, now, data)
     news = [
         New(
-            channel=Channel.MAIL, target_id=mailbox_id, event=f"{name}.{now}", kind=DISABLED,
+            channel=Channel.MAIL, target_id=mailbox_id, event=f"{name}.{now // DAY}", kind=DISABLED,
             body=body, address="", due_at=due_at,
         )
         for mailbox_id, due_at in await mailboxes.due_for_notice(
@@ -67,8 +69,6 @@ def compose(record: TenantRecord, mailbox: Mailbox, delivery: Delivery) -> Lette
     data = msgspec.json.decode(delivery.body, type=_Event).data
     words = {name: say(each, language) for name, each in SWITCHED_OFF.items()}
     figures = [(words["at"], local_instant(record.zone, data.at)), (words["url"], data.url)]
-    if data.description:
-        figures.append((words["description"], data.description))
     part = Part(
         heading=words["heading"],
         sentence=words[data.reason],

@@ -8,6 +8,7 @@ nothing of another at the same address.
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -180,9 +181,15 @@ class Poster:
                     why += f": name {told.location[:200]} instead"
         answer = bytes(told.answer[:WEBHOOK_ANSWER_BYTES_MAX]).decode("utf-8", "replace")
         return Outcome(
-            ms=ms, status=status, why=why.replace("\0", ""), answer=answer.replace("\0", "\ufffd"),
+            # Nothing that is spelt with six bytes where it was sent with one.
+            ms=ms, status=status, why=why.replace("\0", ""),
+            answer=UNPRINTABLE.sub("\ufffd", answer),
             retry_after=retry_after(told.retry_after, self._now()),
         )  # fmt: skip
+
+
+#: Of an answer's beginning, what is not shown as it came.
+UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 class _Told:

@@ -34,7 +34,8 @@ from persistence.tasks import Task
 from persistence.webhooks import Endpoint, Reason
 
 #: For how long a delivery waits whose endpoint has as many under way as it may, and its spread.
-BUSY_WAIT, BUSY_SPREAD = 2 * SECOND, 8 * SECOND
+BUSY_WAIT, BUSY_SPREAD = 1 * SECOND, 8 * SECOND
+BUSY_DOUBLINGS = 8
 
 #: Seconds that what is under way may still take when the process ends.
 STOP_SECONDS = 5.0
@@ -100,7 +101,7 @@ class Webhooks:
                     if await tasks.done(connection, task):
                         await deliveries.stop(connection, delivery, now)
                     return None
-                until = self._not_before(endpoint, delivery, now)
+                until = self._not_before(endpoint, delivery, now, task.tries)
                 if until is not None:
                     if await tasks.later(connection, task, until):
                         await deliveries.put_off(connection, delivery, until)
@@ -127,8 +128,13 @@ class Webhooks:
             if not counter[name]:
                 del counter[name]
 
-    def _not_before(self, endpoint: Endpoint, delivery: Delivery, now: int) -> int | None:
-        """When a delivery may be sent that may not be now: the endpoint rests, or has enough."""
+    def _not_before(
+        self, endpoint: Endpoint, delivery: Delivery, now: int, tries: int
+    ) -> int | None:
+        """When a delivery may be sent that may not be now: the endpoint rests, or has enough.
+
+        Who waits behind many is looked at less and less, or looking would be all that is done.
+        """
         name = f"{delivery.event}/{delivery.delivery_id}"
         if now < endpoint.rests_until:
             return endpoint.rests_until + schedule.spread(name, BUSY_SPREAD)
@@ -136,7 +142,8 @@ class Webhooks:
             self._of_endpoint[endpoint.endpoint_id] >= WEBHOOKS_OF_ENDPOINT_MAX
             or self._of_tenant[endpoint.tenant_id] >= WEBHOOKS_OF_TENANT_MAX
         )
-        return now + BUSY_WAIT + schedule.spread(name, BUSY_SPREAD) if busy else None
+        wait = BUSY_WAIT << min(tries, BUSY_DOUBLINGS)
+        return now + wait + schedule.spread(name, BUSY_SPREAD) if busy else None
 
     async def _keep(self, task: Task, delivery: Delivery, endpoint: Endpoint) -> None:
         """Send, and keep what came of it; if that cannot be kept, it is sent again."""

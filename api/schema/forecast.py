@@ -36,9 +36,6 @@ from persistence.forecasts import History, Kind
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
-#: What one forecast costs beside its fields: a millisecond or two, as so many of them.
-FORECAST_COST = 100
-
 
 class Shown(Protocol):
     """A balance as it is shown."""
@@ -271,8 +268,6 @@ async def forecast_of(context: Context, of: Shown) -> Forecast | None:
     """The forecast of a balance; None where it is shown as of another time than now."""
     if abs(context.now - of.at) > HOUR:
         return None
-    if context.spending is not None:
-        await context.spending.charge(FORECAST_COST)
     record = of.record
     zone = record.zone
 

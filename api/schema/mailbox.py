@@ -49,7 +49,8 @@ class Mailbox:
         description="When a server of mail last took a letter to it; null: none did."
     )
     last_error: str | None = strawberry.field(
-        description="Why the latest letter was not taken, in that server's words; null: it was."
+        description="Why the latest letter was not taken, in that server's words; null: it was, "
+        "or none was sent yet: without `KUOTA_SMTP_URL` letters wait."
     )
 
     @classmethod
@@ -70,8 +71,9 @@ class Mailbox:
 
 
 @strawberry.input(
-    description="An address that alerts are mailed to; of one that is there already, all that is "
-    f"said of it. A tenant has at most {MAILBOXES_MAX}."
+    description="An address that alerts are mailed to. Of one that is there already it replaces "
+    "everything: what is left out returns to its default. A tenant has at most "
+    f"{MAILBOXES_MAX}."
 )
 class MailboxSetInput:
     tenant: str = strawberry.field(description="The tenant's key.")

@@ -141,8 +141,9 @@ class Purchase:
         return [Payment.from_record(each) for each in await self._payments(info.context)]
 
     @computed(
-        "Where the payer pays; null: it is paid or over, or the provider has not said yet: ask for "
-        "it again a moment later."
+        "Where the payer pays: an address, or a path of this server where the installation does "
+        "not know its own. Null: it is paid or over, or the provider has not said yet: ask for it "
+        "again a moment later."
     )
     async def pay_url(self, info: Info[Context, None]) -> str | None:
         found = await self._payments(info.context)

@@ -112,7 +112,9 @@ class WebhookTry:
         description="The status that was answered; null: nothing was."
     )
     why: str | None = strawberry.field(description="Why it failed; null: it did not.")
-    answer: str = strawberry.field(description="The beginning of what was answered, up to 1 KB.")
+    answer: str = strawberry.field(
+        description="The beginning of what was answered, some 300 characters."
+    )
 
     @classmethod
     def of(cls, found: Try) -> WebhookTry:

@@ -191,7 +191,8 @@ class WebhookMutations:
 
     @mutation(
         "Give an endpoint a new secret. For "
-        f"{WEBHOOK_SECRET_HOURS} hours the one before signs beside it: who checks either is right."
+        f"{WEBHOOK_SECRET_HOURS} hours the one before signs beside it: who checks either is "
+        "right. Not again before they are over (`ROTATED_LATELY`)."
     )
     async def webhook_secret_rotate(
         self, info: Info[Context, None], input: Annotated[WebhookSecretRotateInput, Input]

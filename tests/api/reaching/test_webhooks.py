@@ -29,6 +29,7 @@ from api.settings import Clock
 from api.signing import Signing
 from api.tasks import LEASE
 from domain.periods import DAY, HOUR, MINUTE, SECOND
+from domain.problems import Problem
 from persistence import audit, deliveries, tasks
 from persistence.deliveries import Delivery, State
 from persistence.webhooks import Endpoint, Reason
@@ -410,6 +411,29 @@ async def test_for_a_day_the_old_secret_signs_beside_the_new_one(
         latest = receiver.requests[-1]
         seen.append((signs(old, latest), signs(made.secret, latest)))
     assert seen == [(True, True), (True, True), (False, True)]
+
+
+async def test_a_second_rotation_waits_for_the_first(
+    dispatch: Dispatch, receiver: Receiver
+) -> None:
+    """It would leave out the secret that the receiver knows."""
+    endpoint, old = await dispatch.endpoint(SHOP, receiver.url)
+    request = WebhookSecretRotate(tenant=SHOP, id=name_of(endpoint))
+    world = dispatch.world
+
+    async def rotate() -> None:
+        await webhook_secret_rotate.run(
+            world.door, SIGNING, OPERATOR, request, now=world.clock.now()
+        )
+
+    await rotate()
+    with pytest.raises(Problem, match="rotated lately"):
+        await rotate()
+    await dispatch.test(SHOP, endpoint)
+    await dispatch.quiet()
+    assert signs(old, receiver.requests[-1])
+    world.clock.at += DAY
+    await rotate()
 
 
 async def test_a_secret_stands_nowhere(
