@@ -28,7 +28,6 @@ from graphql import (
 from api.limits import LIST_LENGTH_ASSUMED, PAGE_SIZE_MAX, QUERY_COST_MAX, VARIABLES_VALUES_MAX
 from api.transport.documents import COUNT_MAX, Document, checked
 
-
 #: What is worked out costs more than what is looked up: a few milliseconds, as values.
 WEIGHTS = {"Forecast": 100, "RefillDryRun": 100}
 
