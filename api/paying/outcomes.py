@@ -119,7 +119,7 @@ class Outcomes(Work):
         await self.end()  # nothing is left of it, unless somebody else has credited
 
     async def _noted(self, why: str) -> None:
-        """Say something of a payment that stays where it is, and look at it no more for now."""
+        """Say something of a payment that stays where it is, and look at it no more."""
         async with self.tools.door.tenant_tx(self.task.tenant_id) as connection:
             await self.lock(connection)
             payment = self.payment
