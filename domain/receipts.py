@@ -118,7 +118,7 @@ def receipt(
         seller=Seller(name=plan.name, contact=plan.support),
         buyer=buyer,
         lines=(line,),
-        taxes=tuple(map(_tax_line, quote.taxes)),
+        taxes=tuple(map(tax_line, quote.taxes)),
         total=quote.total,
         currency=quote.currency,
         paid_at=paid_at,
@@ -129,7 +129,8 @@ def receipt(
     )
 
 
-def _tax_line(due: TaxDue) -> TaxLine:
+def tax_line(due: TaxDue) -> TaxLine:
+    """What a document keeps of a tax and what it came to."""
     tax = due.tax
     return TaxLine(
         name=tax.name, rate=tax.percent, base=tax.base, inclusive=tax.inclusive, amount=due.amount

@@ -1,0 +1,50 @@
+"""The status of an invoice: what it is called at an instant, by its tenant's clock (IN-2).
+
+Owns the six words and when one follows another by time alone. Does not own what is paid of an
+invoice and whether it may be void (allocations), and what is done about an overdue one.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from domain.invoices import Invoice
+from domain.periods import Zone
+
+
+class InvoiceStatus(StrEnum):
+    """What an invoice is called; the first that holds, in this order but for posted."""
+
+    DRAFT = "draft"  #: not issued: it has no number
+    VOID = "void"
+    PAID = "paid"  #: nothing is left to pay, whoever paid it or gave it back
+    POSTED = "posted"  #: issued, before its due day
+    UNPAID = "unpaid"  #: on its due day
+    OVERDUE = "overdue"  #: after it
+
+
+def status(
+    invoice: Invoice, balance: int, zone: Zone, now: int, *, void: bool = False
+) -> InvoiceStatus:
+    """What an invoice of which `balance` is left to pay is called in a zone at an instant."""
+    if invoice.kind != "invoice":
+        raise ValueError(f"a {invoice.kind} has no status")
+    if invoice.due_on is None:
+        return InvoiceStatus.DRAFT
+    if void:
+        return InvoiceStatus.VOID
+    if balance <= 0:
+        return InvoiceStatus.PAID
+    today = zone.date(now)
+    if today < invoice.due_on:
+        return InvoiceStatus.POSTED
+    return InvoiceStatus.UNPAID if today == invoice.due_on else InvoiceStatus.OVERDUE
+
+
+def changes_at(
+    invoice: Invoice, balance: int, zone: Zone, now: int, *, void: bool = False
+) -> int | None:
+    """The next instant at which it is called something else though nobody does anything."""
+    if invoice.due_on is None or void or balance <= 0:
+        return None
+    return next((at for at in zone.day_bounds(invoice.due_on) if at > now), None)
