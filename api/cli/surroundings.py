@@ -90,11 +90,16 @@ def packages(lock: Path = ROOT / "requirements.lock") -> Finding:
             if not only_where:
                 troubles.append(wrong(f"{name} is not installed", remedy))
             continue
-        if present != locked:
+        if _spelt(present) != _spelt(locked):
             say = wrong if name in PINNED else warned
             troubles.append(say(f"{name} is {present}, locked at {locked}", remedy))
     pinned = ", ".join(f"{name} {at}" for name, at, _ in wanted if name in PINNED)
     return judged("packages", f"{len(wanted)} as locked, {pinned}", troubles)
+
+
+def _spelt(release: str) -> str:
+    """A version as locks spell it: some packages write zeros in front."""
+    return re.sub(r"(?<![0-9])0+(?=[0-9])", "", release)
 
 
 def embedded_psql() -> str | None:
