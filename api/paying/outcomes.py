@@ -283,6 +283,9 @@ class Outcomes(Work):
 
     async def _taken_back(self, answer: Answer) -> None:
         """Take away what a payment brought that was taken back (BA-8)."""
+        if self.payment.state is PaymentState.TAKEN_BACK:
+            await self.end()  # told once more: what was set since then stands
+            return
         reason = answer.reason or "the payment was taken back"
         credited = await self._credited()
         if credited is None:

@@ -222,6 +222,11 @@ async def test_a_payment_that_was_taken_back_takes_its_lot_with_it(till: Till) -
     assert summary(await till.purchases(key)) == [("TAKEN_BACK", ["TAKEN_BACK"])]
     assert await till.remaining(key, "visitors") == -90
     assert (await till.told(key)).count("REFILL_OFF") == 1
+    # Told once more, it leaves alone what was set since.
+    await till.policy(key, "visitors", 0, 500)
+    await till.paying.hurry(payment.payment_key)
+    await till.quiet()
+    assert (await till.told(key)).count("REFILL_OFF") == 1
 
 
 async def test_a_payment_of_another_total_credits_nothing_and_says_so(
