@@ -105,6 +105,21 @@ def invoiced(account: Account, number: str, total: int) -> Account:
     return _settled(replace(account, bills=(*account.bills, Bill(number=number, total=total))))
 
 
+def bought(account: Account, number: str, total: int, key: str, amount: int) -> Account:
+    """The account with one more invoice and the payment that came with it, for it alone.
+
+    The payment pays it before any credit does; what is beyond it pays as every other payment.
+    """
+    if any(bill.number == number for bill in account.bills):
+        raise ValueError(f"{number} was issued before")
+    if amount <= 0 or any(payment.key == key for payment in account.payments):
+        raise ValueError(f"{key} was paid before, or {text(amount)} is nothing")
+    bill = Bill(number=number, total=total)
+    came = Payment(key=key, amount=amount, names=(number,))
+    account = replace(account, bills=(*account.bills, bill), payments=(*account.payments, came))
+    return _settled(_moved(account, key, number, min(amount, total)))
+
+
 def paid(account: Account, key: str, amount: int, names: Sequence[str] = ()) -> Account:
     """The account with a payment, which pays the invoices it names, then the oldest first.
 

@@ -20,10 +20,13 @@ from domain.terms import Terms
 class Aside:
     """The sums while one send is rated, recipient by recipient."""
 
-    def __init__(self, terms: Terms, keys: Mapping[int, str], sums: Sums) -> None:
+    def __init__(
+        self, terms: Terms, keys: Mapping[int, str], sums: Sums, *, on_credit: bool = True
+    ) -> None:
         self._terms = terms
         self._keys = keys
         self._sums = sums
+        self._on_credit = on_credit  #: whether credit limits count
         self._lots: dict[int, list[Lot]] = {}
         self._overdrafts: dict[int, Lot] = {}
         self._counters: dict[CountKey, Counter] = {}
@@ -83,7 +86,7 @@ class Aside:
             lot.amount -= taken
             lot.used = 0
             lot.drawn_at = lot.tied_at = None
-            credit = self._terms.balances[balance_id].credit_limit
+            credit = self._credit(balance_id)
             if taken:
                 share[key] = taken
                 self.taken[key] = before + taken
@@ -134,7 +137,10 @@ class Aside:
 
     def room(self, balance_id: int) -> int:
         left = self._sums.left.get(LEFT + self._keys[balance_id], 0)
-        return left + self._terms.balances[balance_id].credit_limit
+        return left + self._credit(balance_id)
+
+    def _credit(self, balance_id: int) -> int:
+        return self._terms.balances[balance_id].credit_limit if self._on_credit else 0
 
     def needed(self, balance_id: int) -> int:
         """What all recipients so far need of a balance, held or not."""

@@ -17,6 +17,7 @@ from domain import meter
 from domain.aside import Aside
 from domain.contacts import WINDOWS, Contact
 from domain.counted import rate_counted
+from domain.dunning import Dunned
 from domain.facts import REACHED, Direction, Fact, Flag
 from domain.holds import Vector, vector
 from domain.purse import Rated
@@ -30,6 +31,7 @@ class Reason(StrEnum):
 
     TENANT_SUSPENDED = "tenant_suspended"
     BLOCKED = "blocked"
+    UNPAID_INVOICE = "unpaid_invoice"
     WINDOW_CLOSED = "window_closed"
     UNRATED = "unrated"
     LIMIT_REACHED = "limit_reached"
@@ -120,6 +122,9 @@ def decide(ask: Ask, sums: Sums) -> Decision:
         return Decision(refusal=Refusal(reason=Reason.TENANT_SUSPENDED, message=SUSPENDED))
     if terms.blocked:
         return Decision(refusal=Refusal(reason=Reason.BLOCKED, message=BLOCKED))
+    category, dunned = ask.facts[0].category, terms.dunned
+    if dunned is not None and dunned.refuses(category):
+        return Decision(refusal=_unpaid(dunned), category=category)
     for place, fact in enumerate(ask.facts):
         if _is_closed(ask, fact):
             return Decision(
@@ -128,7 +133,10 @@ def decide(ask: Ask, sums: Sums) -> Decision:
                 )
             )  # fmt: skip
     sums.shift(ask.before, -1)
-    decision = Asking(ask, sums).run()
+    if dunned is not None and dunned.spares_prepaid(category):
+        decision = _without_credit(ask, sums, dunned)
+    else:
+        decision = Asking(ask, sums).run()
     if decision.refusal is None:
         sums.shift(decision.total)
     else:
@@ -144,6 +152,24 @@ CLOSED = (
 )
 
 
+def _unpaid(dunned: Dunned) -> Refusal:
+    return Refusal(reason=Reason.UNPAID_INVOICE, message=dunned.words)
+
+
+def _without_credit(ask: Ask, sums: Sums, dunned: Dunned) -> Decision:
+    """Decide as if no balance had credit; what only credit would pay is refused for the invoice.
+
+    It is found where it is priced: what its window, its rate or a cap refuses is refused for those.
+    """
+    decision = Asking(ask, sums, on_credit=False).run()
+    if decision.refusal is None or decision.refusal.reason is not Reason.INSUFFICIENT_BALANCE:
+        return decision
+    on_credit = Asking(ask, sums).run()
+    bounds = (*decision.bounds, *on_credit.bounds)
+    refusal = decision.refusal if on_credit.refusal is not None else _unpaid(dunned)
+    return replace(decision, refusal=refusal, bounds=bounds)
+
+
 def _is_closed(ask: Ask, fact: Fact) -> bool:
     """Whether free text may not be sent, for nobody wrote lately (WI-1)."""
     if fact.type not in REACHED or fact.template:
@@ -157,12 +183,13 @@ def _is_closed(ask: Ask, fact: Fact) -> bool:
 class Asking:
     """One send while it is decided."""
 
-    def __init__(self, ask: Ask, sums: Sums) -> None:
+    def __init__(self, ask: Ask, sums: Sums, *, on_credit: bool = True) -> None:
         self._ask = ask
+        self._on_credit = on_credit
         self._terms = ask.terms
         self._sums = sums
         self._keys = ask.keys
-        self._purse = Aside(ask.terms, ask.keys, sums)
+        self._purse = Aside(ask.terms, ask.keys, sums, on_credit=on_credit)
         self._charges: dict[tuple[int, int], list[int]] = {}
 
     def run(self) -> Decision:
@@ -197,7 +224,8 @@ class Asking:
             capped = self._capped(needed)
             fits = 0 if capped is None or not self._ask.partial else self._prefix(capped, shares)
             if fits:
-                return Asking(replace(self._ask, facts=self._ask.facts[:fits]), self._sums).run()
+                fewer = replace(self._ask, facts=self._ask.facts[:fits])
+                return Asking(fewer, self._sums, on_credit=self._on_credit).run()
             if capped is not None:
                 return Decision(refusal=capped, category=category, bounds=self._cap_bounds(capped))
         if refusal is not None:

@@ -83,6 +83,10 @@ class Table:
         """True while no problem was found since this table was opened."""
         return len(self.problems) == self._before
 
+    def wrong(self, field: str) -> bool:
+        """True where a problem of the field was found."""
+        return any(each.path == self.at(field) for each in self.problems)
+
     def at(self, field: str) -> str:
         """Name a field by its whole path."""
         return f"{self.path}.{field}" if self.path and field else self.path or field
@@ -127,6 +131,18 @@ class Table:
         value = self._get(field, right)
         if isinstance(value, str) and _is_plain(value) and (not like or like.fullmatch(value)):
             return value
+        if value is not None:
+            self.problem(field, f"{shown(value)} does not fit", right)
+        return ""
+
+    def paragraph(self, field: str, most: int) -> str:
+        """Read a text of up to `most` lines."""
+        right = f"write a text of up to {most} lines"
+        value = self._get(field, right)
+        if isinstance(value, str):
+            lines = value.strip().splitlines()
+            if 0 < len(lines) <= most and all(map(_is_plain, lines)):
+                return "\n".join(lines)
         if value is not None:
             self.problem(field, f"{shown(value)} does not fit", right)
         return ""

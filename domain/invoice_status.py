@@ -29,16 +29,20 @@ def status(
     """What an invoice of which `balance` is left to pay is called in a zone at an instant."""
     if invoice.kind != "invoice":
         raise ValueError(f"a {invoice.kind} has no status")
-    if invoice.due_on is None:
+    return called(invoice.due_on, balance, zone.date(now), void=void)
+
+
+def called(due_on: int | None, balance: int, today: int, *, void: bool = False) -> InvoiceStatus:
+    """What one that is due on a local day, None: that is a draft, is called on another."""
+    if due_on is None:
         return InvoiceStatus.DRAFT
     if void:
         return InvoiceStatus.VOID
     if balance <= 0:
         return InvoiceStatus.PAID
-    today = zone.date(now)
-    if today < invoice.due_on:
+    if today < due_on:
         return InvoiceStatus.POSTED
-    return InvoiceStatus.UNPAID if today == invoice.due_on else InvoiceStatus.OVERDUE
+    return InvoiceStatus.UNPAID if today == due_on else InvoiceStatus.OVERDUE
 
 
 def changes_at(

@@ -43,6 +43,11 @@ WORDS: Final[dict[str, Words]] = {
         "es": "Identificación fiscal {id}",
     },
     "key": {"en": "Account {key}", "id": "Akun {key}", "es": "Cuenta {key}"},
+    "reference": {
+        "en": "Your reference {reference}",
+        "id": "Referensi Anda {reference}",
+        "es": "Su referencia {reference}",
+    },
     "issued": {"en": "Issued on", "id": "Tanggal terbit", "es": "Fecha de emisión"},
     "due": {"en": "Due on", "id": "Jatuh tempo", "es": "Vencimiento"},
     "period": {"en": "Period", "id": "Periode", "es": "Período"},
@@ -120,4 +125,51 @@ WORDS: Final[dict[str, Words]] = {
         "es": "Una letra que este documento no puede imprimir se indica con su número Unicode, "
         "como [U+0041].",
     },
+}
+
+#: What a line of a subscription says beside its component's name.
+LINES: Final[dict[str, Words]] = {
+    "from": {
+        "en": "{what} from {first} ({days} of {month} days)",
+        "id": "{what} mulai {first} ({days} dari {month} hari)",
+        "es": "{what} desde el {first} ({days} de {month} días)",
+    },
+    "between": {
+        "en": "{what} from {first} to {last} ({days} of {month} days)",
+        "id": "{what} dari {first} sampai {last} ({days} dari {month} hari)",
+        "es": "{what} del {first} al {last} ({days} de {month} días)",
+    },
+    "more": {
+        "en": "{what}, {quantity} more",
+        "id": "{what}, tambahan {quantity}",
+        "es": "{what}, {quantity} más",
+    },
+    "instead": {
+        "en": "{what}; less what was invoiced: {before}",
+        "id": "{what}; dikurangi yang sudah ditagih: {before}",
+        "es": "{what}; menos lo ya facturado: {before}",
+    },
+    "day": {"en": "{day} {month} {year}", "id": "{day} {month} {year}",
+            "es": "{day} de {month} de {year}"},
+}  # fmt: skip
+
+MONTHS: Final[Words] = {
+    "en": "January February March April May June July August September October November December",
+    "id": "Januari Februari Maret April Mei Juni Juli Agustus September Oktober November Desember",
+    "es": "enero febrero marzo abril mayo junio julio agosto septiembre octubre noviembre"
+    " diciembre",
+}
+
+#: What units are called that are no operator's own words; any other stands as it is written.
+UNITS: Final[dict[str, Words]] = {
+    "conversation": {"en": "conversation", "id": "percakapan", "es": "conversación"},
+    "message": {"en": "message", "id": "pesan", "es": "mensaje"},
+    "minute": {"en": "minute", "id": "menit", "es": "minuto"},
+    "month": {"en": "month", "id": "bulan", "es": "mes"},
+    "part": {"en": "part", "id": "bagian", "es": "parte"},
+    "seat": {"en": "seat", "id": "kursi", "es": "puesto"},
+    "second": {"en": "second", "id": "detik", "es": "segundo"},
+    "segment": {"en": "segment", "id": "segmen", "es": "segmento"},
+    "unit": {"en": "unit", "id": "unit", "es": "unidad"},
+    "visitor": {"en": "visitor", "id": "pengunjung", "es": "visitante"},
 }

@@ -34,9 +34,11 @@ class LineKind(StrEnum):
     SETUP = "setup"  #: a fee asked for once
     USAGE = "usage"  #: used of a postpaid balance, or asked for by the unit
     OVERAGE = "overage"  #: used beyond what a period's units were
+    TOP_UP = "top_up"  #: bought, and paid at once
     COVERED = "covered"  #: paid before, from an allowance or a top-up: nothing to pay
     ADJUSTMENT = "adjustment"  #: for a period that was invoiced before; may be below zero
     CREDIT = "credit"  #: given back by a credit note
+    OTHER = "other"  #: written by hand; may be below zero
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +51,8 @@ class Party:
     tax_id: str | None
     email: str | None
     key: str | None = None  #: a tenant's, or an issuer's
+    reference: str | None = None  #: what a buyer's accountants look for, such as a purchase order
+    e_invoice: bool = False  #: whether an issuer's documents have EN 16931 in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

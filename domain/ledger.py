@@ -29,6 +29,7 @@ CREDITS = frozenset({LotSource.ALLOWANCE, LotSource.TOP_UP, LotSource.ADJUSTMENT
 #: Stored causes of transfers; a number never changes meaning.
 GRANT, USE, LAPSE, PAY_OFF, TOP_UP = 1, 2, 3, 4, 5
 REFUND, ADJUST, TAKE_BACK = 6, 7, 8
+INVOICED, OVERAGE, WRITTEN_OFF = 9, 10, 11
 
 #: A lasting overdraft belongs to no month; 0 keeps it unique in its balance.
 NO_MONTH = 0

@@ -11,7 +11,7 @@ from typing import Final
 from domain.sentences import Words
 from domain.watch import AlertCause, AlertKind
 
-#: What has become of a balance, as a subject says it.
+#: What has become of a balance, an invoice or a subscription, as a subject says it.
 SUBJECTS: Final[dict[AlertKind, Words]] = {
     AlertKind.THRESHOLD: {
         "en": "{balance} is running low",
@@ -67,6 +67,26 @@ SUBJECTS: Final[dict[AlertKind, Words]] = {
         "en": "{balance} will soon run out",
         "id": "{balance} diperkirakan segera habis",
         "es": "{balance}: se agotará pronto",
+    },
+    AlertKind.INVOICE_ISSUED: {
+        "en": "Invoice {number} was issued",
+        "id": "Faktur {number} telah diterbitkan",
+        "es": "Se emitió la factura {number}",
+    },
+    AlertKind.INVOICE_PAID: {
+        "en": "Invoice {number} is paid",
+        "id": "Faktur {number} lunas",
+        "es": "Factura {number} pagada",
+    },
+    AlertKind.INVOICE_OVERDUE: {
+        "en": "Invoice {number} is overdue",
+        "id": "Faktur {number} lewat jatuh tempo",
+        "es": "Factura {number} vencida",
+    },
+    AlertKind.SUBSCRIPTION_ENDING: {
+        "en": "Subscription {key} is ending",
+        "id": "Langganan {key} akan berakhir",
+        "es": "La suscripción {key} termina",
     },
 }
 
@@ -146,6 +166,8 @@ CAUSES: Final[dict[AlertCause, Words]] = {
     },
     AlertCause.PAYMENT: {"en": "a payment", "id": "pembayaran", "es": "un pago"},
     AlertCause.FORECAST: {"en": "the forecast", "id": "prakiraan", "es": "el pronóstico"},
+    AlertCause.INVOICE: {"en": "an invoice", "id": "faktur", "es": "una factura"},
+    AlertCause.SUBSCRIPTION: {"en": "a subscription", "id": "langganan", "es": "una suscripción"},
 }
 
 #: What stands before a figure.

@@ -85,6 +85,12 @@ def month_name(label: int) -> str:
     return f"{label // 12:04d}-{label % 12 + 1:02d}"
 
 
+def month_of_name(name: str) -> int:
+    """The label of a month's name, such as 2026-11."""
+    year, _, month = name.partition("-")
+    return month_label(int(year), int(month))
+
+
 @lru_cache(maxsize=4096)
 def _month_of(number: int) -> int:
     day = date_of(number)

@@ -26,12 +26,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from fractions import Fraction
 from math import floor
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from domain.fees import Component
+from domain.invoice_words import LINES, MONTHS
 from domain.invoices import Line, LineKind, amount_of
 from domain.money import MICRO, PICO_DIGITS, text
 from domain.periods import date_of
+from domain.sentences import Language, say
 from domain.subscriptions import (
     Cancel,
     Renew,
@@ -43,11 +45,6 @@ from domain.subscriptions import (
     month_of,
     terms,
 )
-
-_MONTHS: Final = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September",
-    "October", "November", "December",
-)  # fmt: skip
 
 
 class PieceKind(StrEnum):
@@ -131,13 +128,14 @@ def asked(
     return tuple(asks)
 
 
-def line(ask: Ask, currency: str) -> Line:
+def line(ask: Ask, currency: str, language: Language = Language.ENGLISH) -> Line:
     """The line of an invoice, rounded once, with its reason in words."""
     piece = ask.pieces[0]
     alone = len(ask.pieces) == 1 and not ask.instead
-    described = "; ".join(map(_words, ask.pieces))
+    described = "; ".join(_words(each, language) for each in ask.pieces)
     if ask.instead:
-        described += "; less what was invoiced: " + "; ".join(map(_words, ask.instead))
+        before = "; ".join(_words(each, language) for each in ask.instead)
+        described = say(LINES["instead"], language, what=described, before=before)
     price = Fraction(piece.rate, piece.quantity) if alone else Fraction(ask.exact)
     return Line(
         kind=ask.kind,
@@ -231,11 +229,10 @@ def _cut(levels: tuple[Since, ...], month: int) -> Iterator[Piece]:
 def _added(former: Terms, present: Terms, day: int, last: int) -> Iterator[Piece]:
     if former.fees != present.fees:
         plan = present.fees
-        again = plan.name == former.fees.name
         yield Piece(
             kind=PieceKind.PLAN,
             key=plan.plan,
-            name=f"{plan.name}: new prices" if again else f"{plan.name}, not {former.fees.name}",
+            name=f"{former.fees.name} > {plan.name}",
             unit="",
             quantity=MICRO,
             rate=present.rate - former.rate,
@@ -320,22 +317,24 @@ def _rounded(amount: Fraction) -> int:
     return floor(amount + Fraction(1, 2))
 
 
-def _words(piece: Piece) -> str:
+def _words(piece: Piece, language: Language) -> str:
     """A piece as it is read on an invoice: what, how much of it, and for which days."""
     if piece.kind is PieceKind.SETUP:
         return piece.name
     what = piece.name
     if piece.kind is PieceKind.MORE:
-        what += f", {text(piece.quantity)} more"
+        what = say(LINES["more"], language, what=what, quantity=text(piece.quantity))
     first, last = days_of(month_of(piece.first))
     if (piece.first, piece.last) == (first, last):
         return what
-    days = f"{piece.last - piece.first + 1} of {last - first + 1} days"
-    if piece.last == last:
-        return f"{what} from {_day(piece.first)} ({days})"
-    return f"{what} from {_day(piece.first)} to {_day(piece.last)} ({days})"
+    return say(
+        LINES["from" if piece.last == last else "between"], language, what=what,
+        first=_day(piece.first, language), last=_day(piece.last, language),
+        days=str(piece.last - piece.first + 1), month=str(last - first + 1),
+    )  # fmt: skip
 
 
-def _day(number: int) -> str:
+def _day(number: int, language: Language) -> str:
     day = date_of(number)
-    return f"{day.day} {_MONTHS[day.month - 1]} {day.year}"
+    month = MONTHS[language].split()[day.month - 1]
+    return say(LINES["day"], language, day=str(day.day), month=month, year=str(day.year))

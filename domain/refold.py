@@ -15,11 +15,12 @@ from domain.contacts import Contact
 from domain.deeds import Charge, Deed, Past
 from domain.facts import Direction, Fact, Type
 from domain.fold import advance, fold
-from domain.ledger import ADJUST, PAY_OFF, REFUND, TAKE_BACK
+from domain.ledger import ADJUST, INVOICED, OVERAGE, PAY_OFF, REFUND, TAKE_BACK, WRITTEN_OFF
 from domain.lots import Lot
 from domain.periods import Period, Zone
 from domain.state import Changes, Outcome, State
 from domain.terms import Terms
+from domain.unpaid import leave
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ Place: TypeAlias = tuple[int, int, str, str]
 Movement: TypeAlias = tuple[int, str, str, int, int]
 
 #: The causes of that.
-BY_DAY = frozenset({PAY_OFF, REFUND, ADJUST, TAKE_BACK})
+BY_DAY = frozenset({PAY_OFF, REFUND, ADJUST, TAKE_BACK, INVOICED, OVERAGE, WRITTEN_OFF})
 
 
 def movement(zone: Zone, at: int, balance_id: int, debit: str, credit: str, cause: int) -> Movement:
@@ -126,6 +127,10 @@ class Refold:
         known, stored = dict(self.periods), set(self.state.periods)
         self.advance(at)
         self.periods, self.state.periods = known, stored
+
+    def leave(self, since: int, end: int) -> None:
+        """Take out of the lots what periods that end from `since` to `end` leave unpaid (IN-8)."""
+        self._note(leave(self.terms.at(end - 1), self.state, since, end))
 
     def number(self, last: int, made: Iterable[Lot] = ()) -> dict[int, int]:
         """Number lots that nobody has posted yet after `last`; gives their numbers by the old.

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from domain.fold import ACTION
-from domain.ledger import ADJUST, REFUND, TAKE_BACK, TOP_UP_PRIORITY, Ledger, Moved
+from domain.ledger import ADJUST, NO_MONTH, REFUND, TAKE_BACK, TOP_UP_PRIORITY, Ledger, Moved
 from domain.lots import Lot, LotSource
 from domain.money import text
 from domain.problems import Problem
@@ -143,6 +143,7 @@ class _Back:
         self._paid_off = paid_off
         self._lots = {lot.lot_id: lot for lot in ledger.state.lots.get(balance_id, ())}
         self._lapsed = 0
+        self._invoiced = 0
         self.moves: list[Moved] = []
 
     def give(self, lot_id: int, amount: int) -> None:
@@ -167,7 +168,10 @@ class _Back:
             share = min(paid, amount)
             amount -= share
             self._live(self._lots.get(lot_id), share, through=overdraft)
-        self._lapsed += amount
+        if overdraft.month == NO_MONTH:
+            self._invoiced += amount  # nobody paid it off: an invoice has asked for it (IN-8)
+        else:
+            self._lapsed += amount
 
     def _live(self, lot: Lot | None, amount: int, through: Lot | None = None) -> None:
         if lot is None or (lot.ends_at is not None and lot.ends_at <= self._ledger.now):
@@ -185,18 +189,27 @@ class _Back:
             self.moves.append(Moved(lot, amount))
 
     def renew(self) -> int:
-        """Put what lapsed lots would have received into a lot of the period; gives what is lost."""
+        """Put what lapsed lots would have received into a lot of the period; gives what is lost.
+
+        What an invoice asked for is nobody's to lose: it comes back in a lot that lasts.
+        """
         ledger, amount = self._ledger, self._lapsed
+        if self._invoiced:
+            self._new_lot(self._invoiced, None, f"action/{ledger.state.action}/invoiced")
         if ledger.terms.balances[self._balance_id].refund_lapsed == "forfeit":
             return amount
         if amount:
-            lot = ledger.new_lot(
-                self._balance_id, LotSource.ADJUSTMENT, amount, ledger.now, ledger.span.end,
-                month=None, priority=TOP_UP_PRIORITY,
-            )  # fmt: skip
-            ledger.move(self._balance_id, REFUNDS, lot.lot_id, amount, ADJUST)
-            self.moves.append(Moved(lot, amount))
+            self._new_lot(amount, ledger.span.end, None)
         return 0
+
+    def _new_lot(self, amount: int, ends_at: int | None, origin: str | None) -> None:
+        ledger = self._ledger
+        lot = ledger.new_lot(
+            self._balance_id, LotSource.ADJUSTMENT, amount, ledger.now, ends_at, month=None,
+            priority=TOP_UP_PRIORITY, origin=origin,
+        )  # fmt: skip
+        ledger.move(self._balance_id, REFUNDS, lot.lot_id, amount, ADJUST)
+        self.moves.append(Moved(lot, amount))
 
 
 def _too_much(left: int) -> Problem:

@@ -25,6 +25,9 @@ DERIVED = (
     | Flag.REPEATED | Flag.ENTRY_OPENED | Flag.CATEGORY_OPENED | Flag.COVERED
 )  # fmt: skip
 
+#: Before every instant.
+EARLIEST = -(1 << 63)
+
 #: Lots that are made by themselves; unless something was taken from one, it may as well not be.
 BY_THEMSELVES = frozenset({LotSource.ALLOWANCE, LotSource.OVERDRAFT})
 
@@ -76,7 +79,8 @@ class Books:
     lots: Mapping[int, Lot]
     moved: Mapping[Movement, int]
     lot_days: Mapping[tuple[int, int], tuple[int, int]]  #: used and moved, by lot and local day
-    days_from: int = -(1 << 63)  #: the earliest of those days
+    days_from: int = EARLIEST  #: the earliest of those days
+    lots_from: int = EARLIEST  #: lots that ended before it are left out
 
 
 class Delta(NamedTuple):
@@ -134,7 +138,7 @@ def corrections(refold: Refold, books: Books) -> Corrections:
         before_used, before_moved = books.lot_days.get(place, (0, 0))
         if (used, moved) != (before_used, before_moved):
             found.lot_days[place] = [used - before_used, moved - before_moved]
-    accounts = {f"lot/{lot_id}" for lot_id in ignored}
+    accounts = {f"lot/{lot_id}" for lot_id in ignored} | _forgotten(refold, books)
     net: dict[Movement, int] = {}
     for sign, of_side in ((1, refold.moved), (-1, books.moved)):
         for (balance_id, debit, credit, cause, day), amount in of_side.items():
@@ -150,6 +154,26 @@ def corrections(refold: Refold, books: Books) -> Corrections:
         elif amount < 0:
             found.moved.append(Delta(balance_id, credit, debit, -amount, cause, day))
     return found
+
+
+def _forgotten(refold: Refold, books: Books) -> set[str]:
+    """The accounts of lots that were over by the latest closing, and that one side never made.
+
+    Nothing was drawn from them: the closing ignored what moved of them, or its figures alone have
+    it.
+    """
+    if books.lots_from == EARLIEST:
+        return set()
+    folded, posted = (
+        {
+            account
+            for _, *accounts, _, _ in moved
+            for account in accounts
+            if account.startswith("lot/") and int(account[4:]) not in books.lots
+        }
+        for moved in (refold.moved, books.moved)
+    )
+    return (posted - folded) | {each for each in folded if int(each[4:]) not in refold.lots}
 
 
 def watch(changes: Changes, found: Corrections, now: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from domain.books import Book
+from domain.dunning import Dunned
 from domain.facts import Channel
 from domain.periods import Period, Zone
 from domain.plans import BalancePlan, Plan
@@ -52,7 +53,9 @@ class Terms:
     balance_ids: dict[str, int]
     balances: dict[int, BalancePlan]
     rule_ids: dict[str, int]
+    dunned: Dunned | None = None  #: what of its sends is refused, for invoices are overdue
     country: str = ""  #: ISO code of the tenant's own
+    tax_country: str = ""  #: whose taxes are asked for, where another one's were agreed
     taxes: Taxes = field(default=NONE, compare=False, repr=False)  #: of all countries
     international: Mapping[str, int] = field(default_factory=dict)
     #: by market, the local date from which it pays international authentication there (PR-5)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from domain.books import Basis, Book
@@ -31,7 +32,8 @@ class Share(StrEnum):
     OVERAGE = "overage"  #: units beyond what there was, at the plan's price for them
     WRITTEN_OFF = "written_off"  #: the same, where the plan has no price for them (BA-11)
     OWED = "owed"  #: a prepaid balance's overdraft: credits pay it off, no invoice (BA-5)
-    BEFORE = "before"  #: no usage: what a postpaid balance owes beyond that of the period
+    LATER = "later"  #: of calls that ended behind the period's end: the next one takes it
+    BEFORE = "before"  #: no usage: what is asked for of periods before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,10 +60,11 @@ class Overdraft:
     before: int  #: owed at the period's start
     used: int  #: by the period's usage
     moved: int  #: owed besides; negative: paid off or given back
+    asked: int | None = None  #: what its closing took out; None: it was not closed to be invoiced
 
     @property
     def owed(self) -> int:
-        """What is owed at the period's end, before anything of the next one."""
+        """What is owed at the period's end, before its closing and anything of the next one."""
         return self.before + self.used + self.moved
 
 
@@ -91,7 +94,7 @@ class UsageLine:
     @property
     def invoiced(self) -> bool:
         """Whether an invoice lists it; the others are told apart."""
-        return self.share not in (Share.WRITTEN_OFF, Share.OWED)
+        return self.share in KINDS
 
 
 #: What an invoice calls each share that it lists.
@@ -158,18 +161,23 @@ def usage_lines(
         if one.source is LotSource.OVERDRAFT:
             beyond[one.lot_id] = beyond.get(one.lot_id, 0) + one.taken
     owed: dict[str, int] = {}
+    later: dict[str, int] = {}
     for overdraft in overdrafts:
         if (found := beyond.pop(overdraft.lot_id, 0)) != overdraft.used:
             what = f"charges say {text(found)}, its days {text(overdraft.used)}"
             raise ValueError(f"{overdraft.balance} overdraft {overdraft.lot_id}: {what}")
         owed[overdraft.balance] = owed.get(overdraft.balance, 0) + overdraft.owed
+        if overdraft.asked is not None:
+            rest = overdraft.owed - overdraft.asked
+            later[overdraft.balance] = later.get(overdraft.balance, 0) + rest
     if any(beyond.values()):
         raise ValueError(f"overdrafts {sorted(beyond)} have charges and no days")
     fitting = _fitting(sums, balances, prices)
     lines: list[UsageLine] = []
     for key in sorted(sums.keys() | owed.keys()):
         balance = _known(balances, key)
-        lines += _of_balance(balance, sums.get(key, {}), max(owed.get(key, 0), 0), fitting)
+        due = _Due(max(owed.get(key, 0), 0), later.get(key, 0))
+        lines += _of_balance(balance, sums.get(key, {}), due, fitting)
     return tuple(lines)
 
 
@@ -184,10 +192,20 @@ def charged(lines: Iterable[UsageLine]) -> dict[str, dict[Share, int]]:
 
 
 def to_lines(
-    lines: Iterable[UsageLine], currency: str, period: tuple[int, int] | None
+    lines: Iterable[UsageLine],
+    currency: str,
+    period: tuple[int, int] | None,
+    names: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Line, ...]:
-    """The lines as an invoice has them; what it does not list is left out."""
-    return tuple(_to_line(line, currency, period) for line in lines if line.invoiced)
+    """The lines as an invoice has them; what it does not list is left out.
+
+    `names` are those of balances as people see them; one without goes by its key.
+    """
+    return tuple(
+        _to_line(line, currency, period, names.get(line.balance, line.balance))
+        for line in lines
+        if line.invoiced
+    )
 
 
 def _known(balances: Mapping[str, BalancePlan], key: str) -> BalancePlan:
@@ -235,40 +253,77 @@ def _per(basis: Basis) -> int:
     return MINUTE_SECONDS if basis is Basis.PER_MINUTE else 1
 
 
+class _Due(NamedTuple):
+    """What a balance owes at the period's end, and what of that its closing left for later."""
+
+    owed: int
+    later: int
+
+
 def _of_balance(
-    balance: BalancePlan,
-    kinds: Mapping[_Kind, _Sums],
-    owed: int,
-    fitting: Mapping[_Kind, Price],
+    balance: BalancePlan, kinds: Mapping[_Kind, _Sums], due: _Due, fitting: Mapping[_Kind, Price]
 ) -> list[UsageLine]:
-    """The lines of one balance that owes so much at the period's end."""
-    of_usage = min(owed, sum(each.beyond for each in kinds.values()))
-    paid_off = sum(each.beyond for each in kinds.values()) - of_usage
+    """The lines of one balance."""
+    beyond = sum(each.beyond for each in kinds.values())
+    of_usage = min(due.owed, beyond)
+    later = due.later if _beyond(balance) is not Share.OWED else 0
+    if not 0 <= later <= of_usage:
+        what = f"{text(later)} of {text(of_usage)} was left for later"
+        raise ValueError(f"{balance.key}: {what}")
+    shares = _shares(kinds, beyond - of_usage, later)
     lines: list[UsageLine] = []
     for kind in sorted(kinds):
-        each = kinds[kind]
-        filled = min(each.beyond, paid_off)
-        paid_off -= filled
-        still = each.beyond - filled
-        units = (each.covered_units, each.beyond_units)
+        each, (filled, still, left) = kinds[kind], shares[kind]
+        covered, units = each.covered + filled, [each.covered_units, each.beyond_units, 0]
         if not still:
-            units = (sum(units), 0)
+            units = [units[0], 0, units[1]] if left else [sum(units), 0, 0]
         # Of what was paid off in part nobody can say which units those were.
-        price = None if filled and still else fitting.get(kind)
+        price = None if sum(map(bool, (filled, still, left))) > 1 else fitting.get(kind)
         for share, charged, quantity in (
-            (Share.COVERED, each.covered + filled, units[0]),
+            (Share.COVERED, covered, units[0]),
             (_beyond(balance), still, units[1]),
+            (Share.LATER, left, units[2]),
         ):
             if charged:
                 lines.append(_line(balance, share, kind, quantity, charged, price))
-    if balance.kind == "money" and balance.credit_limit and owed > of_usage:
-        lines.append(
-            UsageLine(
-                share=Share.BEFORE, balance=balance.key, category=None, market=None, rule=None,
-                quantity=0, unit=balance.unit, price=None, charged=0, exact=owed - of_usage,
-            )
-        )  # fmt: skip
-    return lines
+    return [*lines, *_before(balance, due.owed - of_usage)]
+
+
+def _shares(
+    kinds: Mapping[_Kind, _Sums], paid_off: int, later: int
+) -> dict[_Kind, tuple[int, int, int]]:
+    """What of each kind's usage beyond lots was paid off, is still owed, and is left for later.
+
+    What was paid off fills kinds in their order, what is left for later from the last one on.
+    """
+    found: dict[_Kind, tuple[int, int, int]] = {}
+    for kind in sorted(kinds):
+        filled = min(kinds[kind].beyond, paid_off)
+        paid_off -= filled
+        found[kind] = (filled, kinds[kind].beyond - filled, 0)
+    for kind in sorted(kinds, reverse=True):
+        filled, still, _ = found[kind]
+        left = min(still, later)
+        later -= left
+        found[kind] = (filled, still - left, left)
+    return found
+
+
+def _before(balance: BalancePlan, owed: int) -> list[UsageLine]:
+    """What is asked for of periods before, where anything is."""
+    share, price, exact = _beyond(balance), None, owed
+    if share is Share.OVERAGE and balance.overage_price is not None:
+        price = balance.overage_price
+        exact = charge(price, owed)
+    if not owed or share not in (Share.ASKED, Share.OVERAGE):
+        return []
+    return [
+        UsageLine(
+            share=Share.BEFORE, balance=balance.key, category=None, market=None, rule=None,
+            quantity=owed if price is not None else 0, unit=balance.unit, price=price, charged=0,
+            exact=exact,
+        )
+    ]  # fmt: skip
 
 
 def _beyond(balance: BalancePlan) -> Share:
@@ -315,12 +370,12 @@ def _line(
     )
 
 
-def _to_line(line: UsageLine, currency: str, period: tuple[int, int] | None) -> Line:
+def _to_line(line: UsageLine, currency: str, period: tuple[int, int] | None, name: str) -> Line:
     kind = KINDS[line.share]
-    named = [line.balance, line.category, line.market]
+    of = ", ".join(each for each in (line.category, line.market) if each)
     return Line(
         kind=kind,
-        description=" ".join(each for each in named if each),
+        description=f"{name}: {of}" if of else name,
         balance=line.balance,
         category=line.category,
         market=line.market,

@@ -14,12 +14,15 @@ from typing import Any
 from domain.ledger import (
     ADJUST,
     GRANT,
+    INVOICED,
     LAPSE,
+    OVERAGE,
     PAY_OFF,
     REFUND,
     TAKE_BACK,
     TOP_UP,
     USE,
+    WRITTEN_OFF,
 )
 from domain.lots import Lot, LotSource
 from domain.money import text
@@ -36,6 +39,7 @@ CAUSES = {
     GRANT: "granted", USE: "used", LAPSE: "lapsed",
     PAY_OFF: "paid off", TOP_UP: "topped up", REFUND: "refunded",
     ADJUST: "adjusted", TAKE_BACK: "taken back",
+    INVOICED: "invoiced", OVERAGE: "invoiced as overage", WRITTEN_OFF: "written off",
 }  # fmt: skip
 
 #: By lot and local day, what was used, as the facts of the books say.

@@ -43,6 +43,10 @@ class AlertKind(IntEnum):
     REFILL_CAP = 9  #: it would be refilled, and a cap of its policy forbids that
     TOPPED_UP = 10  #: what the tenant bought was paid
     RUNNING_OUT = 11  #: it is forecast to be used up soon
+    INVOICE_ISSUED = 12
+    INVOICE_PAID = 13  #: nothing is left to pay of it
+    INVOICE_OVERDUE = 14  #: its due day is over, and something is left to pay
+    SUBSCRIPTION_ENDING = 15  #: its last day served is near
 
 
 #: What says that a threshold is passed; RECOVERED says that it no longer is.
@@ -54,6 +58,7 @@ PASSING = frozenset(
 class Measure(IntEnum):
     """What a threshold is compared with; stored."""
 
+    NONE = 0  #: there is no threshold: it is of no balance
     PERCENT = 1  #: what remains of the base's lots, in millionths of a percent of the base
     UNITS = 2  #: the same in micros of the balance's unit
     WHOLE = 3  #: what remains of all lots, and the credit limit, in micros
@@ -77,6 +82,8 @@ class AlertCause(IntEnum):
     REFILLS = 12  #: another refill policy was set, or may charge again
     PAYMENT = 13  #: what became of a payment
     FORECAST = 14
+    INVOICE = 15  #: what became of an invoice
+    SUBSCRIPTION = 16  #: what was agreed of a subscription, or its last day
 
 
 #: What moves nothing out of a balance: where nothing was ever there it says nothing.
