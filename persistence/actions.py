@@ -37,6 +37,20 @@ class ActionKind(IntEnum):
     PURCHASE = 12
     REFILL_POLICY_SET = 13
     PAYMENT_METHOD_SET = 14
+    BILLING_SET = 15
+    SUBSCRIPTION_CREATE = 16
+    SUBSCRIPTION_CHANGE = 17
+    INVOICE_ISSUE = 18
+    INVOICE_VOID = 19
+    CREDIT_NOTE = 20
+    PAYMENT_RECORD = 21
+    PAYMENT_REFUND = 22
+    PAYMENT_TAKE_BACK = 23
+    INVOICE_OVERDUE = 24  #: its due day was over, or a step of dunning was done
+    INVOICE_PAY = 25  #: what is left to pay began to be collected; it moves nothing
+    DUNNING_SET = 26
+    INVOICE_CREATE = 27  #: a draft by hand was kept; it asks for nothing
+    INVOICE_DISCARD = 28
 
 
 class Action(NamedTuple):

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from domain.billing_alerts import NO_BALANCE
 from domain.watch import PASSING, AlertCause, AlertKind, Mark, Measure, Threshold
 from persistence.connection import Connection
 from persistence.door import Door
@@ -23,15 +24,15 @@ NEWEST = ((1 << 63) - 1, (1 << 63) - 1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One alert of a tenant; amounts in micros of its balance's unit."""
+    """One alert of a tenant; amounts in micros of its balance's unit, or its invoice's currency."""
 
     alert_id: int
     tenant_id: int
     version: int  #: of the commit that raised it
     line: int  #: its place among those of the version
     kind: AlertKind
-    balance: str  #: key
-    currency: str | None  #: None: the balance is of units
+    balance: str | None  #: key; None: it is of no balance, but of an invoice or a subscription
+    currency: str | None  #: of the balance or the invoice; None: there is no money in it
     measure: Measure
     threshold: int  #: as `domain.watch.Threshold` has it
     remaining: int  #: of the base's lots; of the balance as a whole where that is measured
@@ -41,6 +42,9 @@ class Alert:
     cause_id: str
     action: tuple[int, int] | None  #: kind and number of the action that caused it
     acknowledged_at: int | None
+    invoice_id: int | None = None  #: of the invoice that it is of
+    due_on: int | None = None  #: the local day on which that is due
+    left: int | None = None  #: what is left to pay of it just now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +65,15 @@ class Page:
 
 
 _ALERT = """
-    a.alert_id, a.tenant_id, a.version, a.line, a.kind, b.key as balance, b.currency, a.measure,
-    a.threshold, a.remaining, a.base, a.at, a.cause, a.cause_id, d.kind as action_kind, d.action_id,
-    a.acknowledged_at"""
+    a.alert_id, a.tenant_id, a.version, a.line, a.kind, b.key as balance,
+    coalesce(b.currency, i.currency) as currency, a.measure, a.threshold, a.remaining, a.base, a.at,
+    a.cause, a.cause_id, d.kind as action_kind, d.action_id, a.acknowledged_at, i.invoice_id,
+    i.due_on, i.balance as left"""
 
 _NAMED = f"""
-join balances b on b.tenant_id = a.tenant_id and b.balance_id = a.balance_id
+left join balances b on b.tenant_id = a.tenant_id and b.balance_id = a.balance_id
+left join invoices i on i.tenant_id = a.tenant_id and i.number = a.cause_id
+    and a.cause = {AlertCause.INVOICE}
 left join actions d on d.tenant_id = a.tenant_id and d.idempotency_key = a.cause_id
     and a.cause in ({AlertCause.TOP_UP}, {AlertCause.ADJUSTMENT}, {AlertCause.REFUND},
         {AlertCause.PLAN}, {AlertCause.THRESHOLDS})"""
@@ -125,7 +132,7 @@ left join lateral (
     order by version desc, line desc
     limit $5
 ) a on true
-left {_NAMED.strip()}
+{_NAMED}
 order by asked.n, a.version desc, a.line desc"""
 
 
@@ -154,7 +161,8 @@ async def pages(door: Door, asked: Sequence[Asked], *, limit: int) -> list[Page]
     ]
 
 
-# Of each threshold that is passed the latest alert: it is what says so.
+# Of each threshold that is passed the latest alert: it is what says so. Of an invoice that is not
+# paid and of a subscription the latest as well, in no order.
 PASSED = f"""
 select asked.n, {_ALERT}
 from unnest($1::bigint[]) with ordinality asked (tenant_id, n)
@@ -169,11 +177,25 @@ cross join lateral (
     limit 1
 ) a
 {_NAMED}
-order by asked.n, a.version, a.line"""
+union all
+select asked.n, {_ALERT}
+from unnest($1::bigint[]) with ordinality asked (tenant_id, n)
+cross join lateral (
+    select distinct on (kind, cause_id) * from alerts
+    where tenant_id = asked.tenant_id and balance_id = {NO_BALANCE} and measure = {Measure.NONE}
+        and threshold = 0
+        and kind in ({AlertKind.INVOICE_OVERDUE}, {AlertKind.SUBSCRIPTION_ENDING})
+    order by kind, cause_id, version desc, line desc
+) a
+{_NAMED}
+where a.kind <> {AlertKind.INVOICE_OVERDUE} or i.balance > 0"""
 
 
 async def passed(door: Door, tenants: Sequence[int]) -> list[list[Alert]]:
-    """For each tenant, in order, what says of each threshold that is passed just now that it is."""
+    """For each tenant, in order, what says of each threshold that is passed just now that it is.
+
+    What was said of invoices that are overdue still, and last of each subscription, is among them.
+    """
     async with door.tenant_tx(*set(tenants)) as connection:
         rows = await connection.fetch(PASSED, tenants)
     found: list[list[Alert]] = [[] for _ in tenants]

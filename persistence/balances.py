@@ -15,10 +15,11 @@ import asyncpg
 
 from domain.facts import Type
 from domain.figures import LotUse
-from domain.ledger import ADJUST, PAY_OFF, REFUND, TAKE_BACK
+from domain.ledger import ADJUST
 from domain.lots import LotSource
 from domain.periods import Period
 from domain.reading import Pot, Reading
+from domain.refold import BY_DAY
 from persistence.door import Door
 
 
@@ -33,7 +34,7 @@ class Asked:
 
 
 #: Causes of transfers that move what a lot holds without using it, as the index of them has them.
-MOVES = ", ".join(str(cause) for cause in (PAY_OFF, REFUND, ADJUST, TAKE_BACK))
+MOVES = ", ".join(map(str, sorted(BY_DAY)))
 
 #: Whether a fact `f` is a call that began before the day: that day's sum has it already.
 BEGAN_BEFORE = f"""f.type = {Type.CALL_ENDED.value} and a.day > f.at

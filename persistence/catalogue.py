@@ -1,7 +1,7 @@
-"""The catalogue: plans, price books, the names of their rules, taxes, as the database holds them.
+"""The catalogue: plans, price books, their rules' names, taxes, issuers, as the database has them.
 
-Owns the rows of `books`, `plans`, `markets`, `taxes` and `rules`, their versions and digests, and
-the sample files. Knows nothing of what a document means: `domain` reads them.
+Owns the rows of `books`, `plans`, `markets`, `taxes`, `issuers` and `rules`, their versions and
+digests, and the sample files. Knows nothing of what a document means: `domain` reads them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import hashlib
 import json
 import time
 import tomllib
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from domain.book_documents import parse_book
 from domain.books import Book
+from domain.issuers import Issuer, parse_issuer
 from domain.plans import Plan, parse_plan
 from domain.taxes import NONE, Taxes, joined, parse_taxes
 from persistence.connection import Connection
@@ -46,6 +48,7 @@ class Catalogue:
     rules: dict[int, str]  #: and back
     stamp: str = ""  #: names what was read; another one in the database: something was published
     taxes: Taxes = NONE  #: of every country that has some
+    issuers: Mapping[str, Issuer] = field(default_factory=dict)  #: by key
 
     @classmethod
     async def load(cls, conn: Connection) -> Catalogue:
@@ -68,29 +71,36 @@ class Catalogue:
             plans[plan.key] = replace(plan, version=row["version"])
         tax_rows = await conn.fetch(TAXES_SQL)
         taxes = joined(parse_taxes(json.loads(row["body"])) for row in tax_rows)
+        issuer_rows = await conn.fetch(ISSUERS_SQL)
+        issuers = {row["issuer"]: parse_issuer(json.loads(row["body"])) for row in issuer_rows}
         rules = {row["rule_id"]: row["rule"] for row in await conn.fetch(RULES_SQL)}
         numbers = {rule: number for number, rule in rules.items()}
-        return cls(plans, books, numbers, rules, stamp, taxes)
+        return cls(plans, books, numbers, rules, stamp, taxes, issuers)
 
     async def refresh(self, conn: Connection) -> None:
         """Take over what was published since, all of it at once."""
         newer = await Catalogue.load(conn)
         self.plans, self.books, self.taxes = newer.plans, newer.books, newer.taxes
+        self.issuers = newer.issuers
         self.rule_ids, self.rules, self.stamp = newer.rule_ids, newer.rules, newer.stamp
 
 
-# Versions are only ever added; lists of markets and taxes are changed in place. A scalar, so that a
-# statement which reads terms can ask for it too.
+# Versions are only ever added; lists of markets, taxes and issuers are changed in place. A scalar,
+# so that a statement which reads terms can ask for it too.
 STAMP = """(
     (select count(*) from books) || ' ' || (select count(*) from plans) || ' '
     || (select coalesce(string_agg(encode(digest, 'hex'), '' order by markets), '')
         from markets) || ' '
     || (select coalesce(string_agg(encode(digest, 'hex'), '' order by taxes), '')
-        from taxes))"""
+        from taxes) || ' '
+    || (select coalesce(string_agg(encode(digest, 'hex'), '' order by issuer), '')
+        from issuers))"""
 
 MARKETS_SQL = "select markets, body from markets"
 
 TAXES_SQL = "select body from taxes order by taxes"
+
+ISSUERS_SQL = "select issuer, body from issuers order by issuer"
 
 # Every version: a row of an earlier one rates what happened on its dates (PR-2).
 BOOKS_SQL = "select book, version, body from books order by book, version"

@@ -24,6 +24,10 @@ V = TypeVar("V")
 #: Connections a process keeps for readers and operations; lanes have their own.
 READERS_MAX = 8
 
+#: Connections that wait to be somebody's again, and seconds in which one ends.
+RESTING_MAX = 8
+END_SECONDS = 5.0
+
 
 class Door:
     """A pool of connections as the app's role."""
@@ -33,6 +37,8 @@ class Door:
         self.epoch = ""  #: of the database as the newest connection found it; "" before the first
         self._pool: Pool
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
+        self._resting: list[Connection] = []
+        self._open = True
 
     @classmethod
     @asynccontextmanager
@@ -43,6 +49,9 @@ class Door:
         try:
             yield door
         finally:
+            door._open = False
+            while door._resting:
+                await door._resting.pop().close(timeout=END_SECONDS)
             await door._pool.close()
 
     @asynccontextmanager
@@ -91,6 +100,26 @@ class Door:
         """A connection of its own for a lane; the caller closes it."""
         return await connect(self.url, self._opened)
 
+    async def session(self) -> Connection:
+        """A connection of its own for a while: the caller closes it, or gives it to `rest`."""
+        while self._resting:
+            connection = self._resting.pop()
+            if await _answers(connection, "select 1"):  # it may have been lost while it rested
+                return connection
+        return await self.lane()
+
+    async def rest(self, connection: Connection) -> None:
+        """Have a session, outside a transaction, be the next one's; its locks are given back.
+
+        What it remembers of statements took longer to find out than most of them.
+        """
+        if not await _answers(connection, "select pg_advisory_unlock_all()"):
+            return
+        if self._open and len(self._resting) < RESTING_MAX:
+            self._resting.append(connection)
+        else:
+            await connection.close(timeout=END_SECONDS)
+
     def _opened(self, epoch: str) -> None:
         self.epoch = epoch
 
@@ -98,6 +127,18 @@ class Door:
         """Raise unless the database answers."""
         async with self._pool.acquire() as connection:
             await connection.execute("select 1")
+
+
+async def _answers(connection: Connection, statement: str) -> bool:
+    """Run a statement; False, and given up, where the connection is lost."""
+    try:
+        await connection.execute(statement)
+    except BaseException as error:
+        connection.terminate()
+        if isinstance(error, CONNECTION_LOST):
+            return False
+        raise
+    return True
 
 
 async def _undo(connection: Connection) -> None:

@@ -131,7 +131,7 @@ order by version, action_id"""
 ALERTS = """
 select b.key as balance, a.kind, a.measure, a.threshold, a.remaining, a.base, a.at, a.cause,
     a.cause_id, a.acknowledged_at
-from alerts a join balances b using (tenant_id, balance_id)
+from alerts a left join balances b using (tenant_id, balance_id)
 where tenant_id = $1
 order by a.version, a.line"""
 
@@ -325,7 +325,7 @@ _ALERTS = f"""
 select 'alerts', count(*), 0, {_DIGEST.format(text=_ALERTS_TEXT)}
 from (
     select a.*, b.key, row_number() over (order by version, line) as place
-    from alerts a join balances b using (tenant_id, balance_id)
+    from alerts a left join balances b using (tenant_id, balance_id)
     where tenant_id = $1
 ) alerts
 having count(*) > 0"""

@@ -100,6 +100,7 @@ class Over:
 
     at: int
     remaining: int  #: then, as the alert measures it
+    void: bool = False  #: of an invoice: it is not paid, but asks for nothing any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +145,28 @@ limit 1"""
 _SAYING = [int(kind) for kind in (*sorted(PASSING), AlertKind.RECOVERED)]
 
 
+# Whichever came first behind the alert.
+SETTLED = """
+select at, false as void from alerts
+where tenant_id = $1 and version > $2 and kind = $4 and cause_id = $3
+union all
+select voided_at, true from invoices
+where tenant_id = $1 and number = $3 and voided_at is not null
+order by 1
+limit 1"""
+
+
+async def _settled(connection: Connection, alert: Alert) -> Over | None:
+    """Since when nothing is left to pay of an alert's invoice."""
+    row = await connection.fetchrow(
+        SETTLED, alert.tenant_id, alert.version, alert.cause_id, AlertKind.INVOICE_PAID
+    )
+    return None if row is None else Over(at=row["at"], remaining=0, void=row["void"])
+
+
 async def _over(connection: Connection, alert: Alert) -> Over | None:
+    if alert.kind in (AlertKind.INVOICE_ISSUED, AlertKind.INVOICE_OVERDUE):
+        return await _settled(connection, alert) if alert.remaining > 0 else None
     if alert.kind not in PASSING:
         return None
     row = await connection.fetchrow(

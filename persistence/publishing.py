@@ -1,4 +1,4 @@
-"""Publishing: what a price book is held against, and how a version of it is stored.
+"""Publishing: what a price book or an issuer is held against, and how either is stored.
 
 Owns the statements and their locks. Whether a book may be published is not its question.
 """
@@ -10,12 +10,17 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from domain.books import Book
+from domain.documents import Fault
+from domain.issuers import Issuer, parse_issuer, shared_series
 from domain.periods import Zone
 from persistence.catalogue import (
     BOOKS_SQL,
+    ISSUERS_SQL,
     MARKETS_SQL,
     PLANS_SQL,
     Document,
+    canonical,
+    digest_of,
     put_rules,
     put_version,
 )
@@ -114,3 +119,35 @@ async def put_book(
     if rerate_from is not None:
         await conn.execute(RERATE_SQL, heads, rerate_from, now)
     return version
+
+
+PUT_ISSUER = """
+insert into issuers (issuer, body, digest) values ($1, $2::text::jsonb, $3)
+on conflict (issuer) do update set body = excluded.body, digest = excluded.digest
+where issuers.digest <> excluded.digest
+returning issuer"""
+
+# Who numbered in a series once keeps it, whatever its document says by now.
+NUMBERED = "select distinct issuer, series from document_series"
+
+
+async def series_of_others(conn: Connection, issuer: Issuer) -> list[Fault]:
+    """Where the series of an issuer are another's: whoever both issue to would have numbers twice.
+
+    Nobody else publishes until the transaction ends.
+    """
+    await alone(conn)
+    others = [
+        parse_issuer(json.loads(row["body"]))
+        for row in await conn.fetch(ISSUERS_SQL)
+        if row["issuer"] != issuer.key
+    ]
+    numbered = {(row["series"], row["issuer"]) for row in await conn.fetch(NUMBERED)}
+    published = {(series, other.key) for other in others for series in other.series}
+    return shared_series(issuer, published | numbered)
+
+
+async def put_issuer(conn: Connection, issuer: Issuer, document: Document) -> bool:
+    """Store what an issuer is from now on; True when that is new or changed."""
+    put = await conn.fetchval(PUT_ISSUER, issuer.key, canonical(document), digest_of(document))
+    return put is not None

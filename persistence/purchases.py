@@ -24,16 +24,18 @@ from domain.terms import Terms
 from persistence import tasks
 from persistence.connection import Connection
 from persistence.door import Door
+from persistence.invoices import InvoiceRecord
 
 #: For how long a payment may stand open before it is given up.
 OPEN_FOR: Final = DAY
 
 
 class PurchaseKind(IntEnum):
-    """Who wanted it; stored."""
+    """Who wanted it, and what for; stored."""
 
     BOUGHT = 1
     REFILL = 2
+    INVOICE = 3  #: what is left to pay of an invoice: it adds to no balance
 
 
 class PurchaseState(IntEnum):
@@ -60,15 +62,16 @@ class PaymentState(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Purchase:
-    """A top-up that a tenant pays for; money in micros of `currency`."""
+    """A top-up or an invoice that a tenant pays; money in micros of `currency`."""
 
     tenant_id: int
     purchase_id: int
     kind: PurchaseKind
     state: PurchaseState
-    balance: str  #: its key
+    balance: str  #: its key; empty: it is of an invoice
     unit_currency: str | None  #: of a balance of money; None: the balance is of units
-    amount: int  #: micros of the balance's unit
+    invoice_id: int | None  #: what it pays; None: it is a top-up
+    amount: int  #: micros of the balance's unit; of an invoice of its currency
     currency: str
     net: int  #: exact, before tax
     tax: int
@@ -78,6 +81,12 @@ class Purchase:
     created_at: int
     ends_at: int
     ended_at: int | None
+
+    @property
+    def invoice(self) -> str:
+        """The number of the invoice it pays; empty: it is a top-up."""
+        number: str = self.body.get("invoice", "")
+        return number
 
     @property
     def quote(self) -> Quote | None:
@@ -122,9 +131,9 @@ def new_payment_key() -> str:
 BEGIN = """
 insert into purchases (
     tenant_id, kind, state, balance_id, amount, currency, net, tax, total, body, cause_id,
-    created_at, ends_at
+    created_at, ends_at, invoice_id
 )
-values ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12)
+values ($1, $2, 1, $3, $4, $5, $6, $7, $8, $9::text::jsonb, $10, $11, $12, $13)
 returning purchase_id"""
 
 
@@ -156,7 +165,7 @@ async def begin_refills(connection: Connection, changes: Changes) -> None:
         day = own.zone.date(refill.at)
         try:
             priced = quote(
-                own.plan, balance, refill.amount, own.country, day, own.taxes, refill=True
+                own.plan, balance, refill.amount, own.tax_country, day, own.taxes, refill=True
             )
         except Problem as problem:
             await _begin(
@@ -172,11 +181,27 @@ async def begin_refills(connection: Connection, changes: Changes) -> None:
             )  # fmt: skip
 
 
+async def begin_invoice(
+    connection: Connection,
+    record: InvoiceRecord,
+    cause_id: str,
+    *,
+    now: int,
+    body: dict[str, Any],
+) -> int:
+    """Begin to collect what is left to pay of an invoice of a locked tenant; gives its number."""
+    amount = record.balance
+    return await _begin(
+        connection, record.tenant_id, PurchaseKind.INVOICE, None, amount, record.invoice.currency,
+        amount, 0, amount, {**body, "invoice": record.number}, cause_id, now, record.invoice_id,
+    )  # fmt: skip
+
+
 async def _begin(
     connection: Connection,
     tenant_id: int,
     kind: PurchaseKind,
-    balance_id: int,
+    balance_id: int | None,
     amount: int,
     currency: str,
     net: int,
@@ -185,10 +210,11 @@ async def _begin(
     body: dict[str, Any],
     cause_id: str,
     now: int,
+    invoice_id: int | None = None,
 ) -> int:
     purchase_id: int = await connection.fetchval(
         BEGIN, tenant_id, kind, balance_id, amount, currency, net, tax, total,
-        msgspec.json.encode(body).decode(), cause_id, now, now + OPEN_FOR,
+        msgspec.json.encode(body).decode(), cause_id, now, now + OPEN_FOR, invoice_id,
     )  # fmt: skip
     await try_at(connection, tenant_id, purchase_id, 1, now)
     return purchase_id
@@ -210,10 +236,10 @@ async def try_at(
 
 _PAYMENT = """p.tenant_id, p.payment_key, p.purchase_id, p.try as number, p.provider, p.state,
     p.due_at, p.asked_at, p.ended_at, p.reason, p.pay_url, p.reference"""
-_PURCHASE = """q.tenant_id, q.purchase_id, q.kind, q.state, b.key as balance,
-    b.currency as unit_currency, q.amount, q.currency, q.net, q.tax, q.total,
+_PURCHASE = """q.tenant_id, q.purchase_id, q.kind, q.state, coalesce(b.key, '') as balance,
+    b.currency as unit_currency, q.invoice_id, q.amount, q.currency, q.net, q.tax, q.total,
     q.body::text as body, q.cause_id, q.created_at, q.ends_at, q.ended_at"""
-_NAMED = "join balances b on b.tenant_id = q.tenant_id and b.balance_id = q.balance_id"
+_NAMED = "left join balances b on b.tenant_id = q.tenant_id and b.balance_id = q.balance_id"
 
 PAYMENT = f"select {_PAYMENT} from payments p where p.tenant_id = $1 and p.payment_key = $2"
 PURCHASE = (
@@ -232,6 +258,17 @@ async def find_payment(connection: Connection, tenant_id: int, key: str) -> Paym
 
 async def find(connection: Connection, tenant_id: int, purchase_id: int) -> Purchase | None:
     row = await connection.fetchrow(PURCHASE, tenant_id, purchase_id)
+    return None if row is None else _purchase(row)
+
+
+OF_INVOICE = f"""
+select {_PURCHASE} from purchases q {_NAMED}
+where q.tenant_id = $1 and q.invoice_id = $2 and q.kind = 3 and q.state = 1"""
+
+
+async def open_of(connection: Connection, tenant_id: int, invoice_id: int) -> Purchase | None:
+    """What collects an invoice just now; None: nobody has begun to pay it, or it ended."""
+    row = await connection.fetchrow(OF_INVOICE, tenant_id, invoice_id)
     return None if row is None else _purchase(row)
 
 
@@ -276,7 +313,7 @@ select asked.n, {_PURCHASE}
 from unnest($1::bigint[], $2::bigint[]) with ordinality asked (tenant_id, before, n)
 cross join lateral (
     select * from purchases
-    where tenant_id = asked.tenant_id and purchase_id < asked.before
+    where tenant_id = asked.tenant_id and purchase_id < asked.before and kind <> 3
         and ($3::smallint[] is null or state = any ($3))
     order by purchase_id desc
     limit $4
@@ -295,7 +332,7 @@ async def pages(
     states: Sequence[PurchaseState] | None = None,
     limit: int,
 ) -> list[list[Purchase]]:
-    """For each (tenant, number of the last one seen), up to `limit` purchases, newest first."""
+    """For each (tenant, number of the last one seen), up to `limit` top-ups, newest first."""
     tenants, before = (list(column) for column in zip(*asked, strict=True))
     wanted = None if states is None else [int(state) for state in states]
     async with door.tenant_tx(*set(tenants)) as connection:

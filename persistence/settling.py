@@ -237,7 +237,7 @@ async def books(
         accounts = row["debit"], row["credit"]
         of = movement(own.zone, row["at"], row["balance_id"], *accounts, row["cause"])
         moved[of] = moved.get(of, 0) + row["amount"]
-    return Books(lots=found, moved=moved, lot_days=lot_days, days_from=days)
+    return Books(lots=found, moved=moved, lot_days=lot_days, days_from=days, lots_from=lots)
 
 
 async def counters(connection: Connection, tenant_id: int) -> dict[tuple[str, int, int], Counter]:

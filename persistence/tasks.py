@@ -17,6 +17,7 @@ from persistence.door import Door
 
 #: Kinds. A name never changes meaning: rows outlive releases.
 PAYMENT, NOTIFY, WEBHOOK, MAIL = "payment", "notify", "webhook", "mail"
+CLOSE, INVOICE, DUNNING, ENDING, EXPORT = "close", "invoice", "dunning", "ending", "export"
 
 
 class Task(NamedTuple):
@@ -115,6 +116,22 @@ async def later(connection: Connection, task: Task, due_at: int) -> bool:
     """
     held = await connection.fetchval(LATER, *task[:3], task.tries, task.due_at, due_at)
     return held is not None
+
+
+DROP = "delete from tasks where tenant_id = $1 and kind = $2 and key = $3"
+
+
+async def drop(connection: Connection, tenant_id: int, kind: str, key: str) -> None:
+    """End a task whoever has it: what it was to do is done by something else."""
+    await connection.execute(DROP, tenant_id, kind, key)
+
+
+NAMES = "select key from tasks where tenant_id = $1 and kind = $2 order by key"
+
+
+async def names(connection: Connection, tenant_id: int, kind: str) -> list[str]:
+    """The names of a tenant's tasks of a kind, due or not."""
+    return [row["key"] for row in await connection.fetch(NAMES, tenant_id, kind)]
 
 
 HURRY = """

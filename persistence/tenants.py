@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from domain.billing_profiles import Profile
 from domain.facts import CHANNEL_NAMES, Channel
 from domain.periods import Zone, iso, zone
 from domain.plans import BalancePlan
 from domain.problems import Problem
 from domain.sending import OwnSending
 from persistence.audit import trace
+from persistence.billing import read_billing
 from persistence.door import Door
 from persistence.refills import Own as OwnRefills
 from persistence.refills import read_own as read_refills
@@ -43,6 +45,8 @@ class TenantRecord:
     sending: str = "{}"  #: what it says of sending itself, as JSON
     thresholds: str = "{}"  #: that it set itself, as JSON; `persistence.thresholds` reads it
     refills: str = "{}"  #: policies it set itself, as JSON; `persistence.refills` reads it
+    billing: str = "{}"  #: what it says of itself on invoices, as JSON
+    invoicing: bool = False  #: whether its periods are closed and invoiced by themselves
 
     @property
     def zone(self) -> Zone:
@@ -64,6 +68,11 @@ class TenantRecord:
         """By balance key, how it has it refilled."""
         return read_refills(self.refills)
 
+    @property
+    def own_billing(self) -> Profile:
+        """What it says of itself for its invoices."""
+        return read_billing(self.billing)
+
 
 @dataclass(frozen=True, slots=True)
 class NumberRecord:
@@ -81,7 +90,8 @@ class NumberRecord:
 
 TENANT_COLUMNS = """tenant_id, key, name, zones::text as zones, currency, country, locale, plan,
     status, since, created_at, changes::text as changes, sending::text as sending,
-    thresholds::text as thresholds, refills::text as refills"""
+    thresholds::text as thresholds, refills::text as refills,
+    billing::text as billing, invoicing"""
 NUMBER_COLUMNS = "number_id, tenant_id, channel, address, zones::text as zones"
 
 NEW_TENANT_SQL = """

@@ -15,6 +15,7 @@ from domain.terms import NumberTerms, Terms
 from persistence.catalogue import STAMP, Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
+from persistence.dunning import read_dunned
 from persistence.refills import of_balances as refills_of
 from persistence.refills import read_own as read_refills
 from persistence.sending import read_own
@@ -32,6 +33,7 @@ TERMS = (
     t.tenant_id, t.key, t.status, t.zones::text as zones, t.currency, t.country, t.since, t.plan,
     t.hold_key, h.settings, t.changes::text as changes, t.sending::text as sending,
     t.thresholds::text as thresholds, t.refills::text as refills,
+    t.dunned::text as dunned, coalesce(t.billing ->> 'country', t.country) as tax_country,
     (select coalesce(json_agg(json_build_array(n.number_id, n.channel, n.address, n.zones::text)),
         '[]')::text from numbers n where n.tenant_id = t.tenant_id) as numbers,
     (select coalesce(json_object_agg(b.key, b.balance_id), '{}')::text
@@ -82,7 +84,9 @@ async def by_ids(connection: Connection, catalogue: Catalogue, ids: Collection[i
             balance_ids=ids_of,
             balances={ids_of[b.key]: b for b in plan.balances if b.key in ids_of},
             rule_ids=catalogue.rule_ids,
+            dunned=read_dunned(row["dunned"]),
             country=row["country"],
+            tax_country=row["tax_country"],
             taxes=catalogue.taxes,
             international=international_of(row["changes"]),
             hold_key=row["hold_key"],

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from domain.facts import Status, Type
+from domain.ledger import INVOICED, OVERAGE, WRITTEN_OFF
 from domain.lots import LotSource
 from domain.periods import DAY, SECOND, Period
 from domain.usage_lines import Drawn, Overdraft
@@ -30,6 +31,9 @@ _BEGAN = f"""f.at - case when f.type = {Type.CALL_ENDED.value}
 # when the period was closed.
 _WITHIN = f"""(f.at < $3 or f.type = {Type.CALL_ENDED.value})
         and {_BEGAN} >= $2 and {_BEGAN} < $3"""
+
+#: What a closing takes out of lots.
+TAKEN = ", ".join(map(str, (INVOICED, OVERAGE, WRITTEN_OFF)))
 
 # A charge's units are where its last leg is: each is counted once.
 _LEGS = """
@@ -110,9 +114,18 @@ drawn as (
     group by balance_id, rule_id, category, market, lot_id
     having sum(taken) <> 0 or sum(units) <> 0
 ),
+asked as materialized (
+    select substr(credit, 5)::integer as lot_id, sum(amount)::bigint as amount
+    from transfers
+    where tenant_id = $1 and cause in ({TAKEN}) and at = $3::bigint - 1 and credit like 'lot/%'
+    group by 1
+),
 overdrafts as (
-    select l.balance_id, l.lot_id, days.before, days.used, days.moved
+    select l.balance_id, l.lot_id, days.before, days.used,
+        days.moved + coalesce(asked.amount, 0) as moved,
+        case when $5 then coalesce(asked.amount, 0) end as asked
     from lots l
+    left join asked using (lot_id)
     cross join lateral (
         select coalesce(sum(used + moved) filter (where day < $2), 0)::bigint as before,
             coalesce(sum(used) filter (where day >= $2), 0)::bigint as used,
@@ -121,10 +134,11 @@ overdrafts as (
         where tenant_id = $1 and lot_id = l.lot_id and day < $3
     ) days
     where l.tenant_id = $1 and l.source = {LotSource.OVERDRAFT.value}
-        and l.starts_at < $3 and (l.ends_at is null or l.ends_at > $2)
+        and l.starts_at < $3
+        and (l.ends_at is null or l.ends_at > $2 or asked.amount is not null)
 )
 select b.key as balance, d.category, d.market, r.rule, l.lot_id, l.source, d.units, d.taken,
-    d.charges, o.before, o.used, o.moved
+    d.charges, o.before, o.used, o.moved, o.asked
 from drawn d
 full join overdrafts o using (balance_id, lot_id)
 join balances b on b.tenant_id = $1 and b.balance_id = coalesce(d.balance_id, o.balance_id)
@@ -140,12 +154,15 @@ class Used:
     overdrafts: tuple[Overdraft, ...]
 
 
-async def used(connection: Connection, tenant_id: int, period: Period) -> Used:
+async def used(
+    connection: Connection, tenant_id: int, period: Period, *, invoiced: bool = False
+) -> Used:
     """What a period's charges took from lots, and what overdrafts came to by its end.
 
-    Only of a closed period it is for good; of an open one it is what stands now.
+    Only of a closed period it is for good; of an open one it is what stands now. `invoiced` says
+    that its closing took out what is asked for.
     """
-    rows = await connection.fetch(USED, tenant_id, period.start, period.end, period.label)
+    rows = await connection.fetch(USED, tenant_id, period.start, period.end, period.label, invoiced)
     drawn: list[Drawn] = []
     overdrafts: dict[int, Overdraft] = {}
     for row in rows:
@@ -156,6 +173,7 @@ async def used(connection: Connection, tenant_id: int, period: Period) -> Used:
                 before=row["before"],
                 used=row["used"],
                 moved=row["moved"],
+                asked=row["asked"],
             )
         if row["taken"] is not None:
             drawn.append(

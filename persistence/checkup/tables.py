@@ -188,16 +188,27 @@ WAITING = {
     "notify": ("commits' alerts wait to be told", "start the jobs: python -m api serve"),
     "webhook": ("webhooks wait", "see Tenant.webhookDeliveries for what their receivers answer"),
     "mail": ("letters wait", "set KUOTA_SMTP_URL, or see the log for what that server answers"),
-}
+    "close": ("periods wait to be closed", "see the log of the jobs for what stands in the way"),
+    "invoice": (
+        "invoices wait to be issued", "see the log of the jobs: an issuer may not be published"
+    ),
+    "dunning": ("overdue invoices wait", "start the jobs: python -m api serve"),
+    "ending": ("endings of subscriptions wait to be told", "start the jobs: python -m api serve"),
+    "export": ("exports wait", "start the jobs: python -m api serve"),
+}  # fmt: skip
+
+#: A closing or an invoice that was tried so often stands still, though it is put off each time.
+TRIES_MAX = 6
 
 
 async def tasks(conn: Connection, now: int) -> Finding:
-    """What commits left to be done is done: nothing has been due for an hour."""
+    """What commits left to be done is done: nothing has been due for an hour, or failed often."""
     rows = await conn.fetch(
-        "select kind, count(*) as count, min(due_at) as since from tasks where due_at < $1"
+        "select kind, count(*) as count, least(min(due_at), $3) as since from tasks"
+        " where due_at < $1 or kind in ('close', 'invoice') and tries >= $2"
         " group by kind order by kind",
-        now - HOUR,
-    )
+        now - HOUR, TRIES_MAX, now,
+    )  # fmt: skip
     troubles = []
     for row in rows:
         what, remedy = WAITING.get(row["kind"], (f"tasks {row['kind']} wait", "see the log"))

@@ -1,0 +1,334 @@
+"""Exports as rows: what somebody asked to have in one file, how far it is, its bytes in parts.
+
+Owns both tables. A part and the progress that it is are of one transaction, so whoever goes on
+after a crash goes on behind the last part there is. What is in a file is its maker's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
+from datetime import date
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+
+from domain.periods import DAY, Zone, date_number
+from persistence.connection import Connection
+from persistence.door import Door
+from persistence.invoices import COLUMNS as INVOICE_COLUMNS
+from persistence.invoices import InvoiceRecord, from_row
+
+#: Before the first and behind the last of them.
+NEWEST: Final = (1 << 63) - 1
+FIRST: Final = (-(1 << 63), 0)
+
+#: What an export can be of; stored.
+INVOICES: Final = "invoices"
+
+
+class State(IntEnum):
+    """What became of an export; stored."""
+
+    WAITING = 1
+    RUNNING = 2
+    DONE = 3
+    FAILED = 4
+    GONE = 5  #: it was done, and its file was removed since
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """Where an export goes on, and what is known of its parts."""
+
+    after: tuple[int, int] = FIRST  #: of the last document: when it was issued, its number here
+    places: tuple[int, ...] = ()  #: by section, of its next part
+    sizes: tuple[int, ...] = ()  #: by section, bytes until now
+    sums: tuple[int, ...] = ()  #: by section, the checksum of what its parts have in them
+    entries: int = 0  #: files until now
+    digest: str = ""  #: of all that went in
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportRecord:
+    """One row."""
+
+    tenant_id: int
+    export_id: int
+    key: str
+    year: int
+    kinds: tuple[str, ...]
+    state: State
+    done: int
+    total: int
+    size: int  #: bytes; 0 until it is done
+    failures: int
+    progress: Progress
+    created_at: int
+    finished_at: int | None
+
+
+COLUMNS: Final = """
+tenant_id, export_id, key, year, kinds, state, done, total, size, failures,
+progress::text as progress, created_at, finished_at"""
+
+LOCK = "select from tenants where tenant_id = $1 for no key update"
+UNFINISHED = "select count(*) from exports where tenant_id = $1 and state in (1, 2)"
+
+
+async def locked(connection: Connection, tenant_id: int) -> int:
+    """How many are not finished; nobody else begins one before the transaction ends."""
+    await connection.execute(LOCK, tenant_id)
+    found: int = await connection.fetchval(UNFINISHED, tenant_id)
+    return found
+
+
+BY_KEY = f"select {COLUMNS} from exports where tenant_id = $1 and key = $2"
+
+
+async def by_key(connection: Connection, tenant_id: int, key: str) -> ExportRecord | None:
+    """The one that a key began."""
+    row = await connection.fetchrow(BY_KEY, tenant_id, key)
+    return None if row is None else _from_row(row)
+
+
+BEGIN = f"""
+insert into exports (tenant_id, key, year, kinds, state, total, progress, created_at)
+values ($1, $2, $3, $4, 1, $5, $6::text::jsonb, $7)
+returning {COLUMNS}"""
+
+
+async def begin(
+    connection: Connection,
+    tenant_id: int,
+    key: str,
+    *,
+    year: int,
+    kinds: Sequence[str],
+    total: int,
+    at: int,
+) -> ExportRecord:
+    """A new one, of which nothing is made yet."""
+    progress = _spelt(Progress())
+    row = await connection.fetchrow(
+        BEGIN, tenant_id, key, year, list(kinds), total, progress, at
+    )  # fmt: skip
+    assert row is not None
+    return _from_row(row)
+
+
+FIND = f"select {COLUMNS} from exports where tenant_id = $1 and export_id = $2"
+
+
+async def find(connection: Connection, tenant_id: int, export_id: int) -> ExportRecord | None:
+    """One by its number."""
+    row = await connection.fetchrow(FIND, tenant_id, export_id)
+    return None if row is None else _from_row(row)
+
+
+PAGES = f"""
+select asked.n, e.*
+from unnest($1::bigint[], $2::bigint[]) with ordinality asked (of_tenant, before, n)
+cross join lateral (
+    select {COLUMNS} from exports
+    where tenant_id = asked.of_tenant and export_id < asked.before
+    order by export_id desc
+    limit $3
+) e
+order by asked.n, e.export_id desc"""
+
+
+async def pages(
+    door: Door, asked: Sequence[tuple[int, int]], *, limit: int
+) -> list[list[ExportRecord]]:
+    """For each tenant and place, up to `limit` of those before it, newest first."""
+    async with door.tenant_tx(*{tenant_id for tenant_id, _ in asked}) as connection:
+        rows = await connection.fetch(
+            PAGES, [tenant for tenant, _ in asked], [before for _, before in asked], limit
+        )
+    found: list[list[ExportRecord]] = [[] for _ in asked]
+    for row in rows:
+        found[row["n"] - 1].append(_from_row(row))
+    return found
+
+
+BY_IDS = f"""
+select {COLUMNS} from exports
+where (tenant_id, export_id) in (select * from unnest($1::bigint[], $2::bigint[]))"""
+
+
+async def by_ids(
+    door: Door, asked: Collection[tuple[int, int]]
+) -> dict[tuple[int, int], ExportRecord]:
+    """By tenant and number, those that are there."""
+    tenants, numbers = [tenant for tenant, _ in asked], [number for _, number in asked]
+    async with door.tenant_tx(*set(tenants)) as connection:
+        rows = await connection.fetch(BY_IDS, tenants, numbers)
+    return {(row["tenant_id"], row["export_id"]): _from_row(row) for row in rows}
+
+
+_OF_YEAR = """
+from invoices where tenant_id = $1 and issued_at is not null and issued_at between $2 and $3
+    and issued_on between $4 and $5"""
+COUNT = f"select count(*) {_OF_YEAR}"
+NEXT = f"""
+select {INVOICE_COLUMNS} {_OF_YEAR} and (issued_at, invoice_id) > ($6, $7)
+order by issued_at, invoice_id limit $8"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """Which documents are wanted: issued on these local days, and until an instant."""
+
+    tenant_id: int
+    since: int  #: no later than the first day begins, in whichever zone it was
+    until: int  #: the last instant
+    first: int
+    last: int
+
+
+def span_of(tenant_id: int, year: int, zone: Zone, until: int) -> Span:
+    """The documents of a local year that were there at an instant."""
+    first, after = (date_number(date(each, 1, 1)) for each in (year, year + 1))
+    # It may have been another zone then, a day away at most.
+    since = zone.day_bounds(first)[0] - 2 * DAY
+    return Span(tenant_id=tenant_id, since=since, until=until, first=first, last=after - 1)
+
+
+async def count(connection: Connection, span: Span) -> int:
+    """How many there are."""
+    found: int = await connection.fetchval(
+        COUNT, span.tenant_id, span.since, span.until, span.first, span.last
+    )
+    return found
+
+
+async def following(
+    connection: Connection, span: Span, after: tuple[int, int], *, limit: int
+) -> list[InvoiceRecord]:
+    """Up to `limit` documents behind a place, in the order in which they were issued."""
+    rows = await connection.fetch(
+        NEXT, span.tenant_id, span.since, span.until, span.first, span.last, *after, limit
+    )
+    return [from_row(row) for row in rows]
+
+
+ADD = """
+insert into export_parts (tenant_id, export_id, section, place, body) values ($1, $2, $3, $4, $5)"""
+GO_ON = """
+update exports set state = $3, done = $4, total = $5, size = $6, progress = $7::text::jsonb,
+    finished_at = $8, failures = 0
+where tenant_id = $1 and export_id = $2 and state in (1, 2)"""
+
+
+async def go_on(
+    connection: Connection, after: ExportRecord, parts: Sequence[tuple[int, int, bytes]]
+) -> bool:
+    """Keep parts, each with its section and place, and how far it is with them.
+
+    False: it is over, and nothing may be kept.
+    """
+    name = (after.tenant_id, after.export_id)
+    await connection.executemany(ADD, [(*name, *part) for part in parts])
+    told = await connection.execute(
+        GO_ON, *name, after.state, after.done, after.total, after.size, _spelt(after.progress),
+        after.finished_at,
+    )  # fmt: skip
+    return told == "UPDATE 1"
+
+
+BEGUN = """
+update exports set failures = failures + 1
+where tenant_id = $1 and export_id = $2 and state in (1, 2)"""
+
+
+async def begun(connection: Connection, tenant_id: int, export_id: int) -> None:
+    """Count a try; it is forgotten as soon as a part is kept."""
+    await connection.execute(BEGUN, tenant_id, export_id)
+
+
+GIVE_UP = """
+update exports set state = 4, finished_at = $4
+where tenant_id = $1 and export_id = $2 and state in (1, 2) and failures >= $3"""
+EMPTY = "delete from export_parts where tenant_id = $1 and export_id = $2"
+
+
+async def give_up(
+    connection: Connection, tenant_id: int, export_id: int, *, most: int, at: int
+) -> bool:
+    """Give one up that was tried so often, and remove its parts; False: it was not."""
+    told = await connection.execute(GIVE_UP, tenant_id, export_id, most, at)
+    if told == "UPDATE 0":
+        return False
+    await connection.execute(EMPTY, tenant_id, export_id)
+    return True
+
+
+OLDEST = """
+select export_id from exports where tenant_id = $1 and state = 3
+order by finished_at desc, export_id desc offset $2"""
+GONE = "update exports set state = 5 where tenant_id = $1 and export_id = $2"
+
+
+async def make_room(connection: Connection, tenant_id: int, *, keep: int) -> None:
+    """Remove the files of a tenant's exports, but of so many that were finished last."""
+    for row in await connection.fetch(OLDEST, tenant_id, keep):
+        await connection.execute(EMPTY, tenant_id, row["export_id"])
+        await connection.execute(GONE, tenant_id, row["export_id"])
+
+
+PART = """
+select section, place, body from export_parts
+where tenant_id = $1 and export_id = $2 and (section, place) > ($3, $4)
+order by section, place limit 1"""
+
+
+async def parts(door: Door, tenant_id: int, export_id: int) -> AsyncIterator[bytes]:
+    """The bytes of one, a part at a time, each in a transaction of its own: readers are slow."""
+    section, place = 0, 0
+    while True:
+        async with door.tenant_tx(tenant_id) as connection:
+            row = await connection.fetchrow(PART, tenant_id, export_id, section, place)
+        if row is None:
+            return
+        section, place = row["section"], row["place"]
+        yield row["body"]
+
+
+# Parts go first: an export whose row says that it is gone has none.
+CLEAR_PARTS = """
+delete from export_parts p
+using (
+    select tenant_id, export_id, section, place
+    from exports e join export_parts using (tenant_id, export_id)
+    where e.state = 3 and e.finished_at < $1
+    order by e.finished_at
+    limit $2
+) old
+where p.tenant_id = old.tenant_id and p.export_id = old.export_id and p.section = old.section
+    and p.place = old.place"""
+CLEAR = """
+update exports e set state = 5
+where state = 3 and finished_at < $1 and not exists (
+    select from export_parts p where p.tenant_id = e.tenant_id and p.export_id = e.export_id
+)"""
+
+
+async def clear(door: Door, before: int, *, limit: int) -> int:
+    """Remove up to `limit` parts of those finished before an instant; how many."""
+    async with door.system_tx("files of all tenants that were made long ago") as connection:
+        done = await connection.execute(CLEAR_PARTS, before, limit)
+        await connection.execute(CLEAR, before)
+    return int(done.split()[-1])
+
+
+def _from_row(row: Any) -> ExportRecord:
+    values: dict[str, Any] = {name: value for name, value in row.items() if name != "n"}
+    values["state"], values["kinds"] = State(values["state"]), tuple(values["kinds"])
+    values["progress"] = msgspec.json.decode(values["progress"], type=Progress)
+    return ExportRecord(**values)
+
+
+def _spelt(progress: Progress) -> str:
+    return msgspec.json.encode(progress).decode()
