@@ -66,6 +66,8 @@ class Again:
         self._adjusted: list[tuple[Adjusted, PostedFact]] = []
         self._adjusted_done = 0
         self.stop: int | None = None  #: the end of the period that is being closed
+        #: where it is invoiced: the earliest end of a period whose units it takes out as well
+        self.leaves_from: int | None = None
         self.midnights: list[int] = []  #: that are still to be passed
         self.ended: Checkpoint | None = None  #: the figures at `stop`
         self.passed: list[Checkpoint] = []  #: those at midnights
@@ -179,6 +181,8 @@ class Again:
     async def _close(self, stop: int) -> None:
         """Take the figures where a period ends, and keep contacts as they stand there."""
         self._come_to(stop)
+        if self.leaves_from is not None:
+            self.refold.leave(self.leaves_from, stop)
         self.ended, self.stop = checkpoints.taken(self.refold, stop, since=stop), None
         tenant_id, begun = self.terms.tenant_id, self.checkpoint
         if begun is not None and begun is not self.closing:

@@ -9,6 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from api.forecasting import Forecasting
+from api.invoicing.closing import Closing
+from api.invoicing.dunning import Dunning
+from api.invoicing.ending import Ending
+from api.invoicing.exporting import Exporting
 from api.jobs import Step
 from api.paying.collecting import Paying
 from api.paying.notices import posting
@@ -22,6 +26,7 @@ from api.reaching.posting import Poster
 from api.reaching.signatures import Seals
 from api.reaching.smtp import Server
 from api.reaching.webhooks import Webhooks
+from api.settling import Settling
 from api.tasks import Handler, Tasks
 from persistence import tasks
 from persistence.catalogue import Catalogue
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 class Behind:
     """What works behind commits, in one process."""
 
-    def __init__(self, core: Core, catalogue: Catalogue, show: Show) -> None:
+    def __init__(self, core: Core, catalogue: Catalogue, show: Show, settling: Settling) -> None:
         door, now, signing, settings = core.door, core.clock.now, core.signing, core.settings
         providers, page = open_providers(settings, door, now, signing)
         self.paying = Paying(
@@ -48,8 +53,14 @@ class Behind:
                 provider.post = posting(self.paying, provider)
         poster = Poster(now, loopback=signing.is_common)
         self.webhooks = Webhooks(door, Seals(signing), poster, now)
+        closing = Closing(door, catalogue, show, settling, now)
         handlers: dict[str, Handler] = {
             tasks.PAYMENT: self.paying.handle,
+            tasks.CLOSE: closing.close,
+            tasks.INVOICE: closing.invoice,
+            tasks.DUNNING: Dunning(door, catalogue, show, now).handle,
+            tasks.ENDING: Ending(door, catalogue, show, now).handle,
+            tasks.EXPORT: Exporting(door, now).handle,
             tasks.NOTIFY: FanOut(door, catalogue, now).handle,
             tasks.WEBHOOK: self.webhooks.handle,
         }

@@ -60,7 +60,7 @@ class Engines:
         # Between two pages it rests as long as it worked: what sockets and lanes do goes on.
         self.settling = Settling(door, catalogue, now, self.show, rest=asyncio.sleep)
         within = core.settings.settle_seconds
-        self.behind = Behind(core, catalogue, self.show)
+        self.behind = Behind(core, catalogue, self.show, self.settling)
         self.paying, self.tasks = self.behind.paying, self.behind.tasks
         self.jobs: Jobs | None = None
         if Part.JOBS in self._parts:

@@ -34,7 +34,7 @@ _NAMES = {kind: name for name, kind in TYPES.items()}
 #: What a body has of its own database, beside what is given other names.
 OF_THE_DATABASE = frozenset({
     "tenant_id", "version", "lot_id", "number_id", "top_up", "moves", "settlement_id",
-    "purchase_id",
+    "purchase_id", "invoice_id",
 })  # fmt: skip
 
 

@@ -150,6 +150,15 @@ class Gate:
         """Whom what is asked now will be charged to."""
         return Spending(self.rates, self._metrics, self._buckets(principal, address))
 
+    def spending_of_link(self, tenant_id: int) -> Spending:
+        """As `spending`, of whoever has a link to something of a tenant."""
+        buckets = (self._whole(str(tenant_id)),) if self._limit else UNLIMITED.buckets
+        return Spending(self.rates, self._metrics, buckets)
+
+    def _whole(self, whose: str) -> Bucket:
+        """The bucket of all of a tenant's keys."""
+        return Bucket("tenant", rate(whose, "tenant"), self._limit * RATE_TENANT_KEYS)
+
     def _buckets(self, principal: Principal | None, address: str | None) -> tuple[Bucket, ...]:
         if principal is None:
             key = rate(place_of(address), "address")
@@ -161,7 +170,7 @@ class Gate:
         whose = str(principal.tenant_id)
         return (
             Bucket("key", rate(whose, principal.name), self._limit),
-            Bucket("tenant", rate(whose, "tenant"), self._limit * RATE_TENANT_KEYS),
+            self._whole(whose),
         )
 
 

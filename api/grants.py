@@ -54,7 +54,9 @@ def granted(
     balance = priced_in(decision.charges, terms)
     field = f"{LEFT}{balance}"
     credit = 0
-    if balance is not None:
+    if balance is not None and (
+        terms.dunned is None or not terms.dunned.spares_prepaid(decision.category)
+    ):
         credit = terms.balances[terms.balance_ids[balance]].credit_limit
     remaining = sums.left.get(field, 0) + credit
     return Granted(

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+import asyncpg
+
 from api import log_file
 from api.cloudevents import UTC_EPOCH, key_of
 from api.directory import Directory
@@ -36,6 +38,7 @@ from persistence.audit import told_as_a_whole, trace
 from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.importing import NewNumber, NewTenant, Published
+from persistence.invoices import NUMBER
 from persistence.log import KeptFact
 from persistence.show import Show
 from persistence.tenants import find_by_keys
@@ -330,11 +333,18 @@ class Importing:
             done_now = True
             return await Redoing(scene, self._catalogue, line, self._numbers).done()
 
-        await given(
-            self._door, self._catalogue, self._show, ActionKind[line.kind],
-            self._file.header.tenant, line.key, bytes.fromhex(line.content), act, now=line.at,
-            ours=True,
-        )  # fmt: skip
+        try:
+            await given(
+                self._door, self._catalogue, self._show, ActionKind[line.kind],
+                self._file.header.tenant, line.key, bytes.fromhex(line.content), act, now=line.at,
+                ours=True,
+            )  # fmt: skip
+        except asyncpg.UniqueViolationError as taken:
+            if taken.constraint_name != NUMBER:
+                raise
+            raise ImportRefusedError(
+                f"{line.key}: its invoice's number is another tenant's here; take another database"
+            ) from taken
         if done_now:
             self._actions += 1
         else:
@@ -350,7 +360,10 @@ class Importing:
         request = PeriodClose(
             tenant=self._file.header.tenant, period=line.body["period"], idempotency_key=line.key
         )
-        await period_close.run(self._door, self._settling(), request, now=line.at)
+        await period_close.run(
+            self._door, self._settling(), request, now=line.at, ours=True,
+            invoiced=line.body.get("invoiced", False),
+        )  # fmt: skip
         self._actions += 1
 
     def _settling(self) -> Settling:

@@ -23,6 +23,8 @@ from api.lanes import of_the_data
 from api.limits import (
     DELIVERIES_CLEARED_MAX,
     DELIVERIES_KEPT_DAYS,
+    EXPORT_PARTS_CLEARED_MAX,
+    EXPORTS_KEPT_DAYS,
     HOLDS_CLEARED_MAX,
     WIDGET_KEPT_SECONDS,
     WIDGETS_CLEARED_MAX,
@@ -33,7 +35,7 @@ from api.rating import Rating
 from domain.fold import advance
 from domain.periods import DAY, MINUTE, SECOND
 from domain.state import Changes
-from persistence import deliveries, due, holds, load, record, terms
+from persistence import deliveries, due, exports, holds, load, record, terms
 from persistence.catalogue import Catalogue
 from persistence.credentials import clear_widgets
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
@@ -122,6 +124,7 @@ class Jobs:
             "ended widgets": self.clear_widgets,
             "unused holds": self.clear_holds,
             "old deliveries": self.clear_deliveries,
+            "old exports": self.clear_exports,
             **self._more,
         }
         if self._settle is not None:
@@ -191,6 +194,11 @@ class Jobs:
         """Remove deliveries a month after they were made; gives whether there may be more."""
         kept = DELIVERIES_KEPT_DAYS * DAY
         return await self._clear("deliveries", deliveries.clear, kept, DELIVERIES_CLEARED_MAX)
+
+    async def clear_exports(self) -> bool:
+        """Remove files of exports a week after they were made; gives whether there may be more."""
+        kept = EXPORTS_KEPT_DAYS * DAY
+        return await self._clear("exports", exports.clear, kept, EXPORT_PARTS_CLEARED_MAX)
 
     async def _clear(self, what: str, clear: Clear, kept: int, most: int) -> bool:
         """Remove what is over for longer than it is kept; once none is left, a look a minute."""

@@ -66,6 +66,9 @@ DOCUMENTS_MAX = 512
 #: Rows of one page of a connection.
 PAGE_SIZE_MAX = 100
 
+#: Lines of one document in one answer: an invoice of a month seldom has more.
+INVOICE_LINES_MAX = 1_000
+
 #: Seconds for which a key that was revoked may still be taken for good.
 KEY_CACHE_SECONDS = 5.0
 KEY_CACHE_ENTRIES_MAX = 10_000
@@ -107,8 +110,12 @@ RETRY_AFTER_SECONDS = 1
 #: Seconds a signed link is taken: time to click on it, none to pass it on.
 LINK_SECONDS = 300
 
-#: What a download costs an address, as values: sixty a minute, which is more than people click.
+#: What a download costs its tenant, as values, and a wrong link the address that sent it: sixty a
+#: minute of those, which is more than people mistype.
 DOWNLOAD_COST = 500
+
+#: What it costs where nothing is sent: whoever asks has it.
+DOWNLOAD_KNOWN_COST = 10
 
 #: Characters of a link's last part, which is read before its signature says that it is ours.
 LINK_LENGTH_MAX = 1_024
@@ -355,3 +362,35 @@ DRY_RUN_CHARGES_MAX = 100
 
 #: Mailboxes of a tenant: each alert is a letter to each of them.
 MAILBOXES_MAX = 20
+
+#: Documents that a process prints at once: one takes a core for ten milliseconds, two let a short
+#: one pass a long one.
+PRINTS_MAX = 2
+
+#: Documents that a process prints, or that wait for it: a second or so of work, mostly.
+PRINTS_WAITING_MAX = 16
+
+#: Bytes of files of documents that a process keeps, and of one of them: who asks for one again
+#: mostly does so at once.
+FILES_KEPT_BYTES_MAX = 16 * 1024 * 1024
+FILE_KEPT_BYTES_MAX = 8 * 1024 * 1024
+
+#: Exports of a tenant that are not finished yet.
+EXPORTS_UNFINISHED_MAX = 3
+
+#: Exports of a tenant whose files are there: for one more the oldest of them is removed.
+EXPORTS_KEPT_MAX = 10
+
+#: Days the file of an export is there, and how many parts are cleared away at once.
+EXPORTS_KEPT_DAYS = 7
+EXPORT_PARTS_CLEARED_MAX = 200
+
+#: Documents of one part of an export, and bytes after which it is one: what a process has in memory
+#: of it.
+EXPORT_DOCUMENTS_MAX = 20
+EXPORT_PART_BYTES_MAX = 4 * 1024 * 1024
+
+#: Failures after which an export is given up, and seconds between them. Whoever makes it and dies
+#: before a part of it is kept has failed, too.
+EXPORT_FAILURES_MAX = 3
+EXPORT_RETRY_SECONDS = 60

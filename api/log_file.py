@@ -137,7 +137,7 @@ class Conflict(_Line, frozen=True, kw_only=True, tag="conflict"):
 class Alert(_Line, frozen=True, kw_only=True, tag="alert"):
     """What was raised, in the order in which it was; `cause_id` is a key of the log or a name."""
 
-    balance: str
+    balance: str | None  #: None: it is of no balance
     kind: str
     measure: str
     threshold: int

@@ -10,7 +10,15 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from api import ids
+from api import (
+    ids,
+    redoing_account,
+    redoing_billing,
+    redoing_dunning,
+    redoing_invoices,
+    redoing_subscriptions,
+)
+from api.invoicing import top_ups
 from api.log_file import Action as Line
 from api.operations.acting import Done, Scene, kept
 from domain.adjustments import adjust
@@ -61,8 +69,10 @@ class Redoing:
     async def done(self) -> Done:
         """Do it."""
         redone = await REDO[ActionKind[self.line.kind]](self)
+        redone.changes.alerts.clear()  # what was raised are lines of the log
         body = {**self.line.body, **redone.body}
-        body.pop("number", None)
+        if "number_id" in body:
+            del body["number"]  # its name in the log
         if "moves" in body:
             body["moves"] = await self._moves(redone)
         return Done(changes=redone.changes, body=body, subject=redone.subject)
@@ -111,7 +121,10 @@ async def _top_up(redoing: Redoing) -> Redone:
         scene.terms, scene.state, scene.balance(body["balance"]), body["amount"], source,
         starts_at, body["expires_at"], scene.now,
     )  # fmt: skip
-    return Redone(changes, {"lot_id": lot.lot_id})
+    issued = {}
+    if "issued" in body:
+        issued = await top_ups.issued_again(scene.connection, changes, body, redoing.line.at)
+    return Redone(changes, {"lot_id": lot.lot_id, **issued})
 
 
 async def _adjust(redoing: Redoing) -> Redone:
@@ -178,8 +191,10 @@ async def _refund_top_up(redoing: Redoing, name: str) -> Redone:
         refunded = refund_top_up(
             scene.terms, scene.state, lot, body["amount"], scene.now, again=True
         )
-    top_up_id = ids.encode("top", found.action_id)
-    return Redone(refunded.changes, {"charge": None, "top_up": top_up_id}, subject, refunded.moves)
+    again = {"charge": None, "top_up": ids.encode("top", found.action_id)}
+    if "credit_note" in body:
+        again |= await top_ups.taken_back_again(connection, refunded.changes, body, redoing.line.at)
+    return Redone(refunded.changes, again, subject, refunded.moves)
 
 
 def _lot(scene: Scene, balance: str, lot_id: int) -> Lot:
@@ -188,10 +203,11 @@ def _lot(scene: Scene, balance: str, lot_id: int) -> Lot:
 
 
 async def _plan(redoing: Redoing) -> Redone:
-    body = redoing.body
-    return await redoing.agreed(
-        stored.plan_from(body["since"], body["plan"], grants=body["grants"])
-    )
+    scene, body = redoing.scene, redoing.body
+    first = stored.plan_from(body["since"], body["plan"], grants=body["grants"])
+    for each in (first, *body.get("plans", ())):
+        await stored.agree(scene.connection, scene.terms.tenant_id, each)
+    return await redoing.dated()
 
 
 async def _allowance(redoing: Redoing) -> Redone:
@@ -209,6 +225,8 @@ async def _international(redoing: Redoing) -> Redone:
 async def _zone(redoing: Redoing) -> Redone:
     scene = redoing.scene
     await rezone_tenant(scene.connection, scene.terms.tenant_id, redoing.zone())
+    for each in redoing.body.get("plans", ()):
+        await stored.agree(scene.connection, scene.terms.tenant_id, each)
     return await redoing.dated()
 
 
@@ -269,6 +287,20 @@ REDO: Mapping[ActionKind, Redo] = {
     ActionKind.SETTLE: _settle,
     ActionKind.THRESHOLD_SET: _thresholds,
     ActionKind.PURCHASE: _purchase,
+    ActionKind.INVOICE_PAY: _purchase,
+    ActionKind.INVOICE_CREATE: redoing_invoices.drafted,
+    ActionKind.INVOICE_DISCARD: redoing_invoices.drafted,
+    ActionKind.INVOICE_ISSUE: redoing_invoices.issue,
+    ActionKind.INVOICE_VOID: redoing_account.invoice_void,
+    ActionKind.CREDIT_NOTE: redoing_account.credit_note,
+    ActionKind.PAYMENT_RECORD: redoing_account.payment_record,
+    ActionKind.PAYMENT_REFUND: redoing_account.payment_refund,
+    ActionKind.PAYMENT_TAKE_BACK: redoing_account.payment_take_back,
+    ActionKind.BILLING_SET: redoing_billing.billing_set,
+    ActionKind.SUBSCRIPTION_CREATE: redoing_subscriptions.subscription_create,
+    ActionKind.SUBSCRIPTION_CHANGE: redoing_subscriptions.subscription_change,
+    ActionKind.DUNNING_SET: redoing_dunning.set_policy,
+    ActionKind.INVOICE_OVERDUE: redoing_dunning.step,
     ActionKind.REFILL_POLICY_SET: _refill_policy,
     ActionKind.PAYMENT_METHOD_SET: _payment_method,
 }

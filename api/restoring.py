@@ -7,9 +7,12 @@ log; once it is taken in, its tenant is watched from where its alerts left off.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from msgspec.structs import asdict
 
 from api import log_file
+from domain.billing_alerts import NO_BALANCE
 from domain.fold import RESTORED
 from domain.state import Changes
 from domain.watch import Alert, AlertCause, AlertKind, Mark, Measure, fold
@@ -67,7 +70,7 @@ class Restoring:
             if self._known is None:
                 self._known = await alerts.count(connection, self._tenant_id)
             (own,) = await terms.by_ids(connection, self._catalogue, [self._tenant_id])
-            made = [_alert(line, own.balance_ids[line.balance]) for line in lines]
+            made = [_alert(line, own.balance_ids) for line in lines]
             fold(self._below, made)
             there = max(self._known - self._met, 0)
             self._met += len(lines)
@@ -89,7 +92,8 @@ class Restoring:
             await alerts.watch(connection, self._tenant_id, self._below)
 
 
-def _alert(line: log_file.Alert, balance_id: int) -> Alert:
+def _alert(line: log_file.Alert, balances: Mapping[str, int]) -> Alert:
+    balance_id = NO_BALANCE if line.balance is None else balances[line.balance]
     return Alert(
         balance_id, AlertKind[line.kind], Measure[line.measure], line.threshold, line.remaining,
         line.base, line.at, AlertCause[line.cause], line.cause_id,

@@ -25,11 +25,11 @@ from domain.rollup import USAGE, bucket, usage_of
 from domain.settle import Books, Corrections, Difference, amounts, corrections, watch
 from domain.state import Changes, Revision, Transfer
 from domain.terms import Terms
-from persistence import closing, load, midnights, record, settling, terms
+from persistence import closed_usage, closing, load, midnights, record, settling, terms
 from persistence.audit import trace
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
-from persistence.door import Door, tenant_scope
+from persistence.door import END_SECONDS, Door, tenant_scope
 from persistence.show import Show
 
 #: Microseconds of the newest facts that are read under the lock, by reading: what came in behind
@@ -64,8 +64,21 @@ class Settled:
 Keep: TypeAlias = Callable[[Connection, Settled, int], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class Close:
+    """A period's end that has come; everything before it is closed."""
+
+    end: int
+    #: Whether what it leaves unpaid is asked for; None: where it is the next to be invoiced.
+    invoiced: bool | None = None
+
+
 class BusyError(Exception):
     """Somebody else settles the tenant just now."""
+
+
+class ClosedError(Exception):
+    """Somebody else has closed the period meanwhile."""
 
 
 class Settling:
@@ -95,12 +108,12 @@ class Settling:
         cause: Cause,
         keep: Keep | None = None,
         *,
-        close: int | None = None,
+        close: Close | None = None,
     ) -> Settled:
         """Make a tenant's books what the order of its inputs comes to.
 
-        Raises BusyError while somebody else does so. `keep` may keep more with what is posted.
-        Everything before `close`, a period's end that has come, is closed in the same transaction.
+        Raises BusyError while somebody else does so, ClosedError where a closing is done already.
+        `keep` may keep more with what is posted; `close` is closed in the same transaction.
         """
         started_at = self._now()
         async with self._alone(tenant_id) as connection:
@@ -119,16 +132,18 @@ class Settling:
     @asynccontextmanager
     async def _alone(self, tenant_id: int) -> AsyncIterator[Connection]:
         """A connection that alone settles the tenant; whatever ends it, another one may then."""
-        connection = await self._door.lane()
+        connection = await self._door.session()
         try:
             if not await connection.fetchval(settling.ALONE, tenant_id):
                 raise BusyError
             yield connection
-        finally:
-            await connection.close(timeout=5)
+        except BaseException:
+            await connection.close(timeout=END_SECONDS)
+            raise
+        await self._door.rest(connection)
 
     async def _read(
-        self, connection: Connection, tenant_id: int, close: int | None, margin: int
+        self, connection: Connection, tenant_id: int, close: Close | None, margin: int
     ) -> Again:
         """Fold everything up to a moment ago, without holding anybody up."""
         scope = tenant_scope([tenant_id])
@@ -147,7 +162,7 @@ class Settling:
         return again
 
     async def _begin(
-        self, connection: Connection, head: asyncpg.Record, close: int | None
+        self, connection: Connection, head: asyncpg.Record, close: Close | None
     ) -> Again:
         """Begin where everything before is as it was when it was settled last.
 
@@ -156,16 +171,21 @@ class Settling:
         tenant_id, version = head["tenant_id"], head["version"]
         (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])
         closed = await closing.read(connection, tenant_id)
-        upto = min(
-            at for at in (head["unsettled_from"], close, self._now()) if at is not None
-        )  # fmt: skip
+        end = None if close is None else close.end
+        upto = min(at for at in (head["unsettled_from"], end, self._now()) if at is not None)
         since = await midnights.latest(connection, own, closed, upto, version)
         await midnights.begin(connection, tenant_id, since)
         planned = midnights.planned(own.zone, self._now() - MINUTE) if close is None else ()
         again = await Again.begin(
             connection, own, version, page_facts=self._page_facts, since=since, midnights=planned
         )
-        again.stop = close
+        again.stop = end
+        if close is not None:
+            span, invoiced = period(own.zone, close.end - 1), close.invoiced
+            if invoiced is None:
+                invoiced = await closed_usage.is_next(connection, tenant_id, span.label)
+            if invoiced:
+                again.leaves_from = await closed_usage.leaves_from(connection, tenant_id, span)
         return again
 
     async def _post(
@@ -176,13 +196,15 @@ class Settling:
         cause: Cause,
         started_at: int,
         keep: Keep | None,
-        close: int | None,
+        close: Close | None,
     ) -> Settled | None:
         """Read the rest under the lock, compare, and post; None where it must be read anew."""
         async with connection.transaction():
             await connection.execute(tenant_scope([tenant_id]))
             head = (await load.lock(connection, [tenant_id], wait=True))[tenant_id]
-            now = self._now()
+            now, closed_until = self._now(), head["closed_until"]
+            if close is not None and closed_until is not None and close.end <= closed_until:
+                raise ClosedError
             if again is None:
                 again = await self._begin(connection, head, close)
             elif head["settings"] != again.terms.settings or not await again.goes_on(
@@ -234,10 +256,14 @@ class Settling:
                 assert again.ended is not None
                 await record.record(connection, [Changes(own, state, CLOSED)], now)
                 await closing.close(connection, own, again.ended, state.version, now, numbers)
+                if again.leaves_from is not None:
+                    await closed_usage.keep(connection, own, close.end, state.version, now)
             if keep is not None:
                 await keep(connection, settled, state.version)
             if cause in (Cause.DEMAND, Cause.CLOSE) or differs:
-                await _trace(connection, own, head, settled, close, now)
+                await _trace(
+                    connection, own, head, settled, None if close is None else close.end, now
+                )  # fmt: skip
         if self._show is not None:
             if differs or moved or changes.counters:
                 self._show.settled(changes, now, moved=moved > 0)

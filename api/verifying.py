@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from api import account_proof
 from api.again import END, PAGE_FACTS
 from api.chain import Chain
 from api.proof import DAMAGED, Proof
@@ -123,6 +124,10 @@ class Verifying:
             except DAMAGED as damaged:
                 fault = damaged
             facts = proof.facts
+        try:
+            await account_proof.prove(connection, own, findings)
+        except DAMAGED as damaged:
+            fault = fault or damaged
         if fault is not None:
             if not findings.wrong:
                 raise fault

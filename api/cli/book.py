@@ -1,4 +1,4 @@
-"""`book check` and `book publish`; what a book must be is the operation's to say."""
+"""`book check` and `book publish`; what a book or an issuer must be is its operation's to say."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from cyclopts import Parameter
 from api.cli.operating import operate
 from api.cli.options import AsJson, Data
 from api.cli.terminal import Failure, note, result, settings
+from api.operations import issuer_publish
+from api.operations.issuer_publish import IssuerPublished, issuer_in
 from api.operations.price_book_publish import (
     FORMATS,
     Checked,
@@ -22,7 +24,7 @@ from api.operations.price_book_publish import (
     run,
 )
 from api.operations.price_book_publish import check as checked_against
-from api.settings import Clock
+from api.settings import Clock, Settings
 from domain.documents import NO_RATE, Fault
 from domain.money import PICO_DIGITS, text
 from domain.periods import date_of
@@ -31,7 +33,11 @@ from persistence.door import Door
 from persistence.publishing import Shelf
 
 File: TypeAlias = Annotated[
-    Path, Parameter(help="A book as TOML or JSON, or prices as CSV, told by the end of its name.")
+    Path,
+    Parameter(
+        help="A book as TOML or JSON, or prices as CSV, told by the end of its name; "
+        "or an issuer as TOML."
+    ),
 ]
 
 
@@ -51,6 +57,8 @@ def check(
     """Say everything that is wrong with a price book, or print the prices it would give."""
     given = settings()
     request = request_of(file, rerate=False)
+    if (issuer := _issuer(request)) is not None:
+        return _publish_issuer(given, data, issuer, as_json=as_json, dry=True)
     now = Clock.starting(given.clock).now()
 
     async def act(door: Door) -> Checked:
@@ -89,6 +97,8 @@ def publish(
     """Publish a price book as its next version; the same content again changes nothing."""
     given = settings()
     request = request_of(file, rerate=rerate)
+    if (issuer := _issuer(request)) is not None:
+        return _publish_issuer(given, data, issuer, as_json=as_json)
     now = Clock.starting(given.clock).now()
 
     async def act(door: Door) -> Published:
@@ -109,6 +119,32 @@ def publish(
         ],
     }
     result("\n".join(lines), shown, as_json=as_json)
+    return 1 if done.problems else 0
+
+
+def _issuer(request: PriceBookPublish) -> Document | None:
+    """The issuer that a file is; None: it is a book."""
+    return issuer_in(request.document) if request.format == "TOML" else None
+
+
+def _publish_issuer(
+    given: Settings, data: Path | None, document: Document, *, as_json: bool, dry: bool = False
+) -> int:
+    """Publish an issuer, or say what is wrong with it."""
+    now = Clock.starting(given.clock).now()
+
+    async def act(door: Door) -> IssuerPublished:
+        return await issuer_publish.run(door, None, document, now=now, dry=dry)
+
+    done = operate(given, data, act)
+    if not as_json:
+        _tell(done.problems, ())
+    word = "is right" if dry else "is published" if done.new else "says the same"
+    shown = {
+        "problems": [_shown(each) for each in done.problems],
+        "issuers": [] if done.problems else [{"issuer": done.key, "published": done.new}],
+    }
+    result("" if done.problems else f"issuer {done.key} {word}", shown, as_json=as_json)
     return 1 if done.problems else 0
 
 

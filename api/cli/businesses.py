@@ -1,4 +1,5 @@
-"""The businesses of the demo: a shop in Jakarta, a call centre in Los Angeles, a clinic in Bogota.
+"""The businesses of the demo: a shop and a cafe in Jakarta, a call centre in Los Angeles, a clinic
+in Bogota.
 
 Owns their numbers, their money and the scenes of their days. Everything here is made up: telephone
 numbers are of ranges for fiction or look possible, and belong to nobody we know.
@@ -11,6 +12,7 @@ from api.cli.traffic import Business, Scene, Script
 SHOPPER = "+62812550{:05d}"
 CALLER = "+1213555{:04d}"
 PATIENT = "+57300555{:04d}"
+GUEST = "+62812560{:05d}"
 ABROAD = ("+525555{:06d}", "+5695550{:04d}", "+1305555{:04d}")
 
 
@@ -158,6 +160,25 @@ def clinic_video(script: Script) -> None:
     script.event("session.ended", 4, script.contact(PATIENT, 700), seconds=seconds)
 
 
+def cafe_question(script: Script) -> None:
+    chat(script, 0, script.contact(GUEST, 400))
+
+
+def cafe_order(script: Script) -> None:
+    for _ in range(script.picks.randint(1, 2)):
+        contact = script.contact(GUEST, 600)
+        script.delivered(0, contact, 0.5, category="utility", template="order_ready")
+        script.wait(300, 3_000)
+
+
+def cafe_offer(script: Script) -> None:
+    first = script.picks.randrange(500)
+    offer = {"category": "marketing", "template": "happy_hour", "broadcast": script.run}
+    for place in range(script.picks.randint(8, 30)):
+        script.wait(0, 2)
+        script.delivered(0, GUEST.format(first + place), 0.35, **offer)
+
+
 SHOP = Business(
     key="demo-omnichannel",
     name="Toko Demo",
@@ -237,4 +258,20 @@ CLINIC = Business(
     ),
 )
 
-BUSINESSES = (SHOP, CENTER, CLINIC)
+#: What it uses it pays after the month, so nothing is paid in before.
+CAFE = Business(
+    key="demo-postpaid",
+    name="Kopi Demo",
+    plan="postpaid-idr",
+    timezone="Asia/Jakarta",
+    numbers=(("whatsapp", "+622150500003"),),
+    top_ups=(),
+    agents=("rina", "joko"),
+    scenes=(
+        Scene(name="question", play=cafe_question, daily=2, opens=8, closes=20, weekdays="03"),
+        Scene(name="order", play=cafe_order, daily=4, opens=9, closes=20, weekdays="0245"),
+        Scene(name="offer", play=cafe_offer, daily=1, opens=14, closes=15, weekdays="4"),
+    ),
+)
+
+BUSINESSES = (SHOP, CENTER, CLINIC, CAFE)

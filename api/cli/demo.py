@@ -1,4 +1,4 @@
-"""`demo`: three businesses at work, on servers that live no longer than the command.
+"""`demo`: four businesses at work, on servers that live no longer than the command.
 
 Owns the order of things and what people are told. Where it is served is `house`'s, who is there
 `businesses`' and `founding`'s, what they do `traffic`'s; `panel` reads the figures back.
@@ -21,8 +21,8 @@ import msgspec
 from cyclopts import Parameter, validators
 
 from api import serve as process
-from api.cli import low, panel
-from api.cli.businesses import BUSINESSES, SHOP
+from api.cli import invoiced, low, panel
+from api.cli.businesses import BUSINESSES, CAFE, SHOP
 from api.cli.founding import found
 from api.cli.house import House, opened
 from api.cli.options import AsJson
@@ -70,9 +70,16 @@ def demo(
             help="End after so many seconds of real time.", validator=validators.Number(gte=0)
         ),
     ] = None,
+    months: Annotated[
+        int,
+        Parameter(
+            help="Months that are closed and invoiced, one after the other.",
+            validator=validators.Number(gte=2, lte=invoiced.MONTHS_MAX),
+        ),
+    ] = invoiced.MONTHS_MAX,
     as_json: AsJson = False,
 ) -> None:
-    """Show three businesses at work until Ctrl-C, and leave nothing behind.
+    """Show four businesses at work until Ctrl-C, and leave nothing behind.
 
     PostgreSQL and Valkey run in a temporary folder, whatever the environment says. The present
     month is sent up to now, then traffic goes on; the table is read back from the API.
@@ -83,7 +90,7 @@ def demo(
     listening = _listen(port)
     note("starting PostgreSQL and Valkey in a temporary folder")
     with opened(listening) as house:
-        asyncio.run(_run(house, seed, rate, seconds, as_json=as_json))
+        asyncio.run(_run(house, seed, rate, seconds, months, as_json=as_json))
 
 
 def _listen(port: int) -> socket.socket:
@@ -100,11 +107,11 @@ def _listen(port: int) -> socket.socket:
 
 
 async def _run(
-    house: House, seed: int, rate: float, seconds: float | None, *, as_json: bool
+    house: House, seed: int, rate: float, seconds: float | None, months: int, *, as_json: bool
 ) -> None:
     """Show, for as long as the house stands."""
     # Whoever loses the house sees only its connection break: the reason goes first.
-    await _first(house.end(), _show(house, seed, rate, seconds, as_json=as_json))
+    await _first(house.end(), _show(house, seed, rate, seconds, months, as_json=as_json))
 
 
 async def _first(*works: Coroutine[Any, Any, None]) -> None:
@@ -122,7 +129,7 @@ async def _first(*works: Coroutine[Any, Any, None]) -> None:
 
 
 async def _show(
-    house: House, seed: int, rate: float, seconds: float | None, *, as_json: bool
+    house: House, seed: int, rate: float, seconds: float | None, months: int, *, as_json: bool
 ) -> None:
     async with httpx2.AsyncClient(
         base_url=house.url,
@@ -130,18 +137,23 @@ async def _show(
         timeout=TIMEOUT_SECONDS,
         trust_env=False,
     ) as client:
-        key = await found(client, time.time_ns() // 1000, SCOPES)
-        tally = await _catch_up(client, seed)
-        paste = _pastes(house.url, key)
+        now = time.time_ns() // 1000
+        keys = await found(client, now, SCOPES)
+        await _send(client, "past months", invoiced.past(seed, now, months))
+        await invoiced.agree(client, now, months)
+        events = month(BUSINESSES, seed, time.time_ns() // 1000)
+        tally = await _send(client, "this month", events)
+        paste = _pastes(house.url, keys)
         result(
-            _greeting(house, key, tally, paste),
-            _ready(house, key, tally, paste),
+            _greeting(house, keys, tally, paste),
+            _ready(house, keys, tally, paste),
             as_json=as_json,
         )
         news = low.News(as_json=as_json)
         await _first(
             panel.follow(client, seconds, news.lines, as_json=as_json),
             low.follow(client, house.url, house.operator_key, news),
+            invoiced.follow(client, now, news),
             _go_on(client, seed, rate),
         )
 
@@ -160,11 +172,10 @@ class _Given:
         return [msgspec.json.encode(event) for event in some]
 
 
-async def _catch_up(client: httpx2.AsyncClient, seed: int) -> Tally:
-    """Send the present month up to now."""
-    events = month(BUSINESSES, seed, time.time_ns() // 1000)
+async def _send(client: httpx2.AsyncClient, what: str, events: list[Event]) -> Tally:
+    """Send what happened until now."""
     given = _Given(events)
-    with progress("this month", len(events)) as show:
+    with progress(what, len(events)) as show:
         sender = Sender(client, given, BATCH, lambda: show(sender.tally.facts, sender.tally.facts))
         await sender.run()
     return sender.tally
@@ -183,8 +194,9 @@ async def _go_on(client: httpx2.AsyncClient, seed: int, rate: float) -> None:
             await Sender(client, _Given(events), BATCH, lambda: None).run()
 
 
-def _pastes(url: str, key: str) -> dict[str, str]:
+def _pastes(url: str, keys: tuple[str, str]) -> dict[str, str]:
     """Command lines to paste, for the one who started us in the folder it was started from."""
+    key, _ = keys
     query = shlex.join(
         ["curl", "-sG", f"{url}/graphql", "-H", f"Authorization: Bearer {key}",
          "--data-urlencode", f"query={QUERY % SHOP.key}"]
@@ -198,7 +210,9 @@ def _python() -> str:
     return min(sys.executable, os.path.relpath(sys.executable), key=len)
 
 
-def _ready(house: House, key: str, tally: Tally, paste: dict[str, str]) -> dict[str, object]:
+def _ready(
+    house: House, keys: tuple[str, str], tally: Tally, paste: dict[str, str]
+) -> dict[str, object]:
     """What programs are told before the figures."""
     return {
         "event": "ready",
@@ -206,7 +220,9 @@ def _ready(house: House, key: str, tally: Tally, paste: dict[str, str]) -> dict[
         "data": str(house.data),
         "operatorKey": house.operator_key,
         "tenant": SHOP.key,
-        "tenantKey": key,
+        "tenantKey": keys[0],
+        "invoiced": CAFE.key,
+        "invoicedKey": keys[1],
         **paste,
         "facts": tally.facts,
         "statuses": dict(sorted(tally.statuses.items())),
@@ -214,7 +230,7 @@ def _ready(house: House, key: str, tally: Tally, paste: dict[str, str]) -> dict[
     }
 
 
-def _greeting(house: House, key: str, tally: Tally, paste: dict[str, str]) -> str:
+def _greeting(house: House, keys: tuple[str, str], tally: Tally, paste: dict[str, str]) -> str:
     """What people are told before the figures."""
     counts = ", ".join(f"{status} {count:,}" for status, count in sorted(tally.statuses.items()))
     return f"""\
@@ -222,7 +238,8 @@ kuota's demo runs on {house.url} until Ctrl-C, and leaves nothing behind.
 This month up to now: {tally.facts:,} facts, {tally.facts_per_second:,.0f} a second ({counts}).
 
 operator key   {house.operator_key}
-tenant key     {key}   ({SHOP.key}: {", ".join(SCOPES)})
+tenant key     {keys[0]}   ({SHOP.key}: {", ".join(SCOPES)})
+invoices' key  {keys[1]}   ({CAFE.key}: billing:read)
 
 a query:
   {paste["query"]}

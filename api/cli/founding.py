@@ -5,26 +5,35 @@ Owns the mutations that make them. Who they are is `businesses`'.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import httpx2
 import msgspec
 
-from api.cli.businesses import BUSINESSES, SHOP
+from api.cli.businesses import BUSINESSES, CAFE, SHOP
 from api.cli.terminal import Failure
 from api.cli.traffic import Business, month_start
 from domain.periods import iso
 
 
-async def found(client: httpx2.AsyncClient, now: int, scopes: Iterable[str]) -> str:
-    """Make the tenants with what they have; gives a key of the first one with these scopes."""
+async def found(client: httpx2.AsyncClient, now: int, scopes: Iterable[str]) -> tuple[str, str]:
+    """Make the tenants with what they have; gives a key of the shop, with these scopes, and one
+    that reads the cafe's invoices.
+    """
     for business in BUSINESSES:
         await ask(client, _founding(business))
-        await ask(client, _funding(business, now))
-    key = mutation("apiKeyCreate", "secret", tenant=SHOP.key, name="demo", scopes=list(scopes))
-    made = await ask(client, [key])
-    return str(made["m0"]["secret"])
+        if funding := _funding(business, now):
+            await ask(client, funding)
+    keys = {SHOP.key: list(scopes), CAFE.key: ["billing:read"]}
+    made = await ask(
+        client,
+        [
+            mutation("apiKeyCreate", "secret", tenant=tenant, name="demo", scopes=may)
+            for tenant, may in keys.items()
+        ],
+    )
+    return str(made["m0"]["secret"]), str(made["m1"]["secret"])
 
 
 def _founding(business: Business) -> list[str]:
@@ -56,11 +65,26 @@ def _funding(business: Business, now: int) -> list[str]:
 
 
 def mutation(field: str, *asked: str, **inputs: object) -> str:
-    """One mutation; its input's texts and lists are written as JSON's are."""
-    written = (f"{name}: {msgspec.json.encode(value).decode()}" for name, value in inputs.items())
-    return (
-        f"{field}(input: {{{', '.join(written)}}}) {{ {' '.join(asked)} userErrors {{ message }} }}"
-    )
+    """One mutation with its input."""
+    return f"{field}(input: {_written(inputs)}) {{ {' '.join(asked)} userErrors {{ message }} }}"
+
+
+class Word(str):
+    """A value of an enum, which is written without quotes."""
+
+    __slots__ = ()
+
+
+def _written(value: object) -> str:
+    """A value as GraphQL writes it: as JSON does, but for names and words."""
+    match value:
+        case Word():
+            return value
+        case Mapping():
+            return f"{{{', '.join(f'{name}: {_written(each)}' for name, each in value.items())}}}"
+        case list():
+            return f"[{', '.join(map(_written, value))}]"
+    return msgspec.json.encode(value).decode()
 
 
 async def ask(client: httpx2.AsyncClient, mutations: Iterable[str]) -> dict[str, Any]:

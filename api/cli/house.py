@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from api import serve as process
+from api.cli import invoiced
 from api.cli.terminal import Failure, settings
 from api.settings import PREFIX, Clock
 from persistence.migrate import MigrationError
@@ -92,6 +93,7 @@ def house(*, fd: int, folder: Path, parent: int) -> None:
             socket.socket(fileno=fd) as listening,
             process.housed(given, folder / "data") as (complete, servers),
         ):
+            invoiced.publish(complete.database_url)
 
             def ready(able: bool) -> None:
                 if servers is not None:

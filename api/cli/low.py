@@ -58,7 +58,7 @@ class News:
 
 async def follow(client: httpx2.AsyncClient, url: str, key: str, news: News) -> None:
     """Let the shop's balance run low, and tell what is raised of it, without end."""
-    answer = await _read(client, STANDS % (SHOP.key, BALANCE))
+    answer = await read(client, STANDS % (SHOP.key, BALANCE))
     stands = answer["tenant"]
     left = math.floor(Decimal(stands["balance"]["remaining"]["value"]))
     await ask(
@@ -89,7 +89,7 @@ async def follow(client: httpx2.AsyncClient, url: str, key: str, news: News) -> 
 
 
 async def _tell_receipt(client: httpx2.AsyncClient, url: str, news: News) -> None:
-    answer = await _read(client, RECEIPT % SHOP.key)
+    answer = await read(client, RECEIPT % SHOP.key)
     (purchase,) = answer["tenant"]["purchases"]["nodes"]
     receipt = purchase["receipt"]
     page = receipt["downloadUrl"]
@@ -101,7 +101,8 @@ async def _tell_receipt(client: httpx2.AsyncClient, url: str, news: News) -> Non
     news.tell(line, {"event": "receipt", **purchase, "page": told})
 
 
-async def _read(client: httpx2.AsyncClient, query: str) -> dict[str, Any]:
+async def read(client: httpx2.AsyncClient, query: str) -> dict[str, Any]:
+    """The answer to a query, or Failure."""
     response = await client.post("/graphql", json={"query": query})
     answer = response.json()
     if response.status_code != 200 or "errors" in answer:

@@ -11,14 +11,18 @@ import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import httpx2
 
+from api.cli.businesses import CAFE
 from api.cli.terminal import Failure, result
 
 if TYPE_CHECKING:
     from rich.table import Table
+
+#: What the API answered.
+Figures: TypeAlias = dict[str, Any]
 
 READ_SECONDS = 1.0
 #: Between two blocks of lines where there is no terminal that could draw over the last one.
@@ -28,12 +32,17 @@ PATIENCE_SECONDS = 20.0
 WIDTH = 110
 #: What of the news stands under the table.
 NEWS_MAX = 6
+#: How many of the latest invoices are read, and how many of those people are shown.
+INVOICES_MAX, INVOICES_SHOWN = 20, 6
 QUERY = """
 { tenants(first: 10) { nodes {
     key
     live { openConversations openWindows visitors asOf }
     balances {
-      key unit granted { value } toppedUp { value } used { value } remaining { value } } } } }
+      key unit granted { value } toppedUp { value } used { value } remaining { value } } } }
+  invoiced: tenant(key: "%s") { key invoices(first: %d) { nodes {
+    number issuedOn month status
+    total { value formatted } balance { value formatted } } } } }
 """
 
 
@@ -46,22 +55,27 @@ async def follow(
     """
     ends = None if seconds is None else time.monotonic() + seconds
     if as_json:
-        await _each(client, ends, READ_SECONDS, lambda nodes: result("", told(nodes), as_json=True))
+        await _each(
+            client, ends, READ_SECONDS, lambda figures: result("", told(figures), as_json=True)
+        )
     elif sys.stdout.isatty():
         await _draw(client, ends, news)
     else:
-        await _each(client, ends, BLOCK_SECONDS, lambda nodes: print(text(nodes), flush=True))
+        await _each(client, ends, BLOCK_SECONDS, lambda figures: print(text(figures), flush=True))
 
 
-async def read(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
-    """The tenants with their balances, as the API tells them at this moment."""
+async def read(client: httpx2.AsyncClient) -> Figures:
+    """The tenants with their balances, and invoices, as the API tells them at this moment."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            response = await client.post("/graphql", json={"query": QUERY})
+            response = await client.post(
+                "/graphql", json={"query": QUERY % (CAFE.key, INVOICES_MAX)}
+            )
             answer = response.json()
             if response.status_code == 200 and "errors" not in answer:
-                return list(answer["data"]["tenants"]["nodes"])
+                figures: Figures = answer["data"]
+                return figures
             why = response.text
         except (httpx2.TransportError, ValueError) as fault:
             why = repr(fault)
@@ -70,7 +84,7 @@ async def read(client: httpx2.AsyncClient) -> list[dict[str, Any]]:
         await asyncio.sleep(READ_SECONDS)
 
 
-def told(nodes: list[dict[str, Any]]) -> dict[str, object]:
+def told(figures: Figures) -> dict[str, object]:
     """The figures for programs."""
     return {
         "event": "figures",
@@ -90,12 +104,20 @@ def told(nodes: list[dict[str, Any]]) -> dict[str, object]:
                     for balance in node["balances"]
                 ],
             }
-            for node in nodes
+            for node in figures["tenants"]["nodes"]
+        ],
+        "invoices": [
+            {
+                **{name: invoice[name] for name in ("number", "issuedOn", "month", "status")},
+                "total": invoice["total"]["value"],
+                "balance": invoice["balance"]["value"],
+            }
+            for invoice in figures["invoiced"]["invoices"]["nodes"]
         ],
     }
 
 
-def table(nodes: list[dict[str, Any]]) -> Table:
+def table(figures: Figures) -> Table:
     """The figures for people: a tenant's own on the left, its balances on the right."""
     from rich.table import Table
 
@@ -105,7 +127,7 @@ def table(nodes: list[dict[str, Any]]) -> Table:
     drawn.add_column("unit", no_wrap=True)
     for name in ("granted + topped up", "used", "remaining"):
         drawn.add_column(name, justify="right", no_wrap=True)
-    for node in nodes:
+    for node in figures["tenants"]["nodes"]:
         live = node["live"]
         own = [
             node["key"],
@@ -119,13 +141,32 @@ def table(nodes: list[dict[str, Any]]) -> Table:
     return drawn
 
 
-def text(nodes: list[dict[str, Any]]) -> str:
-    """The table as a block of lines."""
-    from rich.console import Console
+def invoices(figures: Figures) -> Table:
+    """The latest invoices for people."""
+    from rich.table import Table
+
+    drawn = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    drawn.add_column("invoices", min_width=22, no_wrap=True)
+    for name in ("number", "date", "of", "status"):
+        drawn.add_column(name, no_wrap=True)
+    for name in ("total", "balance"):
+        drawn.add_column(name, justify="right", no_wrap=True)
+    of = figures["invoiced"]
+    for place, each in enumerate(of["invoices"]["nodes"][:INVOICES_SHOWN]):
+        drawn.add_row(
+            "" if place else of["key"], each["number"], each["issuedOn"], each["month"] or "start",
+            each["status"], each["total"]["formatted"], each["balance"]["formatted"],
+        )  # fmt: skip
+    return drawn
+
+
+def text(figures: Figures) -> str:
+    """The tables as a block of lines."""
+    from rich.console import Console, Group
 
     console = Console(width=WIDTH, no_color=True, highlight=False)
     with console.capture() as capture:
-        console.print(table(nodes))
+        console.print(Group(table(figures), invoices(figures)))
     return "\n".join(line.rstrip() for line in capture.get().rstrip().splitlines()) + "\n"
 
 
@@ -139,7 +180,7 @@ async def _each(
     client: httpx2.AsyncClient,
     ends: float | None,
     pause_seconds: float,
-    show: Callable[[list[dict[str, Any]]], None],
+    show: Callable[[Figures], None],
 ) -> None:
     """Read and show, again and again; the last time at the end."""
     while True:
@@ -156,9 +197,9 @@ async def _draw(client: httpx2.AsyncClient, ends: float | None, news: Sequence[s
     from rich.live import Live
     from rich.text import Text
 
-    def draw(nodes: list[dict[str, Any]]) -> None:
+    def draw(figures: Figures) -> None:
         told = (Text(line) for line in news[-NEWS_MAX:])
-        drawing.update(Group(table(nodes), *told), refresh=True)
+        drawing.update(Group(table(figures), invoices(figures), *told), refresh=True)
 
     with Live(auto_refresh=False) as drawing:
         await _each(client, ends, READ_SECONDS, draw)

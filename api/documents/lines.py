@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from api.auditing import escaped
@@ -26,11 +27,18 @@ _DECIMAL: Final = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 def lines_csv(invoice: Invoice) -> bytes:
     """The lines, each with what it comes to exactly and what is asked for."""
+    return rows([COLUMNS]) + lines_of(invoice)
+
+
+def lines_of(invoice: Invoice) -> bytes:
+    """The lines without the names of their columns, for a file of several documents."""
+    return rows(_cells(invoice, place, line) for place, line in enumerate(invoice.lines, 1))
+
+
+def rows(rows: Iterable[Iterable[str]]) -> bytes:
+    """Rows of cells as they stand in a file."""
     file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(COLUMNS)
-    for place, line in enumerate(invoice.lines, 1):
-        writer.writerow(_cells(invoice, place, line))
+    csv.writer(file).writerows(rows)
     return file.getvalue().encode("utf-8", "backslashreplace")
 
 
@@ -46,18 +54,19 @@ def _cells(invoice: Invoice, place: int, line: Line) -> list[str]:
         escaped(line.category or ""),
         escaped(line.market or ""),
         escaped(line.rule or ""),
-        _day(first),
-        _day(last),
+        day_text(first),
+        day_text(last),
         _decimal(line.quantity),
         escaped(line.unit),
         _decimal(line.price or ""),
         text(line.exact),
-        _fixed(line.amount, DISPLAY_DIGITS[invoice.currency]),
+        fixed(line.amount, DISPLAY_DIGITS[invoice.currency]),
         invoice.currency,
     ]
 
 
-def _day(day: int | None) -> str:
+def day_text(day: int | None) -> str:
+    """A local day as a cell; none is empty."""
     return "" if day is None else date_of(day).isoformat()
 
 
@@ -66,7 +75,7 @@ def _decimal(written: str) -> str:
     return written if _DECIMAL.fullmatch(written) else escaped(written)
 
 
-def _fixed(amount: int, digits: int) -> str:
+def fixed(amount: int, digits: int) -> str:
     """An amount with the decimals of its currency, which is rounded to no finer."""
     whole, _, decimals = text(amount, MICRO_DIGITS).partition(".")
     return f"{whole}.{decimals:0<{digits}}" if digits else whole

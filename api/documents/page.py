@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from api.documents import fonts
 from api.schema.amount import locale_of, shown
-from domain.invoice_words import TITLES, WORDS
+from domain.invoice_words import TITLES, UNITS, WORDS
 from domain.invoices import Invoice, Line, LineKind, Party
 from domain.money import DISPLAY_DIGITS, MICRO_DIGITS
 from domain.periods import date_of
@@ -81,6 +81,8 @@ class _Page:
             lines.append(party.email)
         if role == "to" and party.key:
             lines.append(self._say("key", key=party.key))
+        if party.reference:
+            lines.append(self._say("reference", reference=party.reference))
         return {
             "role": self._say(role),
             "name": self._line(party.name),
@@ -117,11 +119,15 @@ class _Page:
             "description": self._line(line.description),
             "details": [self._line(detail) for detail in details],
             "quantity": self._number(line.quantity),
-            "unit": self._line(line.unit),
+            "unit": self._line(self._unit(line.unit)),
             "price": "" if line.price is None else self._number(line.price, self._digits),
             "amount": self._figure(line.amount),
             "exactly": self._say("exactly", amount=self._figure(line.exact)) if rounded else "",
         }
+
+    def _unit(self, written: str) -> str:
+        words = UNITS.get(written)
+        return written if words is None else say(words, self._language)
 
     def _sums(self) -> list[list[str]]:
         of = self._invoice

@@ -10,12 +10,14 @@ as it prints: call it off the loop that serves sockets.
 from __future__ import annotations
 
 import json
+import threading
 from datetime import UTC, datetime, time
 from functools import lru_cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
-from api.documents import fonts
+from api.documents import einvoice, fonts
+from api.documents.embedding import declared
 from api.documents.page import page
 from domain.invoices import Invoice
 from domain.periods import date_of
@@ -26,12 +28,20 @@ if TYPE_CHECKING:
 #: Long-term archiving with files in it, every text readable by machines; and by readers aloud.
 STANDARDS: Final = ("a-3a", "ua-1")
 
+#: Lines of a document after which the printer is made to forget it.
+LARGE_LINES: Final = 200
+#: Documents of which a printer keeps what it may use again.
+_KEPT_OF: Final = 10
+
 
 def pdf(invoice: Invoice) -> bytes:
-    """The invoice as a PDF file."""
-    printed = _printed(invoice, format="pdf", pdf_standards=list(STANDARDS), timestamp=_at(invoice))
+    """The invoice as a PDF file, with its e-invoice in it where it has one."""
+    inside = None if einvoice.refusal(invoice) else einvoice.xml(invoice)
+    printed = _printed(
+        invoice, inside or b"", format="pdf", pdf_standards=list(STANDARDS), timestamp=_at(invoice)
+    )
     assert isinstance(printed, bytes)
-    return printed
+    return printed if inside is None else declared(printed)
 
 
 def pictures(invoice: Invoice, ppi: int = 96) -> list[bytes]:
@@ -40,16 +50,34 @@ def pictures(invoice: Invoice, ppi: int = 96) -> list[bytes]:
     return printed if isinstance(printed, list) else [printed]
 
 
-def _printed(invoice: Invoice, **how: Any) -> Any:
+def _printed(invoice: Invoice, inside: bytes = b"", **how: Any) -> Any:
     told = json.dumps(page(invoice), ensure_ascii=False)
-    return _compiler().compile(input=_template(), sys_inputs={"invoice": told}, **how)
+    inputs = {"invoice": told, "xml": inside.decode()}
+    printed = _compiler().compile(input=_template(), sys_inputs=inputs, **how)
+    if len(invoice.lines) > LARGE_LINES:
+        # What is kept of a document goes with the tenth after it: 100 MB of one of 2,000 lines.
+        for _ in range(_KEPT_OF + 1):
+            _compiler().compile(input=b"", format="pdf")
+    return printed
 
 
 def _compiler() -> typst.Compiler:
-    """A printer that knows our fonts and no other, and no file."""
+    """The thread's printer, which knows our fonts and no other, and no file.
+
+    What each one keeps of its documents goes with the next ones; with a new printer for each
+    document all of it would stay for as long as the process lives, 100 KB of a small one.
+    """
     import typst
 
-    return typst.Compiler(input=_template(), font_paths=_fonts(), ignore_system_fonts=True)
+    found: typst.Compiler | None = getattr(_own, "compiler", None)
+    if found is None:
+        found = typst.Compiler(input=_template(), font_paths=_fonts(), ignore_system_fonts=True)
+        _own.compiler = found
+    return found
+
+
+#: Of each thread: a printer is for one document at a time.
+_own: Final = threading.local()
 
 
 @lru_cache(maxsize=1)

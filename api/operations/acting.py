@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from api.operations.checks import check_storable
 from domain.figures import left
 from domain.lots import Lot
 from domain.money import text
@@ -27,8 +28,8 @@ from persistence.show import Show
 from persistence.tenants import find_by_keys
 
 KEY_LENGTH_MAX = 255
-#: How keys begin under which payments credit, and are taken back: nobody else may have those.
-OURS = ("payment/", "taken_back/")
+#: How keys begin under which we act ourselves, such as payments that credit: nobody else has those.
+OURS = ("payment/", "taken_back/", "close/", "invoice/", "dunning/", "ending/")
 TEXT_LENGTH_MAX = 1_000
 #: What the audit calls what was done: the mutation's name.
 NAMES: Mapping[ActionKind, str] = {
@@ -45,6 +46,20 @@ NAMES: Mapping[ActionKind, str] = {
     ActionKind.PURCHASE: "purchaseCreate",
     ActionKind.REFILL_POLICY_SET: "refillPolicySet",
     ActionKind.PAYMENT_METHOD_SET: "paymentMethodSet",
+    ActionKind.BILLING_SET: "billingSet",
+    ActionKind.SUBSCRIPTION_CREATE: "subscriptionCreate",
+    ActionKind.SUBSCRIPTION_CHANGE: "subscriptionChange",
+    ActionKind.INVOICE_CREATE: "invoiceCreate",
+    ActionKind.INVOICE_ISSUE: "invoiceIssue",
+    ActionKind.INVOICE_DISCARD: "invoiceDiscard",
+    ActionKind.INVOICE_VOID: "invoiceVoid",
+    ActionKind.CREDIT_NOTE: "creditNoteCreate",
+    ActionKind.PAYMENT_RECORD: "paymentRecord",
+    ActionKind.PAYMENT_REFUND: "paymentRefund",
+    ActionKind.PAYMENT_TAKE_BACK: "paymentTakeBack",
+    ActionKind.INVOICE_OVERDUE: "invoiceOverdue",
+    ActionKind.DUNNING_SET: "dunningSet",
+    ActionKind.INVOICE_PAY: "invoicePay",
 }
 
 #: Actions that have ids of their own, and how those begin.
@@ -108,6 +123,7 @@ class Done:
     body: dict[str, Any]
     subject: str | None = None  #: what it speaks of
     about: tuple[str, ...] = ()  #: rows beside the tenant's that the audit names
+    what: str | None = None  #: the audit's name of it, where its kind has several; None: NAMES'
     before: Words | None = None  #: what changed, as the audit tells it
     after: Words | None = None
 
@@ -128,6 +144,8 @@ async def once(
     The body of the action has the tenant's number and version beside what `act` kept. A `now` that
     is called is the instant at which the tenant is locked; a key that is `ours` nobody else has.
     """
+    if not ours:
+        check_storable(request)
     asked: dict[str, Any] = asdict(request)  # type: ignore[call-overload]
     content = actions.content_of(kind, {k: v for k, v in asked.items() if k != "idempotency_key"})
     return await given(
@@ -173,7 +191,7 @@ async def given(
         )  # fmt: skip
         about = done.about if kind not in IDS else (f"{IDS[kind]}/{action.action_id}", *done.about)
         await trace(
-            connection, own.tenant_id, NAMES[kind], f"tnt/{own.tenant_id}", *about,
+            connection, own.tenant_id, done.what or NAMES[kind], f"tnt/{own.tenant_id}", *about,
             at=now, before=done.before, after=done.after,
         )  # fmt: skip
     show.commits([done.changes], now)
@@ -199,7 +217,7 @@ def check_key(key: str) -> None:
         )
     if key.startswith(OURS):
         words = " or ".join(OURS)
-        message = f"idempotencyKey does not begin with {words}: payments have such keys"
+        message = f"idempotencyKey does not begin with {words}: what we do by ourselves does"
         raise Problem("INVALID", message, "idempotencyKey")
     if not key.isprintable():
         raise Problem("INVALID", "idempotencyKey has printable characters", "idempotencyKey")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 
 from api.rights import Principal
 from domain.periods import zone
@@ -13,6 +15,43 @@ from persistence.door import Door
 from persistence.tenants import TenantRecord, find_by_keys
 
 UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+#: What no row can have: the database knows no text with a zero in it, UTF-8 no half of a character.
+UNSTORABLE = re.compile(r"[\x00\ud800-\udfff]")
+
+
+def check_storable(request: object) -> None:
+    """Every text of a request can be stored; `request` is a dataclass, with others in it or not."""
+    for path, text in _texts(request, ""):
+        if UNSTORABLE.search(text):
+            raise Problem("INVALID", f"{path} has a character that no text has", path)
+
+
+def _texts(value: object, path: str) -> Iterator[tuple[str, str]]:
+    """Texts with their paths as clients write them: groups within a request have no name there."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Sequence):
+        for place, each in enumerate(value):
+            yield from _texts(each, f"{path}[{place}]")
+    else:
+        for name, each in _named(value):
+            grouped = not path and (isinstance(each, Mapping) or is_dataclass(each))
+            own = "" if grouped else camel_of(name)
+            yield from _texts(each, f"{path}.{own}" if path else own)
+
+
+def _named(value: object) -> list[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        return list(value.items())
+    if is_dataclass(value):
+        return [(each.name, getattr(value, each.name)) for each in fields(value)]
+    return []
+
+
+def camel_of(path: str) -> str:
+    """A path of a document as clients write it: `fail_open[0].amount` is `failOpen[0].amount`."""
+    first, *rest = path.split("_")
+    return first + "".join(word[0].upper() + word[1:] for word in rest)
 
 
 def checked_text(text: str, field: str, most: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from api.invoicing.subscribing import still_ends
 from api.operations.acting import Done, Scene, once
 from api.operations.checks import checked_plan
 from domain.changing import book, change_plan
@@ -52,11 +53,12 @@ async def _change(scene: Scene, catalogue: Catalogue, request: PlanChange) -> Do
     new = [balance for balance in holding.plan.balances if balance.key not in own.balance_ids]
     await stored.add_balances(scene.connection, own.tenant_id, new)
     await stored.agree(scene.connection, own.tenant_id, change)
+    plans = [] if to is None else await still_ends(scene, decided.standing)
     (after,) = await terms.by_ids(scene.connection, catalogue, [own.tenant_id])
     await scene.lots(scene.now)
     before = replace(own, balance_ids=after.balance_ids)
     changes = book(before, after, scene.state, decided.targets, scene.now)
-    body = {**change, "currency": own.currency, "targets": decided.targets}
+    body = {**change, "currency": own.currency, "targets": decided.targets, "plans": plans}
     return Done(
         changes=changes,
         body=body,

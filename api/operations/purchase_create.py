@@ -90,7 +90,7 @@ async def _begin(scene: Scene, principal: Principal, request: PurchaseCreate) ->
     if not principal.is_operator:
         _check_sold(scene, balance)
     day = own.zone.date(now)
-    priced = quote(own.plan, balance, request.amount, own.country, day, own.taxes)
+    priced = quote(own.plan, balance, request.amount, own.tax_country, day, own.taxes)
     body = {"by": principal.name, "return_url": request.return_url}
     number = await purchases.begin(
         scene.connection, own, PurchaseKind.BOUGHT, balance_id, priced, request.idempotency_key,

@@ -148,7 +148,7 @@ def checked(policy: RefillPolicy, balance: BalancePlan, own: Terms, now: int) ->
         message = f"amount is more than 0 and at most {int(text(AMOUNT_MAX)):,}"
         return [*problems, Problem("INVALID", message, "amount")]
     try:
-        quote(own.plan, balance, policy.amount, own.country, own.zone.date(now), own.taxes)
+        quote(own.plan, balance, policy.amount, own.tax_country, own.zone.date(now), own.taxes)
     except Problem as problem:
         problems.append(problem)
     else:

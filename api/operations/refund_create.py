@@ -5,10 +5,12 @@ Owns which of them is asked for and who may have it. What it does to lots is `do
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 from api import ids
+from api.invoicing import top_ups
 from api.operations.acting import AMOUNT_MAX, Done, Scene, check_reason, kept, once
 from domain.lots import Lot, LotSource
 from domain.money import text
@@ -20,6 +22,9 @@ from persistence.catalogue import Catalogue
 from persistence.charges import Cursor
 from persistence.door import Door
 from persistence.show import Show
+
+#: Kept of a refund that gives back no invoice.
+NOTHING: Final[Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +52,12 @@ async def run(
     act = _charge if request.top_up is None else _top_up
 
     async def done(scene: Scene) -> Done:
-        return await act(scene, request)
+        return await act(scene, catalogue, request)
 
     return await once(door, catalogue, show, ActionKind.REFUND, request, done, now=now, ours=ours)
 
 
-async def _charge(scene: Scene, request: RefundCreate) -> Done:
+async def _charge(scene: Scene, catalogue: Catalogue, request: RefundCreate) -> Done:
     """Back to the lots that paid, leg by leg."""
     terms, tenant_id = scene.terms, scene.terms.tenant_id
     place = ids.decode_charge(request.charge or "")
@@ -85,8 +90,8 @@ async def _charge(scene: Scene, request: RefundCreate) -> Done:
     return _done(scene, request, found.balance_id, refunded, subject, left)
 
 
-async def _top_up(scene: Scene, request: RefundCreate) -> Done:
-    """What is left of its lot, or all of it where the payment was taken back."""
+async def _top_up(scene: Scene, catalogue: Catalogue, request: RefundCreate) -> Done:
+    """What is left of its lot, or all of it where the payment was taken back, with its invoice."""
     number = ids.decode("top", request.top_up or "")
     found = None
     if number is not None:
@@ -110,7 +115,13 @@ async def _top_up(scene: Scene, request: RefundCreate) -> Done:
         refunded = take_back(scene.terms, scene.state, lot, returned, scene.now)
     else:
         refunded = refund_top_up(scene.terms, scene.state, lot, request.amount, scene.now)
-    return _done(scene, request, balance_id, refunded, subject, left)
+    given_back = NOTHING
+    if request.taken_back and (invoice := found.body.get("invoice")) is not None:
+        given_back = await top_ups.take_back(
+            scene.connection, catalogue, refunded.changes, invoice, found.body["payment"],
+            reason=request.reason, now=scene.now,
+        )  # fmt: skip
+    return _done(scene, request, balance_id, refunded, subject, left, given_back)
 
 
 def _lot(scene: Scene, balance_id: int, lot_id: int) -> Lot:
@@ -125,6 +136,7 @@ def _done(
     refunded: Refunded,
     subject: str,
     left: str,
+    given_back: Mapping[str, Any] = NOTHING,
 ) -> Done:
     balance = scene.terms.balances[balance_id]
     return Done(
@@ -140,6 +152,7 @@ def _done(
             "forfeited": refunded.forfeited,
             "reason": request.reason,
             "moves": kept(refunded.moves),
+            **given_back,
         },
         about=(request.charge or request.top_up or "",),
         before={"balance": balance.key, "left": left},

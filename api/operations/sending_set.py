@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from api.operations.acting import TEXT_LENGTH_MAX
-from api.operations.checks import checked_text
+from api.operations.checks import camel_of, checked_text
 from domain.documents import Fault
 from domain.problems import Problem
 from domain.sending import OwnSending, SendingError, parse_sending, written
@@ -69,9 +69,3 @@ def _balances(catalogue: Catalogue, tenant: TenantRecord) -> list[str]:
 def _told(own: OwnSending) -> dict[str, object]:
     """What a tenant says, in the words of the audit."""
     return {camel_of(name): value for name, value in written(own).items()}
-
-
-def camel_of(path: str) -> str:
-    """A path of a document as clients write it: `fail_open[0].amount` is `failOpen[0].amount`."""
-    first, *rest = path.split("_")
-    return first + "".join(word[0].upper() + word[1:] for word in rest)

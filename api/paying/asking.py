@@ -18,7 +18,7 @@ from domain.money import text
 from domain.periods import HOUR
 from domain.plans import BalancePlan
 from domain.terms import Terms
-from persistence import payment_methods, purchases, terms
+from persistence import invoices, payment_methods, purchases, terms
 from persistence.connection import Connection
 from persistence.purchases import OPEN_FOR, PaymentState, PurchaseState
 from persistence.tenants import TenantRecord, find_by_ids
@@ -98,11 +98,12 @@ class Asking(Outcomes):
             name, token, why = own.page, None, self.purchase.body.get("reason")
             if self.of_refill and why is None:
                 name, token, why = await self._charged_by(connection, terms_now)
+            elif self.of_invoice:
+                why = await self._not_left(connection)
             provider = own.providers.get(name or "")
             if why is None and provider is not None:
                 await purchases.ask(connection, self.payment, provider.name, self.now)
-                balance = terms_now.balances[terms_now.balance_ids[self.purchase.balance]]
-                return provider, self._charge_of(tenant, balance, token)
+                return provider, self._charge_of(tenant, terms_now, token)
         await self.declined(
             PaymentState.DECLINED, why or "no provider of payments is set up", again=False
         )
@@ -124,13 +125,32 @@ class Asking(Outcomes):
             why = "the payment method was kept under another KUOTA_SECRET: set it again"
             return None, None, why
 
-    def _charge_of(self, tenant: TenantRecord, balance: BalancePlan, token: str | None) -> Charge:
+    async def _not_left(self, connection: Connection) -> str | None:
+        """Why an invoice is not asked for as it was when somebody wanted to pay it, if it is not.
+
+        Once the page is open it may be paid, whatever becomes of the invoice.
+        """
         purchase = self.purchase
+        assert purchase.invoice_id is not None
+        record = await invoices.find(connection, purchase.tenant_id, purchase.invoice_id)
+        left = 0 if record is None else record.balance
+        if left == purchase.total:
+            return None
+        return f"{text(left)} {purchase.currency} is left to pay of {purchase.invoice} by now"
+
+    def _charge_of(self, tenant: TenantRecord, own: Terms, token: str | None) -> Charge:
+        purchase = self.purchase
+        if self.of_invoice:
+            item, description = "invoice", f"Invoice {purchase.invoice}"
+        else:
+            balance = own.balances[own.balance_ids[purchase.balance]]
+            item, description = "top-up", described(balance, purchase.amount)
         return Charge(
             key=self.payment.payment_key,
             total=purchase.total,
             currency=purchase.currency,
-            description=described(balance, purchase.amount),
+            description=description,
+            item=item,
             customer=tenant.name,
             email=None,
             token=token,

@@ -225,7 +225,7 @@ def order(charge: Charge) -> dict[str, Any]:
         "transaction_details": {"order_id": charge.key, "gross_amount": rupiah},
         "item_details": [
             {
-                "id": "top-up",
+                "id": charge.item,
                 "price": rupiah,
                 "quantity": 1,
                 "name": charge.description[:ITEM_NAME_MAX],

@@ -1,21 +1,25 @@
 """What follows from where a payment stands at its provider (RF-2, BA-7, BA-8).
 
-Owns what becomes of the purchase, the tenant's figures, the receipt and the next try, each in one
-transaction. A credit has the payment's key, so that there is one, whatever is told how often.
+Owns what becomes of the purchase, the tenant's figures, the receipt, the invoice and the next try,
+each in one transaction. What a payment brings has its key, so that it comes once, whatever is told
+how often.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
 from api import ids
+from api.invoicing import top_ups
 from api.operations import acting, refund_create
 from api.operations.acting import Done, Scene
 from api.operations.refund_create import RefundCreate
+from api.paying import bills
 from api.paying.port import Answer, Standing
-from api.paying.work import FINAL, Work
+from api.paying.work import FINAL, Work, differs
 from domain import refills
 from domain.money import text
 from domain.periods import HOUR, iso, month_name
@@ -29,7 +33,7 @@ from persistence import actions, load, purchases, receipts, record, tasks, terms
 from persistence import refills as policies
 from persistence.actions import Action, ActionKind
 from persistence.connection import Connection
-from persistence.purchases import OPEN_FOR, PaymentState, Purchase, PurchaseState
+from persistence.purchases import OPEN_FOR, PaymentState, PurchaseState
 from persistence.tenants import TenantRecord, find_by_ids
 
 #: After a decline a refill is tried again, under a new key; after the last it is given up (RF-2).
@@ -91,7 +95,7 @@ class Outcomes(Work):
 
     async def _paid(self, answer: Answer) -> None:
         """Credit what was paid, whatever was said of it before: once by its key (BA-7, RF-2)."""
-        wrong = _differs(self.purchase, answer)
+        wrong = differs(self.purchase, answer)
         if wrong is not None:
             log.error("a payment is of another total", key=self.payment.payment_key, why=wrong)
             await self._noted(wrong)
@@ -108,15 +112,28 @@ class Outcomes(Work):
         tenant = (await find_by_ids(self.tools.door, [tenant_id]))[tenant_id]
 
         async def act(scene: Scene) -> Done:
+            if self.of_invoice:
+                return await self._settle(scene, answer)
             return await self._credit(scene, tenant, answer)
 
-        own, key = self.tools, self.payment.payment_key
-        content = actions.content_of(ActionKind.TOP_UP, {"payment": key})
-        await acting.given(
-            own.door, own.catalogue, own.show, ActionKind.TOP_UP, tenant.key,
-            self.payment.idempotency_key, content, act, now=own.now, ours=True,
-        )  # fmt: skip
+        kind = ActionKind.PAYMENT_RECORD if self.of_invoice else ActionKind.TOP_UP
+        await self._given(kind, tenant, self.payment.idempotency_key, act)
         await self.end()  # nothing is left of it, unless somebody else has credited
+
+    async def _given(
+        self,
+        kind: ActionKind,
+        tenant: TenantRecord,
+        key: str,
+        act: Callable[[Scene], Awaitable[Done]],
+    ) -> None:
+        """Do something of the payment under a key that nobody else has."""
+        own = self.tools
+        content = actions.content_of(kind, {"payment": self.payment.payment_key})
+        await acting.given(
+            own.door, own.catalogue, own.show, kind, tenant.key, key, content, act, now=own.now,
+            ours=True,
+        )  # fmt: skip
 
     async def _noted(self, why: str) -> None:
         """Say something of a payment that stays where it is, and look at it no more."""
@@ -152,14 +169,8 @@ class Outcomes(Work):
             refill=self.of_refill, in_flight=self.of_refill and is_open,
             price=purchase.net,
         )  # fmt: skip
-        reference = answer.reference or payment.reference
-        await purchases.mark(
-            connection, payment, PaymentState.PAID, ended_at=now, reference=reference
-        )
-        if purchase.state is not PurchaseState.PAID:
-            await purchases.end(connection, purchase, PurchaseState.PAID, now)
-        await self._hurry_others(connection)
-        number = None
+        reference = await self._collected(connection, answer, now)
+        number, invoice = None, {}
         if (priced := purchase.quote) is not None:
             snapshot = receipt(
                 priced, own.plan, balance,
@@ -171,6 +182,11 @@ class Outcomes(Work):
             number = await receipts.issue(
                 connection, tenant.tenant_id, payment.payment_key, snapshot, now, year
             )
+            invoice = await top_ups.issue_paid(
+                connection, self.tools.catalogue, tenant, changes, priced, balance,
+                payment_key=payment.payment_key, provider=payment.provider, reference=reference,
+                now=now,
+            )  # fmt: skip
         await self.done(connection)
         return Done(
             changes=changes,
@@ -188,6 +204,7 @@ class Outcomes(Work):
                 "purchase_id": purchase.purchase_id,
                 "payment": payment.payment_key,
                 "receipt": number,
+                **invoice,
             },
             before={"balance": purchase.balance, "left": left},
             after={
@@ -197,9 +214,29 @@ class Outcomes(Work):
                 "total": text(purchase.total),
                 "currency": purchase.currency,
                 "receipt": number,
+                "invoice": invoice.get("invoice"),
                 "expiresAt": None if ends_at is None else iso(ends_at),
             },
         )
+
+    async def _settle(self, scene: Scene, answer: Answer) -> Done:
+        await self.lock(scene.connection)
+        reference = await self._collected(scene.connection, answer, scene.now)
+        done = await bills.pay(scene, self.purchase, self.payment, reference)
+        await self.done(scene.connection)
+        return done
+
+    async def _collected(self, connection: Connection, answer: Answer, now: int) -> str | None:
+        """Note that the money is here; gives what its provider calls it."""
+        purchase, payment = self.purchase, self.payment
+        reference = answer.reference or payment.reference
+        await purchases.mark(
+            connection, payment, PaymentState.PAID, ended_at=now, reference=reference
+        )
+        if purchase.state is not PurchaseState.PAID:
+            await purchases.end(connection, purchase, PurchaseState.PAID, now)
+        await self._hurry_others(connection)
+        return reference
 
     async def declined(self, state: PaymentState, reason: str, *, again: bool = True) -> None:
         """Try a refill again under a new key, or give the purchase up (RF-2)."""
@@ -293,6 +330,18 @@ class Outcomes(Work):
             return
         own, tenant_id = self.tools, self.task.tenant_id
         tenant = (await find_by_ids(own.door, [tenant_id]))[tenant_id]
+        key = f"taken_back/{self.payment.payment_key}"
+        if self.of_invoice:
+
+            async def act(scene: Scene) -> Done:
+                await self.lock(scene.connection)
+                done = await bills.take_back(scene, self.purchase, self.payment, reason)
+                await self._gone(scene.connection, reason)
+                return done
+
+            await self._given(ActionKind.PAYMENT_TAKE_BACK, tenant, key, act)
+            await self.end()
+            return
         if self.of_refill:
             await self._stop_refills()
         request = RefundCreate(
@@ -300,7 +349,7 @@ class Outcomes(Work):
             top_up=ids.encode("top", credited.action_id),
             taken_back=True,
             reason=reason,
-            idempotency_key=f"taken_back/{self.payment.payment_key}",
+            idempotency_key=key,
         )
         try:
             await refund_create.run(
@@ -312,11 +361,15 @@ class Outcomes(Work):
             log.warning("it was taken back by hand", key=self.payment.payment_key)
         async with own.door.tenant_tx(tenant_id) as connection:
             await self.lock(connection)
-            await purchases.mark(
-                connection, self.payment, PaymentState.TAKEN_BACK, ended_at=self.now, reason=reason
-            )
-            await purchases.end(connection, self.purchase, PurchaseState.TAKEN_BACK, self.now)
-            await self.done(connection)
+            await self._gone(connection, reason)
+
+    async def _gone(self, connection: Connection, reason: str) -> None:
+        """Note that the money is no longer here."""
+        await purchases.mark(
+            connection, self.payment, PaymentState.TAKEN_BACK, ended_at=self.now, reason=reason
+        )
+        await purchases.end(connection, self.purchase, PurchaseState.TAKEN_BACK, self.now)
+        await self.done(connection)
 
     async def _hurry_others(self, connection: Connection) -> None:
         """Have other tries of the purchase looked at: nobody wants them any more."""
@@ -339,12 +392,3 @@ class Outcomes(Work):
                 in_flight=False,
             )  # fmt: skip
         own.show.commits([changes], self.now)
-
-
-def _differs(purchase: Purchase, answer: Answer) -> str | None:
-    """Why an answer is not of this purchase; None: it is, as far as it says."""
-    if answer.total is not None and answer.total != purchase.total:
-        return f"{text(answer.total)} was collected, and {text(purchase.total)} asked for"
-    if answer.currency is not None and answer.currency != purchase.currency:
-        return f"{answer.currency} was collected, and {purchase.currency} asked for"
-    return None

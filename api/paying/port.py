@@ -30,6 +30,7 @@ class Charge:
     total: int  #: micros of the currency, tax included
     currency: str
     description: str
+    item: str  #: what kind of thing it is: `top-up` or `invoice`
     customer: str  #: the tenant's name
     email: str | None
     token: str | None  #: of a payment method; None: the payer comes to a page

@@ -12,8 +12,9 @@ from typing import Final
 
 import asyncpg
 
-from api.paying.port import Provider
+from api.paying.port import Answer, Provider
 from api.paying.tokens import Tokens
+from domain.money import text
 from domain.periods import HOUR, MINUTE, SECOND
 from persistence import load, purchases, tasks
 from persistence.catalogue import Catalogue
@@ -69,6 +70,10 @@ class Work:
     def of_refill(self) -> bool:
         return self.purchase.kind is PurchaseKind.REFILL
 
+    @property
+    def of_invoice(self) -> bool:
+        return self.purchase.kind is PurchaseKind.INVOICE
+
     async def wait(self, why: str) -> None:
         """Look again after a while, and say meanwhile what is in the way."""
         async with self.tools.door.tenant_tx(self.task.tenant_id) as connection:
@@ -105,3 +110,12 @@ class Work:
 
     def pause(self) -> int:
         return LOOK_AFTER[min(self.task.tries, len(LOOK_AFTER)) - 1]
+
+
+def differs(purchase: Purchase, answer: Answer) -> str | None:
+    """Why an answer is not of this purchase; None: it is, as far as it says."""
+    if answer.total is not None and answer.total != purchase.total:
+        return f"{text(answer.total)} was collected, and {text(purchase.total)} asked for"
+    if answer.currency is not None and answer.currency != purchase.currency:
+        return f"{answer.currency} was collected, and {purchase.currency} asked for"
+    return None

@@ -12,12 +12,15 @@ from typing import Any
 from api import ids
 from api.operations.alert_acknowledge import PREFIX
 from api.reaching.bodies import spelt
-from api.schema.alert import base_of, cause_of, value_of
-from api.schema.amount import shown
+from api.schema.alert import base_of, cause_of, remaining_of, value_of
+from api.schema.amount import Amount, shown
 from api.schema.banner import LOW, Said, banner_of
+from api.schema.billing_banner import banner_of_billing, on_day
+from api.schema.download import INVOICE
 from api.schema.how_to_top_up import HowToTopUp, sold
+from domain.invoice_status import called
 from domain.money import text
-from domain.periods import iso
+from domain.periods import date_of, iso
 from domain.watch import AlertKind
 from persistence import purchases, receipts
 from persistence.alerts import Alert
@@ -74,6 +77,8 @@ async def paid(connection: Connection, alert: Alert) -> Paid | None:
 
 def body_of(alert: Alert, tenant: TenantRecord, now: Now, about: Paid | None) -> bytes:
     """The body of an alert's event, in the words of `Alert` in the schema."""
+    if alert.balance is None:
+        return spelt(type_of(alert.kind), alert.at, _of_billing(alert, tenant))
     plan, balance = sold(now, tenant, alert.balance)
     how = None
     if alert.kind in LOW:  # AL-6
@@ -100,6 +105,46 @@ def body_of(alert: Alert, tenant: TenantRecord, now: Now, about: Paid | None) ->
         data["purchase"] = _purchase(about.purchase, tenant.locale)
         data["receipt"] = None if about.receipt is None else about.receipt.number
     return spelt(type_of(alert.kind), alert.at, data)
+
+
+def _of_billing(alert: Alert, tenant: TenantRecord) -> dict[str, Any]:
+    """What is said of an invoice or a subscription, as it was when it was raised."""
+    remaining, base = remaining_of(alert, tenant.locale), base_of(alert, tenant.locale)
+    data: dict[str, Any] = {
+        "id": event_of(alert),
+        "kind": alert.kind.name,
+        "tenant": tenant.key,
+        "balance": None,
+        "measure": None,
+        "threshold": None,
+        "value": None,
+        "remaining": _shown(remaining),
+        "base": _shown(base),
+        "at": iso(alert.at),
+        "cause": alert.cause.name,
+        "causeId": cause_of(alert),
+        "banner": banner_of_billing(tenant, alert, None),
+        "howToTopUp": None,
+    }
+    if alert.kind is AlertKind.SUBSCRIPTION_ENDING:
+        day = date_of(alert.base).isoformat()
+        return {**data, "subscription": alert.cause_id, "lastDay": day}
+    status = called(alert.due_on, alert.remaining, on_day(tenant, alert))
+    return {
+        **data,
+        "invoice": {
+            "id": ids.encode(INVOICE, alert.invoice_id or 0),
+            "number": alert.cause_id,
+            "status": status.name,
+            "total": _amount(alert.base, alert.currency, tenant.locale),
+            "balance": _amount(alert.remaining, alert.currency, tenant.locale),
+            "dueOn": None if alert.due_on is None else date_of(alert.due_on).isoformat(),
+        },
+    }
+
+
+def _shown(amount: Amount | None) -> dict[str, Any] | None:
+    return None if amount is None else _amount(amount.micros, amount.currency, amount.locale)
 
 
 def _amount(

@@ -17,8 +17,10 @@ from api import ids
 from api.addresses import EMAIL
 from api.schema.amount import shown
 from api.schema.banner import LOW, BannerWords, Said
+from api.schema.billing_banner import BillingWords, on_day
 from api.schema.how_to_top_up import sold
 from api.schema.wording import language_of, local_text
+from domain import billing_notices
 from domain.letter_words import ADVICE, CAUSES, LABELS, PHRASES, SUBJECTS
 from domain.notices import NOTICES
 from domain.periods import MINUTE, Zone, moment
@@ -37,8 +39,9 @@ SUBJECT_LENGTH_MAX = 200
 #: Worst first: of several the subject names it.
 GRAVITY = (
     AlertKind.OVERDRAWN, AlertKind.EXHAUSTED, AlertKind.REFILL_OFF, AlertKind.REFILL_FAILED,
-    AlertKind.REFILL_CAP, AlertKind.THRESHOLD, AlertKind.RUNNING_OUT, AlertKind.REFILL_STARTED,
-    AlertKind.TOPPED_UP, AlertKind.REFILL_SUCCEEDED, AlertKind.RECOVERED,
+    AlertKind.INVOICE_OVERDUE, AlertKind.REFILL_CAP, AlertKind.THRESHOLD, AlertKind.RUNNING_OUT,
+    AlertKind.SUBSCRIPTION_ENDING, AlertKind.INVOICE_ISSUED, AlertKind.REFILL_STARTED,
+    AlertKind.TOPPED_UP, AlertKind.REFILL_SUCCEEDED, AlertKind.INVOICE_PAID, AlertKind.RECOVERED,
 )  # fmt: skip
 
 
@@ -73,7 +76,12 @@ class Part(NamedTuple):
 def compose(desk: Desk, record: TenantRecord, mailbox: Mailbox, items: Sequence[Item]) -> Letter:
     """The letter that tells alerts of a tenant to a mailbox, in the order they are given."""
     tag, language = mailbox.locale, language_of(mailbox.locale, OF_NOTICES)
-    tellers = [Teller(desk, record, tag, language, item) for item in items]
+    tellers = [
+        Teller(desk, record, tag, language, item, item.alert.balance)
+        if item.alert.balance is not None
+        else BillingTeller(record, tag, language, item)
+        for item in items
+    ]
     parts = [teller.part() for teller in tellers]
     footer = _footer(record, mailbox, language)
     lead = None
@@ -121,18 +129,64 @@ def shown_count(count: int, tag: str) -> str:
     return shown(count * 1_000_000, None, tag, False)
 
 
+class BillingTeller:
+    """How an alert of an invoice or of a subscription is told."""
+
+    contact: str | None = None  #: the plan's contact is asked about balances
+
+    def __init__(self, record: TenantRecord, tag: str, language: Language, item: Item) -> None:
+        self._record = record
+        self._language = language
+        self._item = item
+        self._words = BillingWords(tag, language)
+
+    def part(self) -> Part:
+        """What the letter says of it."""
+        alert = self._item.alert
+        named = {"number": alert.cause_id, "key": alert.cause_id}
+        return Part(
+            heading=say(SUBJECTS[alert.kind], self._language, **named),
+            sentence=self._words.notice(alert, on_day(self._record, alert)),
+            figures=[
+                (say(billing_notices.LABELS[name], self._language), value)
+                for name, value in self._figures(alert)
+            ],
+            advice=(),
+            page=None,
+        )
+
+    def _figures(self, alert: Alert) -> Iterator[tuple[str, str]]:
+        yield "at", local_instant(self._record.zone, alert.at)
+        if alert.kind is AlertKind.SUBSCRIPTION_ENDING:
+            yield "key", alert.cause_id
+            yield "day", self._words.day(alert.base)
+        else:
+            yield "number", alert.cause_id
+            yield "total", self._words.amount(alert, alert.base)
+            yield "left", self._words.amount(alert, alert.remaining)
+            if alert.due_on is not None:
+                yield "due", self._words.day(alert.due_on)
+        over = self._item.over
+        if over is not None:
+            since = billing_notices.SINCE["void" if over.void else "paid"]
+            at = local_instant(self._record.zone, over.at)
+            yield "meanwhile", say(since, self._language, at=at)
+        yield "alert", ids.encode("alt", alert.alert_id)
+
+
 class Teller:
-    """How one alert is told."""
+    """How one alert of a balance is told."""
 
     def __init__(
-        self, desk: Desk, record: TenantRecord, tag: str, language: Language, item: Item
-    ) -> None:
+        self, desk: Desk, record: TenantRecord, tag: str, language: Language, item: Item,
+        key: str,
+    ) -> None:  # fmt: skip
         self._desk = desk
         self._record = record
         self._tag = tag
         self._language = language
         self._item = item
-        plan, balance = sold(desk, record, item.alert.balance)
+        plan, balance = sold(desk, record, key)
         self._plan: Plan = plan
         self._balance: BalancePlan = balance
 

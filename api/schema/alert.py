@@ -1,11 +1,10 @@
-"""Alerts as clients see them: what was raised of a tenant's balances, newest first or as it comes.
+"""Alerts as clients see them: what was raised of a tenant, newest first or as it comes.
 
 Owns their words and the list. What raises one is `domain.watch`'s; the stream is `subscription`'s.
 """
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import Annotated, Any, Self
 
 import strawberry
@@ -17,16 +16,19 @@ from api.faults import Fault
 from api.operations import alert_acknowledge
 from api.operations.acting import IDS
 from api.operations.alert_acknowledge import PREFIX, AlertAcknowledge
+from api.schema.alert_kind import AlertCause, AlertKind, AlertMeasure
 from api.schema.amount import Amount
 from api.schema.banner import LOW, Said, banner_of
+from api.schema.billing_banner import banner_of_billing
 from api.schema.fields import computed, mutation
 from api.schema.how_to_top_up import HowToTopUp, sold
+from api.schema.invoice import Invoice, invoice_by_id
 from api.schema.notice_words import Locale
 from api.schema.owner import Owner
 from api.schema.paging import PageInfo, cursor, page_size, position
 from api.schema.payload import Payload, attempt
 from api.schema.position import StreamPosition, position_of
-from api.schema.scalars import DateTime, Decimal
+from api.schema.scalars import Date, DateTime, Decimal
 from domain import watch
 from domain.money import text
 from domain.watch import ALL
@@ -43,115 +45,9 @@ First = Annotated[int, strawberry.argument(description="How many to give, 1 to 1
 After = Annotated[str | None, strawberry.argument(description="The cursor to go on behind.")]
 
 
-@strawberry.enum(description="What an alert says.")
-class AlertKind(Enum):
-    THRESHOLD = strawberry.enum_value(
-        watch.AlertKind.THRESHOLD.value, description="What is left fell below a threshold."
-    )
-    EXHAUSTED = strawberry.enum_value(
-        watch.AlertKind.EXHAUSTED.value, description="Nothing is left."
-    )
-    RECOVERED = strawberry.enum_value(
-        watch.AlertKind.RECOVERED.value,
-        description="What is left is back at the threshold or above zero; or, where `cause` is "
-        "`THRESHOLDS`, the balance may not be watched for it any more.",
-    )
-    OVERDRAWN = strawberry.enum_value(
-        watch.AlertKind.OVERDRAWN.value,
-        description="The balance as a whole owes more than its credit limit.",
-    )
-    REFILL_STARTED = strawberry.enum_value(
-        watch.AlertKind.REFILL_STARTED.value,
-        description="The balance reached its refill minimum, and its refill is being paid.",
-    )
-    REFILL_SUCCEEDED = strawberry.enum_value(
-        watch.AlertKind.REFILL_SUCCEEDED.value,
-        description="A refill was paid, and is in the balance.",
-    )
-    REFILL_FAILED = strawberry.enum_value(
-        watch.AlertKind.REFILL_FAILED.value, description="A refill could not be paid."
-    )
-    REFILL_OFF = strawberry.enum_value(
-        watch.AlertKind.REFILL_OFF.value,
-        description="The balance is not refilled by itself any more, for the last refill could not "
-        "be paid.",
-    )
-    REFILL_CAP = strawberry.enum_value(
-        watch.AlertKind.REFILL_CAP.value,
-        description="The balance would be refilled, and a cap of its policy forbids that: nothing "
-        "was charged.",
-    )
-    TOPPED_UP = strawberry.enum_value(
-        watch.AlertKind.TOPPED_UP.value,
-        description="What the tenant bought was paid, and is in the balance.",
-    )
-    RUNNING_OUT = strawberry.enum_value(
-        watch.AlertKind.RUNNING_OUT.value,
-        description="The balance is forecast to be used up soon.",
-    )
-
-
 Kinds = Annotated[
     list[AlertKind] | None, strawberry.argument(description="Only these; default: all.")
 ]
-
-
-@strawberry.enum(description="What a threshold is compared with.")
-class AlertMeasure(Enum):
-    PERCENT = strawberry.enum_value(
-        watch.Measure.PERCENT.value,
-        description="What is left of what the period began with, in percent of it: of the "
-        "allowance; without one, of what was carried in and topped up.",
-    )
-    UNITS = strawberry.enum_value(
-        watch.Measure.UNITS.value, description="The same, in the balance's unit or currency."
-    )
-    WHOLE = strawberry.enum_value(
-        watch.Measure.WHOLE.value, description="All that is left of the balance, in its unit."
-    )
-    DAYS = strawberry.enum_value(
-        watch.Measure.DAYS.value, description="For how many days it is forecast to last."
-    )
-
-
-@strawberry.enum(description="What moved a balance when an alert was raised.")
-class AlertCause(Enum):
-    FACT = strawberry.enum_value(watch.AlertCause.FACT.value, description="A fact was charged.")
-    RATED = strawberry.enum_value(
-        watch.AlertCause.RATED.value, description="A fact was rated that came before its rate."
-    )
-    TOP_UP = strawberry.enum_value(watch.AlertCause.TOP_UP.value, description="A top-up.")
-    ADJUSTMENT = strawberry.enum_value(
-        watch.AlertCause.ADJUSTMENT.value, description="An adjustment."
-    )
-    REFUND = strawberry.enum_value(watch.AlertCause.REFUND.value, description="A refund.")
-    PLAN = strawberry.enum_value(
-        watch.AlertCause.PLAN.value, description="Another plan or allowance added something."
-    )
-    TIME = strawberry.enum_value(watch.AlertCause.TIME.value, description="A lot began or ended.")
-    RESET = strawberry.enum_value(
-        watch.AlertCause.RESET.value, description="A period began, and decided afresh."
-    )
-    SETTLED = strawberry.enum_value(
-        watch.AlertCause.SETTLED.value,
-        description="Late facts were put into their order, and charges corrected.",
-    )
-    PAID_OFF = strawberry.enum_value(
-        watch.AlertCause.PAID_OFF.value, description="What was owed was paid off by what came in."
-    )
-    THRESHOLDS = strawberry.enum_value(
-        watch.AlertCause.THRESHOLDS.value, description="Other thresholds were set."
-    )
-    REFILLS = strawberry.enum_value(
-        watch.AlertCause.REFILLS.value,
-        description="Another refill policy was set, or the tenant is served again.",
-    )
-    PAYMENT = strawberry.enum_value(
-        watch.AlertCause.PAYMENT.value, description="A payment was declined, or given up."
-    )
-    FORECAST = strawberry.enum_value(
-        watch.AlertCause.FORECAST.value, description="The balance was looked at ahead of time."
-    )
 
 
 @strawberry.type
@@ -174,16 +70,24 @@ class Raised:
         "rounded down to six decimals, null where there is nothing to take it of."
     )
     remaining: Amount | None = strawberry.field(
-        description="What was left, exactly: of what is measured."
+        description="What was left, exactly: of what is measured; of an invoice what was left to "
+        "pay. Null: it is of no amount."
     )
     base: Amount | None = strawberry.field(
-        description="What percentages are of; null: there is nothing."
+        description="What percentages are of, or the total of the invoice; null: there is nothing."
     )
-    at: DateTime = strawberry.field(description="When what moved the balance took place.")
-    cause: AlertCause = strawberry.field(description="What moved the balance.")
+    at: DateTime = strawberry.field(description="When what raised it took place.")
+    cause: AlertCause = strawberry.field(description="What moved the balance, or raised it.")
     cause_id: str = strawberry.field(
         description="Opaque: alerts that one movement raised have the same; of a top-up, an "
-        "adjustment or a refund its id."
+        "adjustment or a refund its id, of an invoice its number."
+    )
+    subscription: str | None = strawberry.field(
+        description="The key of the subscription that it is of; null: it is of none."
+    )
+    last_day: Date | None = strawberry.field(
+        description="The last local day that the subscription serves, as it was agreed then; null: "
+        "it is of none."
     )
     acknowledged_at: DateTime | None = strawberry.field(
         description="When somebody said that it was seen; null: nobody did."
@@ -196,30 +100,41 @@ class Raised:
     )
     def banner(self, info: Info[Context, None], locale: Locale = None) -> str:
         alert = self.alert
+        if alert.balance is None:
+            return banner_of_billing(self.record, alert, locale)
         said = Said.of(alert, alert.remaining, alert.base)
         return banner_of(info.context, self.record, alert.balance, said, locale)
 
-    @computed("How the balance is topped up; null: it is not low any more.")
+    @computed("How the balance is topped up; null: it is not low any more, or it is of none.")
     def how_to_top_up(self, info: Info[Context, None]) -> HowToTopUp | None:
-        if self.alert.kind not in LOW:
+        alert = self.alert
+        if alert.balance is None or alert.kind not in LOW:
             return None
-        plan, balance = sold(info.context, self.record, self.alert.balance)
+        plan, balance = sold(info.context, self.record, alert.balance)
         return HowToTopUp.of(plan, balance, self.record.locale)
+
+    @computed("The invoice that it is of, as it is now; null: it is of none.")
+    async def invoice(self, info: Info[Context, None]) -> Invoice | None:
+        return await invoice_by_id(info.context, self.record, self.alert.invoice_id)
 
     @classmethod
     def of_record(cls, alert: AlertRecord, record: TenantRecord, **more: Any) -> Self:
         locale = record.locale
+        measured = alert.measure is not watch.Measure.NONE
+        ends = alert.kind is watch.AlertKind.SUBSCRIPTION_ENDING
         return cls(
             alert=alert,
             record=record,
             id=strawberry.ID(ids.encode(PREFIX, alert.alert_id)),
             kind=AlertKind(alert.kind),
             balance=alert.balance,
-            measure=AlertMeasure(alert.measure),
-            threshold=Decimal(text(alert.threshold)),
+            measure=AlertMeasure(alert.measure) if measured else None,
+            threshold=Decimal(text(alert.threshold)) if measured else None,
             value=value_of(alert),
-            remaining=Amount.of(alert.remaining, alert.currency, locale, down=True),
+            remaining=remaining_of(alert, locale),
             base=base_of(alert, locale),
+            subscription=alert.cause_id if ends else None,
+            last_day=Date(alert.base) if ends else None,
             at=DateTime(alert.at),
             cause=AlertCause(alert.cause),
             cause_id=cause_of(alert),
@@ -232,6 +147,8 @@ class Raised:
 
 def value_of(alert: AlertRecord) -> Decimal | None:
     """What the threshold was compared with; never a percentage that is not below it."""
+    if alert.measure is watch.Measure.NONE:
+        return None
     if alert.measure is watch.Measure.DAYS:
         return Decimal(text(alert.base))
     if alert.measure is not watch.Measure.PERCENT:
@@ -239,9 +156,17 @@ def value_of(alert: AlertRecord) -> Decimal | None:
     return Decimal(text(alert.remaining * ALL // alert.base)) if alert.base else None
 
 
+def remaining_of(alert: AlertRecord, locale: str) -> Amount | None:
+    """What was left, of what is an amount."""
+    if alert.kind is watch.AlertKind.SUBSCRIPTION_ENDING:
+        return None
+    return Amount.of(alert.remaining, alert.currency, locale, down=alert.balance is not None)
+
+
 def base_of(alert: AlertRecord, locale: str) -> Amount | None:
-    """What percentages are of, where they are said of something."""
-    if not alert.base or alert.measure is watch.Measure.DAYS:
+    """What percentages are of, where they are said of something; the total of an invoice."""
+    of_days = alert.measure is watch.Measure.DAYS
+    if not alert.base or of_days or alert.kind is watch.AlertKind.SUBSCRIPTION_ENDING:
         return None
     return Amount.of(alert.base, alert.currency, locale)
 
@@ -256,7 +181,10 @@ def cause_of(alert: AlertRecord) -> str:
     return alert.cause_id
 
 
-@strawberry.type(description="Something that somebody should know of a balance, raised once.")
+@strawberry.type(
+    description="Something that somebody should know of a balance, an invoice or a subscription, "
+    "raised once."
+)
 class Alert(Raised):
     pass
 
@@ -305,7 +233,7 @@ class AlertConnection:
 class TenantAlerts(Owner):
     """The field of a tenant that lists what was raised."""
 
-    @computed("What was raised of its balances, newest first.")
+    @computed("What was raised of its balances, invoices and subscriptions, newest first.")
     async def alerts(
         self,
         info: Info[Context, None],

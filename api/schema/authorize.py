@@ -40,6 +40,11 @@ class AuthorizeRefusal(Enum):
         "tenant_suspended", description="The tenant is not served."
     )
     BLOCKED = strawberry.enum_value("blocked", description="Something is unpaid.")
+    UNPAID_INVOICE = strawberry.enum_value(
+        "unpaid_invoice",
+        description="Invoices are overdue, and sends like this wait for them; `message` names what "
+        "to pay.",
+    )
     WINDOW_CLOSED = strawberry.enum_value(
         "window_closed",
         description="Free text, and the contact has not written for as long as the channel allows.",

@@ -13,6 +13,7 @@ from strawberry.types import Info
 
 from api.context import Context
 from api.schema.amount import shown
+from api.schema.billing_banner import banner_of_billing
 from api.schema.fields import computed
 from api.schema.how_to_top_up import Present, sold
 from api.schema.notice_words import Locale, day_and_hour, told_in
@@ -25,8 +26,10 @@ from domain.notices import NOTICES
 from domain.periods import DAY, MINUTE, Zone, zone
 from domain.plans import BalancePlan, Plan
 from domain.sentences import OF_NOTICES, Language, say
+from domain.subscriptions import ending
 from domain.watch import ALL, AlertKind, Measure, Threshold
-from persistence import alerts
+from persistence import alerts, subscriptions
+from persistence.subscriptions import Kept
 from persistence.tenants import TenantRecord
 
 SCOPE = "billing:read"
@@ -176,9 +179,10 @@ class BannerWords:
 #: What these measure is of all that is left.
 OF_ALL = (Measure.WHOLE, Measure.DAYS)
 
-#: Worst last; of thresholds the lower one is worse.
+#: Worst last; of thresholds the lower one is worse. What stops sends is worse than what will.
 GRAVITY = (
-    AlertKind.THRESHOLD, AlertKind.RUNNING_OUT, AlertKind.EXHAUSTED, AlertKind.OVERDRAWN
+    AlertKind.THRESHOLD, AlertKind.SUBSCRIPTION_ENDING, AlertKind.RUNNING_OUT,
+    AlertKind.INVOICE_OVERDUE, AlertKind.EXHAUSTED, AlertKind.OVERDRAWN,
 )  # fmt: skip
 
 
@@ -187,9 +191,10 @@ class TenantBanner(Owner):
     """The field of a tenant that says what a chat panel shows."""
 
     @computed(
-        "What a chat panel shows: of the balances that are low, used up or overdrawn the worst, as "
-        "it is just now. A balance whose latest alert was acknowledged is passed over, until it "
-        "comes to its next threshold; null: there is nothing to show."
+        "What a chat panel shows: of the balances that are low, used up or overdrawn, the invoices "
+        "that are overdue and the subscriptions that end the worst, as it is just now. One whose "
+        "latest alert was acknowledged is passed over, a balance until it comes to its next "
+        "threshold; null: there is nothing to show."
     )
     async def banner(self, info: Info[Context, None], locale: Locale = None) -> str | None:
         context = info.context
@@ -201,13 +206,24 @@ class TenantBanner(Owner):
             return await alerts.passed(context.door, keys)
 
         passed = await context.loader("passed", load).load(self.record.tenant_id)
+        today = self.record.zone.date(context.now)
+        ends: set[tuple[str, int]] = set()
+        if any(alert.kind is AlertKind.SUBSCRIPTION_ENDING for alert in passed):
+            ends = await _ends(context, self.record.tenant_id)
         worst: dict[str, alerts.Alert] = {}
         for alert in sorted(passed, key=_gravity):
-            worst[alert.balance] = alert
+            is_end = alert.kind is AlertKind.SUBSCRIPTION_ENDING
+            # What has ended is no news, and what goes on does not end.
+            if is_end and (alert.base < today or (alert.cause_id, alert.base) not in ends):
+                continue
+            worst[alert.balance or f"{alert.kind}/{alert.cause_id}"] = alert
         seen = [alert for alert in worst.values() if alert.acknowledged_at is None]
         if not seen:
             return None
         alert = max(seen, key=_gravity)
+        if alert.balance is None:
+            left = alert.remaining if alert.left is None else alert.left
+            return banner_of_billing(self.record, replace(alert, remaining=left), locale, today)
         held = await held_now(context, self.record)
         remaining, base, rest = alert.remaining, alert.base, 0
         if alert.balance in held:
@@ -220,9 +236,20 @@ class TenantBanner(Owner):
         return banner_of(context, self.record, alert.balance, said, locale)
 
 
+async def _ends(context: Context, tenant_id: int) -> set[tuple[str, int]]:
+    """The keys of a tenant's subscriptions that end, with their last days."""
+
+    async def load(keys: list[int]) -> list[list[Kept]]:
+        return await subscriptions.of_tenants(context.door, keys)
+
+    kept = await context.loader("subscriptions", load).load(tenant_id)
+    coming = [(each.subscription.key, ending(each.subscription)) for each in kept]
+    return {(key, each.last_day) for key, each in coming if each is not None}
+
+
 def _gravity(alert: alerts.Alert) -> tuple[int, int]:
     """How bad it is; of one kind by how little of the base its threshold is."""
-    if alert.measure is Measure.DAYS:
+    if alert.measure in (Measure.DAYS, Measure.NONE):
         return GRAVITY.index(alert.kind), 0
     least = watch.level(Threshold(alert.measure, alert.threshold), alert.base)
     share = (least or 0) * ALL // alert.base if alert.base > 0 else 0

@@ -95,13 +95,18 @@ class ClosingMutations:
 
 
 async def _close(context: Context, input: PeriodCloseInput) -> Action:
-    written = MONTH.fullmatch(input.period)
-    if written is None or int(written[1]) not in YEARS or not 1 <= int(written[2]) <= 12:
-        message = "period is a month from 1970 to 2199, written as 2026-10"
-        raise Problem("INVALID", message, "period")
     request = PeriodClose(
         tenant=input.tenant,
-        period=month_label(int(written[1]), int(written[2])),
+        period=label_of(input.period),
         idempotency_key=input.idempotency_key,
     )
     return await period_close.run(context.door, context.settling, request, now=context.now)
+
+
+def label_of(text: str) -> int:
+    """The label of the month that somebody wrote as `2026-10`."""
+    written = MONTH.fullmatch(text)
+    if written is None or int(written[1]) not in YEARS or not 1 <= int(written[2]) <= 12:
+        message = "period is a month from 1970 to 2199, written as 2026-10"
+        raise Problem("INVALID", message, "period")
+    return month_label(int(written[1]), int(written[2]))

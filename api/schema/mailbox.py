@@ -13,7 +13,7 @@ from api.limits import MAILBOXES_MAX
 from api.operations import mailbox_remove, mailbox_set
 from api.operations.mailbox_remove import PREFIX, MailboxRemove
 from api.operations.mailbox_set import MailboxSet
-from api.schema.alert import AlertKind
+from api.schema.alert_kind import AlertKind
 from api.schema.fields import computed, mutation
 from api.schema.owner import Owner
 from api.schema.payload import Payload, attempt

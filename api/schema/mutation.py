@@ -27,14 +27,20 @@ from api.operations.refund_create import RefundCreate
 from api.operations.tenant_create import TenantCreate
 from api.operations.top_up_create import TopUpCreate
 from api.schema import inputs, payloads
+from api.schema.account_changes import AccountMutations
 from api.schema.alert import AlertMutations
 from api.schema.api_key import ApiKey
 from api.schema.audit import AuditMutations
 from api.schema.authorize import AuthorizeMutations
+from api.schema.billing import BillingMutations
 from api.schema.closing import ClosingMutations
 from api.schema.correction import Adjustment, Refund
+from api.schema.dunning import DunningMutations
+from api.schema.export import ExportMutations
 from api.schema.fields import mutation
 from api.schema.international import InternationalMutations
+from api.schema.invoice_changes import InvoiceMutations
+from api.schema.invoice_pay import InvoicePayMutations
 from api.schema.mailbox import MailboxMutations
 from api.schema.number import Number
 from api.schema.payload import attempt
@@ -48,6 +54,7 @@ from api.schema.sending import SendingMutations
 from api.schema.settlement import SettlementMutations
 from api.schema.status import StatusMutations
 from api.schema.tenant import Tenant
+from api.schema.tenant_subscription_changes import SubscriptionMutations
 from api.schema.terms import TermsMutations
 from api.schema.threshold import ThresholdMutations
 from api.schema.top_up import TopUp
@@ -64,10 +71,16 @@ Input = strawberry.argument(description="What to do.")
 class Mutation(
     TermsMutations, InternationalMutations, RezoningMutations, SettlementMutations,
     ClosingMutations, AuditMutations, WidgetMutations, PeopleMutations, SendingMutations,
-    PurchaseMutations,
+    PurchaseMutations, InvoicePayMutations,
     RefillMutations, PaymentMethodMutations,
+    AccountMutations,
     StatusMutations, AuthorizeMutations, ThresholdMutations, AlertMutations,
+    DunningMutations,
+    ExportMutations,
+    SubscriptionMutations,
     MailboxMutations, WebhookMutations,
+    InvoiceMutations,
+    BillingMutations,
 ):  # fmt: skip
     @mutation("Create a tenant; what is not said is taken from its plan. Operators only.")
     async def tenant_create(

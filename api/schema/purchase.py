@@ -15,6 +15,7 @@ from api.operations import purchase_create
 from api.operations.purchase_create import PurchaseCreate, found_again, welcome
 from api.schema.amount import Amount
 from api.schema.fields import computed, mutation
+from api.schema.invoice import Invoice, invoice_by_id
 from api.schema.owner import Owner
 from api.schema.paging import PageInfo, cursor, page_size, position
 from api.schema.payload import Payload, attempt
@@ -138,7 +139,8 @@ class Purchase:
 
     @computed("Each try to collect it, the first one first.")
     async def payments(self, info: Info[Context, None]) -> list[Payment]:
-        return [Payment.from_record(each) for each in await self._payments(info.context)]
+        found = await payments_of(info.context, self.record)
+        return [Payment.from_record(each) for each in found]
 
     @computed(
         "Where the payer pays: an address, or a path of this server where the installation does "
@@ -146,18 +148,11 @@ class Purchase:
         "again a moment later."
     )
     async def pay_url(self, info: Info[Context, None]) -> str | None:
-        found = await self._payments(info.context)
-        if self.record.state is not PurchaseState.OPEN or not found:
-            return None
-        return found[-1].pay_url if found[-1].state is PaymentState.PENDING else None
+        return page_of(self.record, await payments_of(info.context, self.record))
 
     @computed("Why it is not paid, in words; null: nobody said, or it is paid.")
     async def reason(self, info: Info[Context, None]) -> str | None:
-        said: str | None = self.record.body.get("reason")
-        if said is not None or self.record.state is PurchaseState.PAID:
-            return said
-        told = (each.reason for each in reversed(await self._payments(info.context)))
-        return next((reason for reason in told if reason), None)
+        return reason_of(self.record, await payments_of(info.context, self.record))
 
     @computed("When it was known to be paid; null: it was not.")
     async def paid_at(self, info: Info[Context, None]) -> DateTime | None:
@@ -168,6 +163,12 @@ class Purchase:
     async def top_up(self, info: Info[Context, None]) -> TopUp | None:
         credited = await self._credited(info.context)
         return None if credited is None else TopUp.from_record(self.tenant, credited)
+
+    @computed("Its invoice, which was paid as it was issued; null: it is not paid.")
+    async def invoice(self, info: Info[Context, None]) -> Invoice | None:
+        credited = await self._credited(info.context)
+        issued = {} if credited is None else credited.body.get("issued", {})
+        return await invoice_by_id(info.context, self.tenant, issued.get("invoice_id"))
 
     @computed("Its receipt; null: it is not paid.")
     async def receipt(self, info: Info[Context, None]) -> Receipt | None:
@@ -182,17 +183,9 @@ class Purchase:
         issued = await context.loader("receipts", load).load(name)
         return None if issued is None else Receipt.from_record(issued, self.tenant)
 
-    async def _payments(self, context: Context) -> list[purchases.Payment]:
-        async def load(names: list[tuple[int, int]]) -> list[list[purchases.Payment]]:
-            found = await purchases.payments_of(context.door, names)
-            return [found[name] for name in names]
-
-        name = (self.record.tenant_id, self.record.purchase_id)
-        return await context.loader("payments", load).load(name)
-
     async def _paid(self, context: Context) -> purchases.Payment | None:
         """The payment that was paid, if one was."""
-        found = [each for each in await self._payments(context) if each.state in PAID]
+        found = [each for each in await payments_of(context, self.record) if each.state in PAID]
         return found[0] if found else None
 
     async def _credited(self, context: Context) -> Action | None:
@@ -228,6 +221,32 @@ class Purchase:
             created_at=DateTime(record.created_at),
             expires_at=DateTime(record.ends_at),
         )
+
+
+async def payments_of(context: Context, record: purchases.Purchase) -> list[purchases.Payment]:
+    """Each try to collect a purchase, the first one first."""
+
+    async def load(names: list[tuple[int, int]]) -> list[list[purchases.Payment]]:
+        found = await purchases.payments_of(context.door, names)
+        return [found[name] for name in names]
+
+    name = (record.tenant_id, record.purchase_id)
+    return await context.loader("payments", load).load(name)
+
+
+def page_of(record: purchases.Purchase, tries: list[purchases.Payment]) -> str | None:
+    """Where its payer pays; None: nowhere, or the provider has not said yet."""
+    if record.state is not PurchaseState.OPEN or not tries:
+        return None
+    return tries[-1].pay_url if tries[-1].state is PaymentState.PENDING else None
+
+
+def reason_of(record: purchases.Purchase, tries: list[purchases.Payment]) -> str | None:
+    """Why a purchase is not paid, in words; None: nobody said, or it is paid."""
+    said: str | None = record.body.get("reason")
+    if said is not None or record.state is PurchaseState.PAID:
+        return said
+    return next((each.reason for each in reversed(tries) if each.reason), None)
 
 
 def _instant(at: int | None) -> DateTime | None:
@@ -302,7 +321,9 @@ class TenantPurchases(Owner):
                 return [await purchases.find(connection, *each) for each in asked]
 
         found = await context.loader("purchase", load).load((self.record.tenant_id, number))
-        return None if found is None else Purchase.from_record(found, self.record)
+        if found is None or found.kind is purchases.PurchaseKind.INVOICE:
+            return None
+        return Purchase.from_record(found, self.record)
 
 
 def _place(after: str) -> int:

@@ -18,6 +18,7 @@ from api.schema.api_key import ApiKey, ApiKeyQueries
 from api.schema.audit import AuditQueries
 from api.schema.estimate import Estimate, EstimateInput, estimate_of
 from api.schema.fields import computed
+from api.schema.invoice import document_by_id
 from api.schema.node import Node
 from api.schema.number import Number
 from api.schema.paging import page_size, position
@@ -25,6 +26,7 @@ from api.schema.people import PeopleQueries, UserRole, person_of
 from api.schema.price_book import PriceBookConnection
 from api.schema.simulation import SimulateInput, Simulation, simulation_of
 from api.schema.tenant import Tenant, TenantConnection
+from api.schema.tenant_subscription import subscription_by_id
 from api.schema.verification import Verification, verification_of
 from persistence.credentials import find_by_id
 from persistence.tenants import TenantRecord, find_by_ids, find_by_key, find_number, page
@@ -174,8 +176,12 @@ class Query(AuditQueries, ApiKeyQueries, PeopleQueries):
                 caller.require("keys:write")
                 key = await find_by_id(context.door, number, caller.tenant_id)
                 return None if key is None else ApiKey.from_row(key)
+            case "sub":
+                return await subscription_by_id(context, number)
             case "usr":
                 return await person_of(context, number)
+            case "inv":
+                return await document_by_id(context, number)
         return None
 
 

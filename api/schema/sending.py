@@ -10,7 +10,8 @@ from strawberry.types import Info
 
 from api.context import Context
 from api.operations import sending_set
-from api.operations.sending_set import SendingSet, camel_of
+from api.operations.checks import camel_of
+from api.operations.sending_set import SendingSet
 from api.schema.amount import Amount
 from api.schema.fields import computed, mutation
 from api.schema.owner import Owner

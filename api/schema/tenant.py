@@ -10,19 +10,25 @@ from strawberry.types import Info
 
 from api import ids
 from api.context import Context
+from api.schema.account import TenantAccount
 from api.schema.actions import TenantActions
 from api.schema.alert import TenantAlerts
 from api.schema.api_key import TenantApiKeys
 from api.schema.audit import TenantAudit
 from api.schema.balance import TenantBalances
 from api.schema.banner import TenantBanner
+from api.schema.billing import TenantBilling
 from api.schema.charge import TenantCharges
 from api.schema.closing import TenantClosing
 from api.schema.conflict import TenantConflicts
+from api.schema.dunning import TenantDunning
+from api.schema.export import TenantExports
 from api.schema.fact import TenantFacts
 from api.schema.fields import computed
 from api.schema.hold import TenantHolds
 from api.schema.international import TenantInternational
+from api.schema.invoice_list import TenantInvoices
+from api.schema.invoice_pay import TenantInvoicePayments
 from api.schema.live import TenantLive
 from api.schema.mailbox import TenantMailboxes
 from api.schema.node import Node
@@ -35,6 +41,7 @@ from api.schema.range import check_instant
 from api.schema.scalars import DateTime
 from api.schema.sending import TenantSending
 from api.schema.settlement import TenantSettlements
+from api.schema.tenant_subscription import TenantSubscriptions
 from api.schema.threshold import TenantThresholds
 from api.schema.timezone import TimezoneChange
 from api.schema.usage import TenantUsage
@@ -69,9 +76,13 @@ class Tenant(
     Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
     TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing, TenantAudit,
     TenantApiKeys, TenantUsers, TenantAlerts, TenantSending, TenantHolds,
-    TenantPurchases,
+    TenantPurchases, TenantInvoicePayments,
     TenantPaymentMethod,
-    TenantThresholds, TenantBanner, TenantMailboxes, TenantWebhooks,
+    TenantDunning,
+    TenantInvoices, TenantAccount,
+    TenantSubscriptions,
+    TenantThresholds, TenantBanner, TenantMailboxes, TenantWebhooks, TenantExports,
+    TenantBilling,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

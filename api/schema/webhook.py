@@ -15,7 +15,7 @@ from api import ids
 from api.context import Context
 from api.faults import Fault
 from api.limits import DELIVERIES_KEPT_DAYS
-from api.schema.alert import AlertKind
+from api.schema.alert_kind import AlertKind
 from api.schema.fields import computed
 from api.schema.owner import Owner
 from api.schema.paging import PageInfo, cursor, page_size, position

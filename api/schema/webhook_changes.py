@@ -26,7 +26,7 @@ from api.operations.webhook_endpoint_update import WebhookEndpointUpdate
 from api.operations.webhook_replay import WebhookReplay
 from api.operations.webhook_secret_rotate import WebhookSecretRotate
 from api.operations.webhook_test import WebhookTest
-from api.schema.alert import AlertKind
+from api.schema.alert_kind import AlertKind
 from api.schema.fields import mutation
 from api.schema.payload import Payload, attempt
 from api.schema.webhook import WebhookDelivery, WebhookEndpoint

@@ -25,11 +25,20 @@ from graphql import (
     is_list_type,
 )
 
-from api.limits import LIST_LENGTH_ASSUMED, PAGE_SIZE_MAX, QUERY_COST_MAX, VARIABLES_VALUES_MAX
+from api.limits import (
+    INVOICE_LINES_MAX,
+    LIST_LENGTH_ASSUMED,
+    PAGE_SIZE_MAX,
+    QUERY_COST_MAX,
+    VARIABLES_VALUES_MAX,
+)
 from api.transport.documents import COUNT_MAX, Document, checked
 
 #: What is worked out costs more than what is looked up: a few milliseconds, as values.
 WEIGHTS = {"Forecast": 100, "RefillDryRun": 100}
+
+#: The longest page of what has longer ones than others.
+PAGES = {"InvoiceLine": INVOICE_LINES_MAX}
 
 
 def cost(
@@ -104,19 +113,20 @@ def length_of(
 ) -> int:
     """How many times what stands below a field is answered, at most or as is usual."""
     if "first" in field.args:
-        return page_of(node, field.args["first"].default_value, variables)
+        most = PAGES.get(get_named_type(field.type).name, PAGE_SIZE_MAX)
+        return page_of(node, field.args["first"].default_value, variables, most)
     # The rows of a connection were counted where it was asked for.
     of_connection = parent is not None and parent.name.endswith("Connection")
     is_list = is_list_type(get_nullable_type(field.type))
     return LIST_LENGTH_ASSUMED if is_list and not of_connection else 1
 
 
-def page_of(node: FieldNode, default: object, variables: dict[str, Any]) -> int:
+def page_of(node: FieldNode, default: object, variables: dict[str, Any], most: int) -> int:
     """The rows of a page, at most what a page may have."""
     wanted: object = default
     for argument in node.arguments or ():
         if argument.name.value == "first" and isinstance(argument.value, IntValueNode):
             wanted = int(argument.value.value[:9])
         elif argument.name.value == "first" and isinstance(argument.value, VariableNode):
-            wanted = variables.get(argument.value.name.value, PAGE_SIZE_MAX)
-    return min(wanted, PAGE_SIZE_MAX) if isinstance(wanted, int) and wanted > 0 else PAGE_SIZE_MAX
+            wanted = variables.get(argument.value.name.value, most)
+    return min(wanted, most) if isinstance(wanted, int) and wanted > 0 else most
