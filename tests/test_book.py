@@ -178,3 +178,31 @@ def test_rates_of_public_cards_are_taken_as_they_are(typed: Typed) -> None:
     published = ["book meta-idr 1", "book meta-inr 1", "book meta-usd 1", "book meta-clp 1"]
     code, out, err = typed("book", "publish", RATES)
     assert (code, out.splitlines(), err) == (0, published, "")
+
+
+ISSUER = """
+issuer = "kuota"
+name = "PT Kuota"
+country = "ID"
+"""
+
+
+def test_in_3_an_issuer_is_published_as_a_book_is(typed: Typed, written: Written) -> None:
+    """The same again changes nothing; what is wrong comes a line each, and nothing is stored."""
+    mine = written("issuer.toml", ISSUER)
+    assert typed("book", "check", mine) == (0, "issuer kuota is right\n", "")
+    assert typed("book", "publish", mine) == (0, "issuer kuota is published\n", "")
+    assert typed("book", "publish", mine) == (0, "issuer kuota says the same\n", "")
+    code, out, _ = typed("book", "publish", mine, "--json")
+    assert json.loads(out) == {"problems": [], "issuers": [{"issuer": "kuota", "published": False}]}
+
+    other = ISSUER.replace('"kuota"', '"other"').replace('"ID"', '"Indonesia"') + "terms = 3\n"
+    code, out, err = typed("book", "publish", written("other.toml", other))
+    assert (code, out) == (1, "")
+    assert [line.split("; ")[0] for line in err.splitlines()] == [
+        "wrong    country: 'Indonesia' does not fit",
+        "wrong    terms: is not a known field",
+    ]
+    code, _, err = typed("book", "check", written("twice.toml", ISSUER.replace("kuota", "other")))
+    assert code == 1
+    assert "'INV' is a series of the issuer kuota; write one of its own, as OTHER" in err

@@ -173,8 +173,40 @@ async def asked(curl: str) -> Any:
     return response.json()
 
 
+async def what_is_invoiced_is_told(demo: Shown) -> None:
+    """IN-3, IN-7, IN-8: months are closed by themselves, one after the other, once each."""
+    told: list[dict[str, Any]] = []
+    while not (told and told[-1]["event"] == "credit"):
+        line = await demo.figures()
+        assert line is not None, demo.said()
+        if line["event"] in ("invoice", "payment", "credit"):
+            told.append(line)
+    *invoices, payment, credit = told
+    begun, first, second = invoices
+    assert [each["month"] is None for each in invoices] == [True, False, False]
+    assert first["month"] < second["month"]
+    numbers = [each["number"] for each in invoices]
+    assert numbers == sorted(set(numbers))
+    assert {line["kind"] for line in begun["lines"]} == {"SETUP", "RECURRING"}
+    assert {line["kind"] for line in first["lines"]} >= {"COVERED", "RECURRING"}
+    assert [each["number"] for each in payment["invoices"]] == numbers[:1]
+    assert credit["of"] == first["number"]
+    assert credit["total"]["value"] == "166500"  # 150,000, and 12 % of 11/12 of it
+
+    while (line := await demo.figures()) is not None and line["event"] != "figures":
+        pass
+    assert line is not None, demo.said()
+    stand = {each["number"]: each for each in line["invoices"]}
+    assert list(stand) == numbers[::-1]
+    assert [stand[number]["status"] for number in numbers] == ["PAID", "POSTED", "POSTED"]
+    assert Decimal(stand[numbers[0]]["balance"]) == 0
+    for number, given_back in ((numbers[1], 166_500), (numbers[2], 0)):
+        total, balance = Decimal(stand[number]["total"]), Decimal(stand[number]["balance"])
+        assert total - balance == given_back
+
+
 async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) -> None:
-    arguments = ("--port", "0", "--seconds", "6", "--rate", "60")
+    arguments = ("--port", "0", "--seconds", "6", "--rate", "60", "--months", "2")
     async with shown(tmp_path / "demo.log", *arguments, **SET) as demo:
         ready = demo.ready
         assert ready["event"] == "ready"
@@ -183,7 +215,8 @@ async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) ->
         told = running(Path(ready["data"]))
         assert told is not None
         assert told.address == ready["address"]
-        all_figures, news = [], []
+        all_figures: list[dict[str, Any]] = []
+        news: list[dict[str, Any]] = []
         while (line := await demo.figures()) is not None:
             (all_figures if line["event"] == "figures" else news).append(line)
         assert await demo.process.wait() == 0, demo.said()
@@ -197,7 +230,10 @@ async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) ->
         "demo-omnichannel",
         "demo-contact-center",
         "demo-service",
+        "demo-postpaid",
     }
+    after_the_month = last.pop(("demo-postpaid", "whatsapp"))
+    assert Decimal(after_the_month["remaining"]) < 0
     assert all(Decimal(balance["remaining"]) > 0 for balance in last.values())
     moved = {key for key, balance in last.items() if balance["used"] != first[key]["used"]}
     assert ("demo-omnichannel", "conversations") in moved
@@ -221,7 +257,8 @@ async def test_demos_stand_side_by_side_and_nothing_stays_however_they_end(tmp_p
 
         async def start(name: str) -> Shown:
             log = tmp_path / f"{name}.log"
-            return await stack.enter_async_context(shown(log, "--port", str(port), "--rate", "5"))
+            arguments = ("--port", str(port), "--rate", "5", "--months", "2")
+            return await stack.enter_async_context(shown(log, *arguments))
 
         first = await start("first")
         second, third = await asyncio.gather(start("second"), start("third"))
@@ -232,6 +269,7 @@ async def test_demos_stand_side_by_side_and_nothing_stays_however_they_end(tmp_p
         assert second.ready["tenantKey"] != third.ready["tenantKey"]
 
         await what_is_printed_works(first.ready)
+        await what_is_invoiced_is_told(first)
         # As Ctrl-C does.
         first.process.send_signal(signal.SIGINT)
         second.process.kill()

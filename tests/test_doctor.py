@@ -11,6 +11,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import pytest
 import redis
 
 from api.cli import main, surroundings
+from domain.periods import iso
 from persistence.checkup.finding import State
 from persistence.checkup.valkey import near
 from persistence.servers import Servers
@@ -243,12 +245,19 @@ def test_tasks_that_nobody_does_are_noticed(examine: Examine, database: Database
         database.owner_url,
         "insert into payments (tenant_id, payment_key, purchase_id, try, provider, state, due_at,"
         f" asked_at) values (1, 'k', 1, 1, 'midtrans', 2, 0, {NOW} - 172800000000)",
+        "insert into tasks (tenant_id, kind, key, due_at, tries) values"
+        f" (1, 'invoice', '2026-10', {NOW} + 7200000000, 6)",
     )
     found = changed(before, examine())
     sql(database.owner_url, "delete from tasks", "delete from payments")
     assert found.keys() == {"tasks"}
     assert "1 payments wait to be asked for, the first since" in found["tasks"]["found"]
     assert "1 payments have had no outcome for a day" in found["tasks"]["found"]
+    (since,) = re.findall(
+        r"1 invoices wait to be issued, the first since (\S+?)[;,]?(?:\s|$)",
+        found["tasks"]["found"],
+    )
+    assert since <= iso(time.time_ns() // 1000)  # not when it is tried again
     assert "the provider is away" in found["tasks"]["remedy"]
 
 

@@ -153,10 +153,11 @@ def test_the_engine_names_no_channel() -> None:
         if isinstance(target, ast.Name)
     }
     assert "whatsapp" in channels
+    # Whoever asks for money has an address for mail, which is called as that channel is.
     wrong = [
         f"{name}:{node.lineno} names {node.value}"
         for name, tree in modules().items()
-        if name.startswith("domain.") and name != "domain.facts"
+        if name.startswith("domain.") and name not in ("domain.facts", "domain.issuers")
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and node.value in channels
     ]
@@ -186,8 +187,11 @@ def test_operations_know_neither_graphql_nor_http() -> None:
 def test_the_schema_never_writes() -> None:
     """Types read; what changes something is an operation, or the way in."""
     readers = {
+        "account_payments", "accounts", "journal",
         "actions", "alerts", "audit", "balances", "board", "catalogue", "charges", "conflicts",
         "credentials", "deliveries", "door", "explanations", "following", "forecasts", "live",
+        "dunning", "exports",
+        "invoices", "invoice_lists", "subscriptions",
         "mailboxes",
         "open_holds", "payment_methods", "people", "positions", "purchases", "receipts", "refills",
         "settlements", "standing", "tenants", "usage", "webhooks",
@@ -242,7 +246,7 @@ def test_facts_are_folded_by_a_lane_and_lots_are_added_through_the_ledger() -> N
     }
     assert set(users("domain.ledger")) == {
         "domain.adjustments", "domain.changing", "domain.closed", "domain.fold",
-        "domain.refills", "domain.refunds", "domain.thresholds", "domain.top_ups",
+        "domain.refills", "domain.refunds", "domain.thresholds", "domain.top_ups", "domain.unpaid",
     }  # fmt: skip
     assert set(users("domain.top_ups")) == {
         "api.operations.adjustment_create", "api.operations.refill_dry_run",

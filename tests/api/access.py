@@ -100,12 +100,20 @@ GUARDED = {
     "Tenant.alerts": VIEW,
     "Tenant.thresholds": VIEW,
     "Tenant.banner": VIEW,
+    "Tenant.exports": VIEW,
+    "Tenant.export": VIEW,
     "Tenant.mailboxes": VIEW,
     "Tenant.webhookDeliveries": VIEW,
     "Tenant.webhookEndpoints": VIEW,
     "Tenant.paymentMethod": VIEW,
     "Tenant.purchases": VIEW,
     "Tenant.purchase": VIEW,
+    "Tenant.invoices": VIEW,
+    "Tenant.invoice": VIEW,
+    "Tenant.creditNotes": VIEW,
+    "Tenant.creditNote": VIEW,
+    "Tenant.account": VIEW,
+    "Tenant.invoicePayment": VIEW,
     "Tenant.adjustments": VIEW,
     "Tenant.refunds": VIEW,
     "Tenant.settlements": VIEW,
@@ -113,6 +121,10 @@ GUARDED = {
     "Tenant.closedUntil": VIEW,
     "Tenant.internationalRates": VIEW,
     "Tenant.sending": VIEW,
+    "Tenant.billing": VIEW,
+    "Tenant.dunning": VIEW,
+    "Tenant.subscription": VIEW,
+    "Tenant.subscriptions": VIEW,
     "Tenant.holds": VIEW,
     "Tenant.conflicts": OPERATOR.and_(VIEW),
     "Tenant.apiKeys": KEYS,
@@ -129,6 +141,15 @@ GUARDED = {
     "Mutation.numberTimezoneChange": ADJUSTS,
     "Mutation.internationalRateSet": ADJUSTS,
     "Mutation.sendingSet": ADJUSTS,
+    "Mutation.dunningSet": ADJUSTS,
+    "Mutation.subscriptionCreate": ADJUSTS,
+    "Mutation.subscriptionQuantitySet": ADJUSTS,
+    "Mutation.subscriptionPlanSwitch": ADJUSTS,
+    "Mutation.subscriptionPause": ADJUSTS,
+    "Mutation.subscriptionResume": ADJUSTS,
+    "Mutation.subscriptionCancel": ADJUSTS,
+    "Mutation.subscriptionRenew": ADJUSTS,
+    "Mutation.exportCreate": VIEW,
     "Mutation.tenantStatusSet": ADJUSTS,
     "Mutation.periodClose": ADJUSTS,
     "Mutation.settle": ADJUSTS,
@@ -145,6 +166,16 @@ GUARDED = {
     "Mutation.usageRecord": EVENTS,
     "Mutation.thresholdSet": PAYS,
     "Mutation.purchaseCreate": PAYS,
+    "Mutation.invoicePay": PAYS,
+    "Mutation.paymentRecord": TOPS_UP,
+    "Mutation.paymentRefund": TOPS_UP,
+    "Mutation.paymentTakeBack": TOPS_UP,
+    "Mutation.creditNoteCreate": TOPS_UP,
+    "Mutation.invoiceVoid": TOPS_UP,
+    "Mutation.invoiceCreate": TOPS_UP,
+    "Mutation.invoiceIssue": TOPS_UP,
+    "Mutation.invoiceDiscard": TOPS_UP,
+    "Mutation.billingSet": PAYS,
     "Mutation.refillPolicySet": PAYS,
     "Mutation.paymentMethodSet": PAYS,
     "Mutation.alertAcknowledge": ANSWERS,
@@ -164,7 +195,10 @@ GUARDED = {
 }  # fmt: skip
 
 #: What `Query.node` asks for beside a credential, by the type of what it finds.
-NODES = {"Tenant": CREDENTIAL, "Number": CREDENTIAL, "ApiKey": KEYS, "TenantUser": PEOPLE}
+NODES = {
+    "Tenant": CREDENTIAL, "Number": CREDENTIAL, "ApiKey": KEYS, "TenantUser": PEOPLE,
+    "TenantSubscription": VIEW, "Invoice": VIEW, "CreditNote": VIEW,
+}  # fmt: skip
 
 #: Arguments that ask for more than their field: the field, the arguments, what it then needs.
 ARGUMENTS = [
@@ -173,21 +207,30 @@ ARGUMENTS = [
 
 #: Each type: what everybody has who holds one, and the fields that need no more.
 TYPES: dict[str, tuple[Need, str]] = {
+    "Account": (VIEW, "balance credit open overdue payment payments statement"),
+    "AccountPayment": (
+        VIEW,
+        "amount createdAt credit id invoices method note provider receivedOn reference refunded "
+        "takenBack used",
+    ),
+    "AccountPaymentConnection": (VIEW, "edges nodes pageInfo"),
+    "AccountPaymentEdge": (VIEW, "cursor node"),
+    "AccountRefund": (TOPS_UP, "amount createdAt reason"),
     "Adjustment": (VIEW, "amount balance createdAt id lots reason"),
     "AdjustmentConnection": (VIEW, "edges nodes pageInfo"),
     "AdjustmentEdge": (VIEW, "cursor node"),
     "AgreedInternationalRate": (ADJUSTS, "createdAt from market"),
     "Alert": (
         VIEW,
-        "acknowledgedAt at balance banner base cause causeId howToTopUp id kind measure remaining"
-        " threshold value",
+        "acknowledgedAt at balance banner base cause causeId howToTopUp id invoice kind lastDay "
+        "measure remaining subscription threshold value",
     ),
     "AlertConnection": (VIEW, "edges nodes pageInfo position"),
     "AlertEdge": (VIEW, "cursor node"),
     "AlertEvent": (
         VIEW,
-        "acknowledgedAt at balance banner base cause causeId howToTopUp id kind measure position"
-        " recovered remaining threshold value",
+        "acknowledgedAt at balance banner base cause causeId howToTopUp id invoice kind lastDay "
+        "measure position recovered remaining subscription threshold value",
     ),
     "Amount": (CREDENTIAL, "currency formatted value"),
     "ApiKey": (
@@ -212,6 +255,10 @@ TYPES: dict[str, tuple[Need, str]] = {
     "BalanceChange": (VIEW, "balances cause position recovered"),
     "BalanceDifference": (VIEW, "amount balance"),
     "BalancePart": (VIEW, "adjusted granted lapsed opening remaining used"),
+    "Billing": (
+        VIEW, "country email invoicing issue issuer lines name reference taxId termsDays"
+    ),
+    "BillingIssuer": (VIEW, "country eInvoice email key lines name pay taxId"),
     "Charge": (
         VIEW,
         "amount at balance bookedAt category channel contact explanation factId flags group id "
@@ -224,6 +271,17 @@ TYPES: dict[str, tuple[Need, str]] = {
     "ChargeRule": (VIEW, "book bookVersion name rate"),
     "ChargeWindow": (VIEW, "endsAt kind openedAt openedBy openedBySource"),
     "Conflict": (OPERATOR.and_(VIEW), "arrivedAt at data factId source"),
+    "Dunning": (VIEW, "holds invoices isDefault owed prepaid since steps"),
+    "DunningNextStep": (VIEW, "action at"),
+    "DunningStep": (VIEW, "action days prepaid"),
+    "DunnedInvoice": (VIEW, "balance nextStep number overdueSince"),
+    "CreditNote": (
+        VIEW,
+        "buyer createdAt currency download id invoice invoiceNumber issuedAt issuedOn issuer "
+        "lineCount lines net note number rounding tax taxes timezone total",
+    ),
+    "CreditNoteConnection": (VIEW, "edges nodes pageInfo"),
+    "CreditNoteEdge": (VIEW, "cursor node"),
     "Estimate": (
         ESTIMATES,
         "at balances count lines refused refusedCount repeated suffices unrated version",
@@ -265,6 +323,12 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "Lot": (VIEW, "amount createdAt endsAt id lapsed priority remaining source startsAt used"),
     "LotMove": (VIEW, "amount lot"),
+    "Download": (VIEW, "expiresAt name url"),
+    "Export": (
+        VIEW, "createdAt done download finishedAt id kinds size state total year"
+    ),
+    "ExportConnection": (VIEW, "edges nodes pageInfo"),
+    "ExportEdge": (VIEW, "cursor node"),
     "Mailbox": (
         VIEW,
         "createdAt email id kinds lastError lastSentAt locale quietFrom quietUntil urgentAnyway",
@@ -276,9 +340,28 @@ TYPES: dict[str, tuple[Need, str]] = {
     "OwnThresholds": (PAYS, "balance createdAt isDefault percents runningOutDays units"),
     "OwnAllowance": (ADJUSTS, "amount balance createdAt since"),
     "PageInfo": (CREDENTIAL, "endCursor hasNextPage"),
+    "Invoice": (
+        VIEW,
+        "asOf balance buyer createdAt creditNotes credited currency download dueOn id issuedAt "
+        "issuedOn issuer lineCount lines month net note number origin paid payments period "
+        "rounding status statusChangesAt tax taxes timezone total voidedAt",
+    ),
+    "InvoiceAllocation": (VIEW, "amount id receivedOn"),
+    "InvoiceConnection": (VIEW, "edges nodes pageInfo"),
+    "InvoiceEdge": (VIEW, "cursor node"),
+    "InvoiceLine": (
+        VIEW,
+        "amount balance category description exact kind market of period price quantity rule unit",
+    ),
+    "InvoicePeriod": (VIEW, "from until"),
+    "Party": (VIEW, "country email key lines name reference taxId"),
+    "InvoicePayment": (
+        VIEW, "amount createdAt expiresAt id invoice payUrl payments reason status"
+    ),
     "Payment": (
         VIEW, "askedAt dueAt endedAt key number provider reason reference status"
     ),
+    "PaidInvoice": (VIEW, "amount number"),
     "PaymentMethod": (VIEW, "createdAt label provider"),
     "Period": (CREDENTIAL, "end label start"),
     "PlanChange": (ADJUSTS, "createdAt grants plan since"),
@@ -287,8 +370,8 @@ TYPES: dict[str, tuple[Need, str]] = {
     "PriceBookRowConnection": (OPERATOR, "nodes pageInfo"),
     "Purchase": (
         VIEW,
-        "amount balance createdAt expiresAt id kind net paidAt payUrl payments reason receipt "
-        "status tax topUp total",
+        "amount balance createdAt expiresAt id invoice kind net paidAt payUrl payments reason "
+        "receipt status tax topUp total",
     ),
     "PurchaseConnection": (VIEW, "edges nodes pageInfo"),
     "PurchaseEdge": (VIEW, "cursor node"),
@@ -347,6 +430,15 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "SimulationShare": (VIEW, "balance charged simulated"),
     "TaxLine": (VIEW, "amount base inclusive name rate"),
+    "StatementConnection": (VIEW, "closing download edges nodes opening pageInfo"),
+    "StatementEdge": (VIEW, "cursor node"),
+    "StatementEntry": (VIEW, "amount at balance day invoice kind payment reference"),
+    "SubscriptionChange": (
+        VIEW, "agreedAt component day kind lastDay quantity words"
+    ),
+    "SubscriptionComponent": (VIEW, "key name price quantity total unit"),
+    "SubscriptionSetupFee": (VIEW, "billed key name price"),
+    "SubscriptionTerm": (VIEW, "endsOn months renews"),
     "Tenant": (
         CREDENTIAL,
         "country createdAt currency id key locale name numbers period plan since status timezone "
@@ -354,6 +446,11 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "TenantConnection": (CREDENTIAL, "edges nodes pageInfo"),
     "TenantEdge": (CREDENTIAL, "cursor node"),
+    "TenantSubscription": (
+        VIEW,
+        "changes components createdAt endingSaidFrom id key lastDay monthlyTotal name plan "
+        "setupFees start status term",
+    ),
     "TenantUser": (PEOPLE, "active billingRights createdAt email id name role tenant"),
     "TenantUserConnection": (PEOPLE, "edges nodes pageInfo"),
     "TenantUserEdge": (PEOPLE, "cursor node"),
@@ -401,8 +498,15 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "BillingAccessGrantPayload": (PEOPLE, "user userErrors"),
     "BillingAccessRevokePayload": (PEOPLE, "user userErrors"),
+    "DunningSetPayload": (ADJUSTS, "dunning userErrors"),
+    "ExportCreatePayload": (VIEW, "export userErrors"),
     "HoldReleasePayload": (SENDS, "amounts released userErrors"),
     "InternationalRateSetPayload": (ADJUSTS, "internationalRate userErrors"),
+    "BillingSetPayload": (PAYS, "billing userErrors"),
+    "InvoicePayPayload": (PAYS, "payment userErrors"),
+    "InvoiceCreatePayload": (TOPS_UP, "invoice userErrors"),
+    "InvoiceIssuePayload": (TOPS_UP, "invoice userErrors"),
+    "InvoiceDiscardPayload": (TOPS_UP, "id userErrors"),
     "MailboxRemovePayload": (PAYS, "id userErrors"),
     "MailboxSetPayload": (PAYS, "mailbox userErrors"),
     "NumberCreatePayload": (CHANGES, "number userErrors"),
@@ -413,12 +517,24 @@ TYPES: dict[str, tuple[Need, str]] = {
     "PriceBookPublishPayload": (PUBLISHES, "priceBook priceBooks userErrors warnings"),
     "PurchaseCreatePayload": (PAYS, "purchase userErrors"),
     "RefillPolicySetPayload": (PAYS, "policy userErrors"),
+    "CreditNoteCreatePayload": (TOPS_UP, "creditNote userErrors"),
+    "InvoiceVoidPayload": (TOPS_UP, "invoice userErrors"),
+    "PaymentRecordPayload": (TOPS_UP, "payment userErrors"),
+    "PaymentRefundPayload": (TOPS_UP, "refund userErrors"),
+    "PaymentTakeBackPayload": (TOPS_UP, "payment userErrors"),
     "RefundCreatePayload": (ADJUSTS, "refund userErrors"),
     "SendingSetPayload": (ADJUSTS, "sending userErrors"),
     "SettlePayload": (ADJUSTS, "corrected differences facts settlement userErrors"),
     "SignInLinkCreatePayload": (PEOPLE, "expiresAt url userErrors"),
     "TenantCreatePayload": (CHANGES, "tenant userErrors"),
     "TenantStatusSetPayload": (ADJUSTS, "tenant userErrors"),
+    "SubscriptionCreatePayload": (ADJUSTS, "subscription userErrors"),
+    "SubscriptionQuantitySetPayload": (ADJUSTS, "subscription userErrors"),
+    "SubscriptionPlanSwitchPayload": (ADJUSTS, "subscription userErrors"),
+    "SubscriptionPausePayload": (ADJUSTS, "subscription userErrors"),
+    "SubscriptionResumePayload": (ADJUSTS, "subscription userErrors"),
+    "SubscriptionCancelPayload": (ADJUSTS, "subscription userErrors"),
+    "SubscriptionRenewPayload": (ADJUSTS, "subscription userErrors"),
     "ThresholdSetPayload": (PAYS, "thresholds userErrors"),
     "TimezoneChangePayload": (ADJUSTS, "startsAt tenant timezone userErrors"),
     "TopUpCreatePayload": (TOPS_UP, "topUp userErrors"),
@@ -437,12 +553,28 @@ TYPES: dict[str, tuple[Need, str]] = {
 #: Mutations that answer with objects their callers could not look up: they made them.
 MADE = {
     "AdjustmentCreatePayload.adjustment",
+    "BillingSetPayload.billing",
+    "DunningSetPayload.dunning",
+    "InvoicePayPayload.payment",
+    "CreditNoteCreatePayload.creditNote",
+    "InvoiceVoidPayload.invoice",
+    "InvoiceCreatePayload.invoice",
+    "InvoiceIssuePayload.invoice",
     "MailboxSetPayload.mailbox",
+    "PaymentRecordPayload.payment",
+    "PaymentTakeBackPayload.payment",
     "PaymentMethodSetPayload.paymentMethod",
     "PurchaseCreatePayload.purchase",
     "RefundCreatePayload.refund",
     "SettlePayload.differences",
     "SettlePayload.settlement",
+    "SubscriptionCreatePayload.subscription",
+    "SubscriptionQuantitySetPayload.subscription",
+    "SubscriptionPlanSwitchPayload.subscription",
+    "SubscriptionPausePayload.subscription",
+    "SubscriptionResumePayload.subscription",
+    "SubscriptionCancelPayload.subscription",
+    "SubscriptionRenewPayload.subscription",
     "TopUpCreatePayload.topUp",
 }
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from starlette.applications import Starlette
@@ -15,19 +16,23 @@ from starlette.applications import Starlette
 from api import ids
 from api.app import create_app
 from api.core import Core
+from api.invoicing.exporting import Exporting
 from api.paying.port import Standing
 from api.paying.sandbox import Sandbox
 from api.rights import ALL_SCOPES, Principal
 from api.schema.root import schema
 from api.settings import Clock, Settings
 from api.transport.outcome import formatted
-from domain.periods import HOUR, MINUTE, SECOND, iso
+from domain.periods import DAY, HOUR, MINUTE, SECOND, iso
+from persistence import dunning, tasks
 from persistence.connection import Connection
 from persistence.servers import Servers
+from persistence.tenants import find_by_keys
 from tests.api.sockets import cloned, until
 from tests.api.test_open_holds import Desk
 from tests.conftest import OPERATOR_KEY
 from tests.persistence.rows import rows_of
+from tests.persistence.test_dunning import issued
 
 Json = dict[str, Any]
 
@@ -121,6 +126,14 @@ NEVER = {
     "charge": ids.encode_charge(NOON, b"0123456789abcdef", 0, 0, False),
     "top_up": ids.encode("top", 999_999),
     "purchase": ids.encode("pur", 999_999),
+    "collected": ids.encode("pur", 999_998),
+    "payment": ids.encode("pay", 999_999),
+    "invoice": ids.encode("inv", 999_999),
+    "invoice_number": "I-2026-999999",
+    "credit_note": ids.encode("inv", 999_998),
+    "credit_note_number": "CN-2026-999999",
+    "subscription": ids.encode("sub", 999_999),
+    "export": ids.encode("exp", 999_999),
     "hold": f"hld_{'A' * 92}",
     "alert": ids.encode("alt", 999_999),
     "mailbox": ids.encode("mbx", 999_999),
@@ -237,11 +250,42 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
     for field, what in (("timezoneChange", f'tenant: "{tenant}"'),
                         ("numberTimezoneChange", f'number: "{number["id"]}"')):  # fmt: skip
         await do(field, f'{what}, timezone: "Asia/Makassar", idempotencyKey: "{field}"', "startsAt")
+    await do(
+        "billingSet", f'{named} "billing", name: "Shop", taxId: "02.111.222.3-444.000", '
+        'reference: "PO 1"', "billing { name }",
+    )  # fmt: skip
+    subscription = await do(
+        "subscriptionCreate", f'{named} "subscribes", name: "Growth", term: {{months: 12}}, '
+        'components: [{key: "seats", name: "Seats", unit: "seat", quantity: "3", price: "9000"}], '
+        'setup: [{key: "begin", name: "Onboarding", price: "500"}]', "subscription { id }",
+    )  # fmt: skip
+    await do(
+        "subscriptionQuantitySet", f'{named} "seat", component: "seats", quantity: "4"',
+        "subscription { id }",
+    )  # fmt: skip
+    payment = await do(
+        "paymentRecord", f'{named} "came", amount: "5000", method: CASH, receivedOn: "2026-11-20"',
+        "payment { id }",
+    )  # fmt: skip
     bought = await do(
         "purchaseCreate", f'{named} "buy", balance: "whatsapp", amount: "1000"',
         "purchase { id payments { key } }",
     )  # fmt: skip
     await pay(world, tenant, bought)
+    draft = await do(
+        "invoiceCreate", f'{named} "draft", lines: [{{description: "Training", quantity: "1", '
+        'unit: "day", price: "9000"}]', "invoice { id }",
+    )  # fmt: skip
+    invoice = await do(
+        "invoiceIssue", f'{named} "issue", invoice: "{draft["id"]}"', "invoice { id number }"
+    )
+    collected = await do(
+        "invoicePay", f'{named} "pay", invoice: "{invoice["number"]}"', "payment { id }"
+    )
+    note = await do(
+        "creditNoteCreate", f'{named} "note", invoice: "{invoice["id"]}", reason: "r"',
+        "creditNote { id number }",
+    )  # fmt: skip
     # The last that is raised: what low balances say is seen of it.
     await do(
         "thresholdSet", f'{named} "e", balance: "visitors", percents: ["35"], units: ["10"]',
@@ -268,6 +312,17 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
     delivery = await world.owner.fetchval(
         SENT, ids.decode("tnt", made["id"]), ids.decode("whe", endpoint["id"]), NOON
     )
+    export = await do("exportCreate", f'{named} "export", year: 2026', "export { id }")
+    door, now = world.core.door, world.core.clock.now
+    for task in await tasks.take(door, tasks.EXPORT, now(), lease=MINUTE, limit=9):
+        await Exporting(door, now).handle(task)
+    # Overdue since yesterday; what is due next about it is so tomorrow.
+    record = (await find_by_keys(door, [tenant]))[tenant]
+    unpaid = await issued(
+        door, record, 1, due_on=date(2026, 11, 18), at=NOON - 9 * DAY, tasked=False
+    )
+    async with door.tenant_tx(record.tenant_id) as connection:
+        await dunning.keep_steps(connection, record.tenant_id, unpaid.invoice_id, ["overdue"], NOON)
     return {
         "tenant": tenant,
         "tenant_id": made["id"],
@@ -281,6 +336,14 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "charge": charge,
         "top_up": top_up["id"],
         "purchase": bought["id"],
+        "collected": collected["id"],
+        "payment": payment["id"],
+        "invoice": invoice["id"],
+        "invoice_number": invoice["number"],
+        "credit_note": note["id"],
+        "credit_note_number": note["number"],
+        "subscription": subscription["id"],
+        "export": export["id"],
         "hold": hold["id"],
         "alert": alert["id"],
         "mailbox": mailbox["id"],

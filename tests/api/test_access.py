@@ -51,9 +51,18 @@ SAMPLES = {
     "AlertAcknowledgeInput.id": '"$alert"',
     "Balance.refillDryRun.amount": '"2000"',
     "Balance.refillDryRun.minimum": '"0"',
+    "PaymentTakeBackInput.payment": '"$payment"',
     "PurchaseCreateInput.amount": '"0"',
     "PurchaseCreateInput.balance": '"whatsapp"',
     "Tenant.purchase.id": '"$purchase"',
+    "Tenant.invoice.number": '"$invoice_number"',
+    "Tenant.creditNote.number": '"$credit_note_number"',
+    "InvoiceDiscardInput.invoice": '"$invoice"',
+    "Tenant.invoicePayment.id": '"$collected"',
+    "InvoicePayInput.invoice": '"INV-2026-999999"',
+    "Tenant.export.id": '"$export"',
+    "Account.payment.id": '"$payment"',
+    "ExportCreateInput.year": "1999",
     "ThresholdSetInput.balance": '"visitors"',
     "WebhookEndpointCreateInput.url": '"http://shop.example"',
     "WebhookEndpointUpdateInput.id": '"$endpoint"',
@@ -88,6 +97,10 @@ SAMPLES = {
     "PriceBookPublishInput.document": '""',
     "RefillPolicySetInput.balance": '"whatsapp"',
     "RefundCreateInput.charge": '"$charge"',
+    "SubscriptionCreateInput.name": '"Growth"',
+    "SubscriptionPlanSwitchInput.name": '"Growth"',
+    "SubscriptionQuantitySetInput.component": '"seats"',
+    "SubscriptionQuantitySetInput.quantity": '"-1"',
     # From another database: the newest alert comes at once, and says that there is more.
     "Subscription.alertRaised.after": f'"{position_of("elsewhere", 1)}"',
     "TenantCreateInput.key": '"$tenant"',
@@ -99,12 +112,15 @@ SAMPLES = {
 }  # fmt: skip
 
 #: Kinds of ids, by the type whose node they name.
-KINDS = {"Tenant": "tenant_id", "Number": "number", "ApiKey": "key", "TenantUser": "user"}
+KINDS = {
+    "Tenant": "tenant_id", "Number": "number", "ApiKey": "key", "TenantUser": "user",
+    "TenantSubscription": "subscription", "Invoice": "invoice", "CreditNote": "credit_note",
+}  # fmt: skip
 
 #: Types of which the world has no object: others prove what they show, nothing here guards it.
 UNSEEN = {
     "FreeCountPosition", "TierPosition", "RateIncrements", "RateTier",
-    "VerificationFinding", "VerificationUnsettled",
+    "VerificationUnsettled", "InvoicePeriod",
 }  # fmt: skip
 
 WALK = Walk(schema._schema, GUARDED, SAMPLES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,22 @@ BOOK = {
         "price": "1",
     }],
 }  # fmt: skip
+#: A day so far ahead that nothing follows by itself, and what is paid from then on.
+FAR = str(date.today() + timedelta(days=400))
+SEATS = {"key": "seats", "name": "Seats", "unit": "seat", "price": "9"}
 
 
 def endpoint_of(found: Json) -> Json:
     """The endpoint that was added, as its mutations are asked with it."""
     return {"tenant": "shop", "id": found["webhookEndpointCreate"]["endpoint"]["id"]}
 
+
+def draft_of(found: Json) -> Json:
+    """The draft that was made last."""
+    return {"invoice": found["invoiceCreate"]["invoice"]["id"]}
+
+
+DAY = {"description": "A day of work", "quantity": "1", "unit": "day", "price": "100000"}
 
 #: Each mutation: its input (given what came before), what its answer is asked for, and what the
 #: row says of before and after, as far as it is known here.
@@ -115,6 +126,8 @@ WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
     ("alertAcknowledge", lambda found: {"tenant": "shop", "id": found["alerts"][0]["id"]},
      "alert { id }", {"acknowledgedAt": None},
      {"alert": "THRESHOLD", "balance": "whatsapp", "threshold": "600000"}),
+    ("exportCreate", lambda _: {"tenant": "shop", "year": 2026, "idempotencyKey": "8.7"},
+     "export { id }", None, {"year": 2026, "kinds": ["INVOICES"]}),
     ("mailboxSet", lambda _: {"tenant": "shop", "email": "ana@shop.example", "quietFrom": "22:00",
                               "quietUntil": "07:00"},
      "mailbox { id }", None,
@@ -137,8 +150,73 @@ WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
      {"url": "https://shop.example/hooks", "description": "till"}, None),
     ("sendingSet", lambda _: {"tenant": "shop", "holdSeconds": 60, "reason": "asked"},
      "__typename", {}, {"holdSeconds": 60, "reason": "asked"}),
+    ("billingSet", lambda _: {"tenant": "shop", "name": "PT Toko Maju", "termsDays": 30,
+                              "idempotencyKey": "8.6"},
+     "billing { name }", {"invoicing": False},
+     {"name": "PT Toko Maju", "termsDays": 30, "invoicing": False}),
+    ("dunningSet", lambda _: {"tenant": "shop", "idempotencyKey": "8.7",
+                              "steps": [{"days": 30, "action": "BLOCK_ALL", "prepaid": True}]},
+     "dunning { holds }", {"steps": None},
+     {"steps": [{"days": 30, "action": "block_all", "prepaid": True}]}),
+    ("subscriptionCreate", lambda _: {"tenant": "shop", "name": "Growth", "start": FAR,
+                                      "components": [SEATS], "idempotencyKey": "8.8"},
+     "subscription { id }", None, {"subscription": "main", "plan": None, "start": FAR}),
+    ("subscriptionQuantitySet", lambda _: {"tenant": "shop", "component": "seats",
+                                           "quantity": "2.5", "idempotencyKey": "8.81"},
+     "subscription { id }", {"subscription": "main", "lastDay": None},
+     {"component": "seats", "quantity": "2.5", "from": FAR}),
+    ("subscriptionPause", lambda _: {"tenant": "shop", "idempotencyKey": "8.82"},
+     "subscription { id }", {"subscription": "main"}, {"change": "Pause", "from": FAR}),
+    ("subscriptionResume", lambda _: {"tenant": "shop", "idempotencyKey": "8.83"},
+     "subscription { id }", {"subscription": "main"}, {"change": "Resume", "from": FAR}),
+    ("subscriptionPlanSwitch", lambda _: {"tenant": "shop", "name": "Large", "components": [SEATS],
+                                          "idempotencyKey": "8.84"},
+     "subscription { id }", {"subscription": "main"},
+     {"fees": {"name": "Large", "components": {"seats": "1 x 9"}, "setup": {}}}),
+    ("subscriptionCancel", lambda _: {"tenant": "shop", "lastDay": FAR, "idempotencyKey": "8.85"},
+     "subscription { id }", {"lastDay": None}, {"lastDay": FAR}),
+    ("subscriptionRenew", lambda _: {"tenant": "shop", "idempotencyKey": "8.86"},
+     "subscription { id }", {"lastDay": FAR}, {"lastDay": None}),
     ("tenantStatusSet", lambda _: {"tenant": "shop", "status": "BLOCKED", "reason": "unpaid"},
      "__typename", {"status": "active"}, {"status": "blocked", "reason": "unpaid"}),
+    ("paymentRecord", lambda _: {"tenant": "shop", "amount": "5000", "method": "BANK_TRANSFER",
+                                 "reference": "TRF 1", "receivedOn": "2026-01-02",
+                                 "idempotencyKey": "8.9"},
+     "payment { id }", None,
+     {"amount": "5000", "currency": "IDR", "method": "BANK_TRANSFER", "reference": "TRF 1",
+      "receivedOn": "2026-01-02", "invoices": []}),
+    ("paymentRefund", lambda _: {"tenant": "shop", "amount": "100", "reason": "too much",
+                                 "idempotencyKey": "8.91"},
+     "refund { reason }", None,
+     {"refunded": "100", "currency": "IDR", "reason": "too much"}),
+    ("paymentTakeBack", lambda found: {"tenant": "shop", "reason": "no funds",
+                                       "payment": found["paymentRecord"]["payment"]["id"],
+                                       "idempotencyKey": "8.92"},
+     "payment { id }", None,
+     {"takenBack": "4900", "currency": "IDR", "reason": "no funds"}),
+    ("invoiceCreate", lambda _: {"tenant": "shop", "lines": [DAY], "idempotencyKey": "8.93"},
+     "invoice { id }", None, {"currency": "IDR"}),
+    ("invoiceIssue", lambda found: {"tenant": "shop", "idempotencyKey": "8.94"} | draft_of(found),
+     "invoice { id number }", None, {"currency": "IDR"}),
+    ("invoicePay", lambda found: {"tenant": "shop", "idempotencyKey": "8.95",
+                                  "invoice": found["invoiceIssue"]["invoice"]["id"]},
+     "payment { id }", None, {"currency": "IDR"}),
+    ("creditNoteCreate", lambda found: {"tenant": "shop", "reason": "a slip",
+                                        "lines": [{"line": 0, "amount": "1000"}],
+                                        "invoice": found["invoiceIssue"]["invoice"]["number"],
+                                        "idempotencyKey": "8.96"},
+     "creditNote { id }", None, {}),
+    ("invoiceCreate", lambda _: {"tenant": "shop", "lines": [DAY], "idempotencyKey": "8.97"},
+     "invoice { id }", None, {"currency": "IDR"}),
+    ("invoiceIssue", lambda found: {"tenant": "shop", "idempotencyKey": "8.98"} | draft_of(found),
+     "invoice { id number }", None, {"currency": "IDR"}),
+    ("invoiceVoid", lambda found: {"tenant": "shop", "reason": "a slip", "idempotencyKey": "8.99",
+                                   "invoice": found["invoiceIssue"]["invoice"]["number"]},
+     "invoice { id }", {"currency": "IDR"}, {"reason": "a slip"}),
+    ("invoiceCreate", lambda _: {"tenant": "shop", "lines": [DAY], "idempotencyKey": "8.991"},
+     "invoice { id }", None, {"currency": "IDR"}),
+    ("invoiceDiscard", lambda found: {"tenant": "shop", "idempotencyKey": "8.992"}
+     | draft_of(found), "id", {}, None),
     ("settle", lambda _: {"tenant": "shop", "idempotencyKey": "9"},
      "__typename", {"unsettledFrom": None}, {"corrected": 0, "differences": {}}),
     ("periodClose", lambda _: {"tenant": "shop", "period": "2026-01", "idempotencyKey": "10"},

@@ -107,7 +107,7 @@ async def shops(asked: list[str], ask: Ask, client: httpx2.AsyncClient) -> list[
 
 #: What only one field's statement has; usage series are two, for their arguments differ.
 MARKS = {
-    "tenant": "refills::text as refills from tenants where",
+    "tenant": "billing::text as billing, invoicing from tenants where",
     "balances": "with asked as materialized",
     "usage": "from usage_day",
     "numbers": "from numbers where tenant_id = any",

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
@@ -203,3 +204,22 @@ async def test_a_key_is_made_known_by_the_answer_alone(
     text = (await client.get(await link(ask, None, format="JSONL"))).text
     assert secret.split("_")[1] in text
     assert secret.split("_", 2)[2] not in text
+
+
+async def test_whoever_has_a_link_spends_its_tenants_limit(
+    ask: Ask, tenants: list[str], client: httpx2.AsyncClient, core: Core,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A wrong link spends the address's, and ends there while right ones go on.
+
+    The limits' clock stands still: on a slow machine they would fill up again meanwhile.
+    """
+    now = core.gate.rates._now()
+    monkeypatch.setattr(core.gate.rates, "_now", lambda: now)
+    url = await link(ask, tenant="one")
+    right = await client.get(url)
+    assert right.status_code == 200
+    assert re.findall('"([a-z]+)";', right.headers["ratelimit"]) == ["tenant"]
+    wrong = [await client.get(f"/v1/downloads/x.{number}") for number in range(62)]
+    assert [each.status_code for each in wrong] == [403] * 60 + [429] * 2
+    assert (await client.get(url)).status_code == 200

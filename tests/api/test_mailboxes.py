@@ -23,7 +23,8 @@ AUDIT = """{ tenant(key: "shop") { audit { nodes { what subject before after } }
 
 USUAL = [
     "THRESHOLD", "EXHAUSTED", "OVERDRAWN", "REFILL_SUCCEEDED", "REFILL_FAILED", "REFILL_OFF",
-    "REFILL_CAP", "TOPPED_UP", "RUNNING_OUT",
+    "REFILL_CAP", "TOPPED_UP", "RUNNING_OUT", "INVOICE_ISSUED", "INVOICE_PAID", "INVOICE_OVERDUE",
+    "SUBSCRIPTION_ENDING",
 ]  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from domain.allocations import (
     Account,
     Refund,
+    bought,
     credited,
     invoiced,
     paid,
@@ -80,6 +81,19 @@ def test_what_was_paid_too_much_pays_later_invoices() -> None:
     assert moves(account) == [("p", "A", 10), ("p", "B", 5), ("q", "B", 2)]
     account = invoiced(account, "C", 10)
     assert (balances(account), account.credit) == ([0, 0, 7], 0)
+
+
+def test_what_came_with_its_payment_is_paid_by_that() -> None:
+    """IN-8: credit stays credit, older invoices stay open; what is beyond it pays as any other."""
+    account = bought(paid(Account(), "p", 5), "A", 10, "q", 10)
+    assert (moves(account), account.credit) == ([("q", "A", 10)], 5)
+    account = bought(asked(8), "B", 10, "q", 13)
+    assert (moves(account), balances(account)) == ([("q", "B", 10), ("q", "A", 3)], [5, 0])
+    with pytest.raises(ValueError, match="B was issued before"):
+        bought(account, "B", 1, "r", 1)
+    for key, amount in (("q", 1), ("r", 0)):
+        with pytest.raises(ValueError, match="was paid before, or"):
+            bought(account, "C", 1, key, amount)
 
 
 def test_an_invoice_of_nothing_takes_no_credit() -> None:

@@ -324,7 +324,7 @@ def test_an_upgrade_is_the_difference_from_its_day_on() -> None:
     made = invoiced(of, NOVEMBER - 1, NOVEMBER + 1)
     assert lines(made[NOVEMBER + 1]) == [
         ("setup", "Training", "250000"),
-        ("adjustment", "Growth, not Start from 16 November 2026 (15 of 30 days)", "250000"),
+        ("adjustment", "Start > Growth from 16 November 2026 (15 of 30 days)", "250000"),
         ("recurring", "Base", "2000000"),
         ("recurring", "Seats", "2500000"),
     ]
@@ -383,7 +383,7 @@ def test_a_plan_whose_prices_rise_says_so() -> None:
     of = subscribed("1.10", change("16.11", SwitchPlan(dearer)), fees=START)
     found = lines(invoiced(of, NOVEMBER - 1, NOVEMBER + 1)[NOVEMBER + 1])
     assert found[0] == (
-        "adjustment", "Start: new prices from 16 November 2026 (15 of 30 days)", "150000",
+        "adjustment", "Start > Start from 16 November 2026 (15 of 30 days)", "150000",
     )  # fmt: skip
 
 

@@ -114,7 +114,7 @@ def test_a_line_is_rounded_once(
     )  # fmt: skip
     assert (line.exact, line.amount) == (micros(exact), micros(asked))
     assert rounding_of([line]) == micros(rounding, signed=True)
-    assert line.description == "main marketing CL"
+    assert line.description == "main: marketing, CL"
     assert (line.rule, line.period) == (RULE, (20_000, 20_030))
 
 
@@ -345,10 +345,11 @@ DRAWN = st.lists(
 @given(
     DRAWN,
     st.lists(st.integers(-(10**12), 10**12), min_size=8, max_size=8),
+    st.one_of(st.none(), st.integers(0, 5_000_000)),
     st.sampled_from(["CLP", "USD", "KWD"]),
 )
 def test_nothing_is_lost_between_the_lines(
-    given: list[Drawn], moves: list[int], currency: str
+    given: list[Drawn], moves: list[int], later: int | None, currency: str
 ) -> None:
     """FI-2, IN-5, IN-8: billed + covered + written off + owed = charged, of each balance; what is
     asked for is what is owed; each line is rounded once."""
@@ -366,6 +367,17 @@ def test_nothing_is_lost_between_the_lines(
             places.items(), moves[:4], moves[4:], strict=True
         )
     ]  # fmt: skip
+    owed = {pot.balance: max(pot.owed, 0) for pot in pots}
+    left = dict.fromkeys(places, 0)
+    if later is not None:
+        for pot in pots:
+            left[pot.balance] = (
+                0 if pot.balance == "texts" else min(pot.used, owed[pot.balance], later)
+            )
+        pots = [
+            replace(pot, asked=pot.owed - left[pot.balance] if pot.owed > 0 else pot.owed)
+            for pot in pots
+        ]
     plans = {
         "main": balance(credit="1", currency=currency), "texts": balance("texts"),
         "visitors": units(overage="0.123456789012"), "calls": units("calls"),
@@ -376,15 +388,16 @@ def test_nothing_is_lost_between_the_lines(
     drawn_of = {key: sum(one.taken for one in given if one.balance == key) for key in places}
     shares = charged(lines)
     assert {key: sum(shares.get(key, {}).values()) for key in places} == drawn_of
-    owed = {pot.balance: max(pot.owed, 0) for pot in pots}
-    asked = [line for line in lines if line.share in (Share.ASKED, Share.BEFORE)]
-    assert sum(line.exact for line in asked) == owed["main"]
-    assert {line.balance for line in asked} <= {"main"}
+    of_main = [line for line in lines if line.balance == "main"]
+    asked = [line for line in of_main if line.share in (Share.ASKED, Share.BEFORE)]
+    assert sum(line.exact for line in asked) == owed["main"] - left["main"]
+    assert {line.balance for line in lines if line.share is Share.BEFORE} <= {"main", "visitors"}
     for key, share in (
         ("texts", Share.OWED), ("visitors", Share.OVERAGE), ("calls", Share.WRITTEN_OFF)
     ):  # fmt: skip
         used = next(pot.used for pot in pots if pot.balance == key)
-        assert shares.get(key, {}).get(share, 0) == min(used, owed[key])
+        assert shares.get(key, {}).get(share, 0) == min(used, owed[key]) - left[key]
+        assert shares.get(key, {}).get(Share.LATER, 0) == left[key]
     listed = to_lines(lines, currency, None)
     for line in listed:
         covered = line.kind is LineKind.COVERED

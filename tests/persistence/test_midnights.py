@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.settling import Cause, Settled
+from api.settling import Cause, Close, Settled
 from api.verifying import Verified, Verifying
 from domain.periods import DAY, HOUR, MINUTE, iso
 from persistence import checkpoints, closing, midnights
@@ -190,7 +190,7 @@ async def test_a_closing_may_begin_at_a_midnight(world: World) -> None:
     read, found, contacts = [], [], []
     for tenant in (TENANT, OTHER):
         tenant_id = world.tenants[tenant].tenant_id
-        settled = await settling(world).settle(tenant_id, Cause.CLOSE, close=END)
+        settled = await settling(world).settle(tenant_id, Cause.CLOSE, close=Close(END))
         read.append(settled.facts)
         async with world.door.tenant_tx(tenant_id) as connection:
             found.append(await closing.read(connection, tenant_id))

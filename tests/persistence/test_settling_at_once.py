@@ -14,7 +14,7 @@ import pytest
 
 from api.operations import period_close
 from api.operations.period_close import PeriodClose
-from api.settling import BusyError, Cause, Settled, Settling
+from api.settling import BusyError, Cause, Close, Settled, Settling
 from api.verifying import Verifying
 from domain.fold import CLOSED
 from domain.periods import DAY, HOUR, MINUTE, iso, month_label
@@ -422,7 +422,9 @@ async def test_facts_come_in_while_a_period_is_closed(world: World) -> None:
         assert not sent[0].done()
 
     tenant_id = world.tenants[ACME].tenant_id
-    settled = await settling(world, between).settle(tenant_id, Cause.CLOSE, keep, close=MONTH_END)
+    settled = await settling(world, between).settle(
+        tenant_id, Cause.CLOSE, keep, close=Close(MONTH_END)
+    )
 
     results = [*await sent[0], *await world.send([after])]
     assert [each["status"] for each in results] == ["adjusted", "adjusted"]

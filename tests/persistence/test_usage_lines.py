@@ -11,7 +11,7 @@ import pytest
 
 from domain.facts import Flag, Status, Type
 from domain.lots import LotSource
-from domain.money import picos
+from domain.money import charge, picos
 from domain.periods import DAY, HOUR, MINUTE, Period, month_label, period, zone
 from domain.plans import BalancePlan
 from domain.usage_lines import Share, UsageLine, charged, prices_of, to_lines, usage_lines
@@ -154,7 +154,8 @@ def check(lines: Iterable[UsageLine], month: Month, balances: dict[str, BalanceP
         if balance.kind == "money" and balance.credit_limit:
             assert asked == max(owed[key], 0), key
         else:
-            assert asked == 0
+            price = balance.overage_price or 0
+            assert asked == charge(price, max(owed[key], 0) - beyond)
             assert beyond <= max(owed[key], 0)
     listed = to_lines(lines, "USD", None)
     assert len(listed) == sum(line.invoiced for line in lines)
@@ -347,7 +348,7 @@ async def test_a_period_is_read_by_index(
         await fill(database)
     if state == "analyzed":
         await on(database.owner_url, "analyze")
-    arguments = (3, OCTOBER.start, OCTOBER.end, OCTOBER.label)
+    arguments = (3, OCTOBER.start, OCTOBER.end, OCTOBER.label, True)
     forbidden = LARGE if state == "empty" else LARGE | SMALL
 
     for plan in (

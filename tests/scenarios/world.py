@@ -160,6 +160,7 @@ class World:
         timezone: str = "Asia/Jakarta",
         currency: str = "IDR",
         country: str = "ID",
+        locale: str = "id",
         since: int | None = None,
     ) -> TenantRecord:
         """Create a tenant; a name for it in `number`, `send` and the readers is its key."""
@@ -170,7 +171,7 @@ class World:
             timezone=timezone,
             currency=currency,
             country=country,
-            locale="id",
+            locale=locale,
             plan=plan,
             balances=self.catalogue.plans[plan].balances,
             since=since,

@@ -23,6 +23,14 @@ NAMED_STORED = {
 #: And of senders that ask before they send.
 NAMED_SENDING: dict[int, str] = {}
 
+#: And of tenants that are invoiced.
+NAMED_INVOICING = {
+    10: "a call left for later was written off by the next closing",
+    67: "a settling moved a lot that nobody had made",
+    5: "calls end behind the month's end, and were there when it was closed",
+    8: "the book changes, and what was refunded had been used",
+}
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     alone, last = (metafunc.config.getoption(name) for name in ("--world", "--worlds"))
@@ -35,3 +43,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "sending_seed" in metafunc.fixturenames:
         seeds = [*NAMED_SENDING, *range(1, last // 4 + 1)] if alone is None else [alone]
         metafunc.parametrize("sending_seed", dict.fromkeys(seeds))
+    if "invoicing_seed" in metafunc.fixturenames:
+        seeds = [*NAMED_INVOICING, *range(1, last // 25 + 1)] if alone is None else [alone]
+        metafunc.parametrize("invoicing_seed", dict.fromkeys(seeds))

@@ -1,6 +1,6 @@
 """Refills in seeded worlds: whatever is used, paid, declined or told twice, and wherever a process
 dies, each crossing is one alert, at most one refill is in flight, nothing is charged or credited
-twice, and caps hold (AL-2, AL-4, RF-1 to RF-3, BA-7).
+twice, caps hold, and each credit has its own invoice (AL-2, AL-4, RF-1 to RF-3, BA-7, IN-8).
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from domain.periods import DAY, HOUR, MINUTE, iso
 from domain.problems import Problem
 from persistence import actions, alerts, tasks
 from persistence.actions import ActionKind, Asked
-from persistence.purchases import PaymentState, Purchase, PurchaseState
+from persistence.invoices import Kind
+from persistence.purchases import Payment, PaymentState, Purchase, PurchaseState
 from tests.api.paying.till import Till
 from tests.conftest import Database
 from tests.domain.spine import UNIT, at
@@ -73,6 +74,9 @@ async def refilled(mortal: Mortal, fate: Fate) -> None:
     assert await till.told(key) == ["THRESHOLD", "REFILL_STARTED", "REFILL_SUCCEEDED"], fate
     assert (await till.remaining(key, "visitors"), await till.collected(key)) == (515, 1), fate
     assert len([number for number in await till.receipts(key) if number]) == 1, fate
+    books = await till.books(key)
+    assert ([each.balance for each in books.documents], len(books.entries)) == ([0], 2), fate
+    assert len(await till.told_of_invoices(key)) == 2, fate
     tenant_id = mortal.world.tenants[key].tenant_id
     async with mortal.world.door.tenant_tx(tenant_id) as connection:
         rows = await connection.fetch(
@@ -288,9 +292,36 @@ class Story:
         await self.crossings()
         numbers = [number for number in await till.receipts(key) if number]
         assert len(numbers) == len(set(numbers)) == len(credited)
+        await self.invoiced(found, credited)
         verifying = Verifying(till.world.door, till.world.catalogue, till.world.clock.now)
         proof = await verifying.verify(till.world.tenants[key].tenant_id)
         assert (proof.wrong, list(proof.findings)) == (0, []), proof
+
+    async def invoiced(
+        self, found: list[tuple[Purchase, list[Payment]]], credited: list[str]
+    ) -> None:
+        """IN-8: each credit has one invoice, which came to its purchase and is paid or given back.
+
+        Nothing is owed for what was bought, and nothing of it is left over.
+        """
+        books = await self.till.books(self.key)
+        assert (books.account.balance, books.account.credit) == (0, 0)
+        assert all(each.balance == 0 for each in books.documents)
+        bills = [each for each in books.documents if each.kind is Kind.INVOICE]
+        numbers = [int(each.number.rsplit("-", 1)[1]) for each in bills]
+        assert numbers == list(range(1, len(credited) + 1))
+        purchases = {p.payment_key: purchase for purchase, tries in found for p in tries}
+        asked = {each.number: each.invoice.total for each in bills}
+        back = {each.of_id for each in books.documents if each.kind is Kind.CREDIT_NOTE}
+        for paid in books.account.payments:
+            assert f"payment/{paid.key}" in credited
+            (number,) = paid.names
+            assert asked.pop(number) == paid.amount == purchases[paid.key].total
+            assert paid.used + paid.taken_back == paid.amount
+        assert asked == {}
+        taken = [each for each in books.account.payments if each.taken_back]
+        assert len(back) == len(taken)
+        assert len(await self.till.told_of_invoices(self.key)) == 2 * len(bills)
 
     async def credited(self) -> list[str]:
         """The idempotency keys of what payments brought."""

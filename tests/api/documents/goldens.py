@@ -70,14 +70,14 @@ Periode 1–30 Nov 2026
 Zona waktu Asia/Jakarta
 Harap dibayar paling lambat 15 Desember 2026 Rp 5.231.293
 Uraian Jumlah Satuan Harga Nilai (IDR)
-Omnichannel 5 seat 300.000 1.500.000
+Omnichannel 5 kursi 300.000 1.500.000
 Extra seat
 16–30 Nov 2026
-0,5 seat 300.000 150.000
+0,5 kursi 300.000 150.000
 Onboarding 1 fee 2.500.000 2.500.000
 whatsapp marketing ID
 wa-id@2026-10-01/marketing-id
-960 message 586,33 562.877
+960 pesan 586,33 562.877
 persisnya 562.876,8
 Sebelum pajak Rp 4.712.877
 PPN 12 % dari 11/12 Rp 518.416
@@ -86,7 +86,7 @@ Sudah dibayar sebelumnya: tidak ditagih
 Uraian Jumlah Satuan Harga Ditagih (IDR)
 conversations service
 wa-id@2026-10-01/service
-500 conversation 500 0
+500 percakapan 500 0
 Transfer to BCA 123-456-7890.
 Thank you.
 Faktur INV-2026-000001 Halaman 1 dari 1
@@ -117,14 +117,14 @@ Período 1–30 nov 2026
 Zona horaria Asia/Jakarta
 A pagar hasta el 15 de diciembre de 2026 5.231.293 IDR
 Concepto Cantidad Unidad Precio Importe (IDR)
-Omnichannel 5 seat 300.000 1.500.000
+Omnichannel 5 puesto 300.000 1.500.000
 Extra seat
 16–30 nov 2026
-0,5 seat 300.000 150.000
+0,5 puesto 300.000 150.000
 Onboarding 1 fee 2.500.000 2.500.000
 whatsapp marketing ID
 wa-id@2026-10-01/marketing-id
-960 message 586,33 562.877
+960 mensaje 586,33 562.877
 exacto 562.876,8
 Antes de impuestos 4.712.877 IDR
 PPN 12 % de 11/12 518.416 IDR
@@ -133,7 +133,7 @@ Pagado antes: nada que pagar
 Concepto Cantidad Unidad Precio A pagar (IDR)
 conversations service
 wa-id@2026-10-01/service
-500 conversation 500 0
+500 conversación 500 0
 Transfer to BCA 123-456-7890.
 Thank you.
 Factura INV-2026-000001 Página 1 de 1

@@ -145,7 +145,7 @@ def test_markup_in_a_name_stays_a_name(written: str) -> None:
 def test_a_name_turns_nothing_round_that_stands_beside_it() -> None:
     said = text(invoice(line("\u202eevil", MICRO), locale="en"))
     assert "[U+202E]evil 1 month 1\n" in said
-    assert "is given by its Unicode number, as [U+0041]." in said
+    assert "is given by its Unicode number" in said
 
 
 @pytest.mark.parametrize("name", ["张三的客户服务", "Компания", "Εταιρεία", "한국어", "かな"])

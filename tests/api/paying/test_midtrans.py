@@ -33,6 +33,7 @@ CARD = Charge(
     total=1_110_000 * RUPIAH,
     currency="IDR",
     description="conversations 2000",
+    item="top-up",
     customer="Toko Sepatu",
     email="ani@toko.example",
     token="card-accepted",

@@ -37,6 +37,7 @@ CHARGE = Charge(
     total=1_110_000_000_000,
     currency="IDR",
     description='<script>alert("2000 & more")</script>',
+    item="top-up",
     customer="Toko Sepatu",
     email=None,
     token=None,

@@ -23,6 +23,7 @@ CHARGE = Charge(
     total=1_110_000_000_000,
     currency="IDR",
     description="conversations 2000",
+    item="top-up",
     customer="Toko Sepatu",
     email=None,
     token="sandbox:succeeds",

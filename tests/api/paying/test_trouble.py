@@ -76,7 +76,7 @@ async def test_nobody_takes_the_key_of_a_payment(till: Till) -> None:
         request = PurchaseCreate(
             tenant=key, balance="visitors", amount=500 * UNIT, idempotency_key=ours
         )
-        with pytest.raises(Problem, match="payments have such keys"):
+        with pytest.raises(Problem, match="what we do by ourselves"):
             await purchase_create.run(
                 world.door, world.catalogue, world.show, OPERATOR, request, set(), payable=True,
                 now=world.clock.now(),

@@ -11,7 +11,8 @@ from itertools import count
 from typing import Any
 
 from api.metrics import Metrics
-from api.operations import payment_method_set, refill_policy_set
+from api.operations import invoice_pay, payment_method_set, refill_policy_set
+from api.operations.invoice_pay import InvoicePay
 from api.operations.payment_method_set import PaymentMethodSet
 from api.operations.refill_policy_set import RefillPolicySet
 from api.paying.collecting import Paying
@@ -22,8 +23,13 @@ from api.paying.tokens import Tokens
 from api.paying.work import Tools
 from api.signing import Signing
 from api.tasks import Handler, Tasks
+from domain.allocations import Account
+from domain.billing_alerts import OF_INVOICES
+from domain.money import text
 from domain.watch import AlertKind
-from persistence import alerts, purchases, receipts, tasks
+from persistence import account_checks, accounts, alerts, invoices, purchases, receipts, tasks
+from persistence.invoices import InvoiceRecord
+from persistence.journal import Stored
 from persistence.purchases import NEWEST, Payment, Purchase
 from persistence.tasks import Task
 from tests.domain.spine import UNIT
@@ -34,6 +40,22 @@ names = count(1)
 
 async def unheard(task: Task) -> None:
     """Leave what is to be told to people: nobody is told here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Books:
+    """What a tenant was asked for and paid."""
+
+    documents: list[InvoiceRecord]  #: invoices and credit notes, oldest first
+    account: Account
+    entries: list[str]  #: of the journal: kind and reference
+
+    @property
+    def bills(self) -> list[tuple[str, str, str]]:
+        """Documents in words: number, total, and what is left to pay."""
+        return [
+            (each.number, text(each.invoice.total), text(each.balance)) for each in self.documents
+        ]
 
 
 @dataclass(slots=True)
@@ -107,6 +129,29 @@ class Till:
             world.door, world.catalogue, world.show, OPERATOR, request, now=world.clock.now()
         )
 
+    async def pay_invoice(self, tenant: str, invoice: str, *, key: str | None = None) -> int:
+        """Begin to pay an invoice, and ask the provider at once; gives the purchase's number."""
+        world = self.world
+        request = InvoicePay(
+            tenant=tenant, invoice=invoice, idempotency_key=key or f"pay-{next(names)}"
+        )
+        record, purchase = await invoice_pay.run(
+            world.door, world.catalogue, world.show, OPERATOR, request, set(), payable=True,
+            now=world.clock.now(),
+        )  # fmt: skip
+        await self.paying.soon(record.tenant_id, purchase.purchase_id)
+        return purchase.purchase_id
+
+    async def collecting(self, tenant: str, number: int) -> tuple[Purchase, Payment]:
+        """What collects an invoice, and its one payment."""
+        tenant_id = self.world.tenants[tenant].tenant_id
+        name = (tenant_id, number)
+        async with self.world.door.tenant_tx(tenant_id) as connection:
+            found = await purchases.find(connection, *name)
+        (payment,) = (await purchases.payments_of(self.world.door, [name]))[name]
+        assert found is not None
+        return found, payment
+
     async def purchases(self, tenant: str) -> list[tuple[Purchase, list[Payment]]]:
         """A tenant's purchases with their payments, oldest first."""
         tenant_id = self.world.tenants[tenant].tenant_id
@@ -126,10 +171,45 @@ class Till:
         return [None if each is None else each.number for each in found]
 
     async def told(self, tenant: str) -> list[str]:
-        """What was raised of a tenant, in the order in which it was."""
+        """What was raised of a tenant's balances, in the order in which it was."""
+        return [
+            AlertKind(each.kind).name
+            for each in await self._raised(tenant)
+            if each.kind not in OF_INVOICES
+        ]
+
+    async def told_of_invoices(self, tenant: str) -> list[str]:
+        """What was raised of a tenant's invoices, each with its number, in their order."""
+        return [
+            f"{AlertKind(each.kind).name} {each.cause_id}"
+            for each in await self._raised(tenant)
+            if each.kind in OF_INVOICES
+        ]
+
+    async def _raised(self, tenant: str) -> list[alerts.Alert]:
         tenant_id = self.world.tenants[tenant].tenant_id
         (found,) = await alerts.since(self.world.door, [(tenant_id, 0)], limit=10_000)
-        return [AlertKind(each.kind).name for each in found]
+        return list(found)
+
+    async def books(self, tenant: str) -> Books:
+        """A tenant's documents and account, all rows of which agree."""
+        tenant_id = self.world.tenants[tenant].tenant_id
+        async with self.world.door.tenant_tx(tenant_id) as connection:
+            assert await account_checks.check(connection, tenant_id) == []
+            rows = await connection.fetch(
+                f"select {invoices.COLUMNS} from invoices where tenant_id = $1 order by invoice_id",
+                tenant_id,
+            )
+            entries = await connection.fetch(
+                "select kind, reference from journal where tenant_id = $1 order by entry_id",
+                tenant_id,
+            )
+            account = await accounts.whole(connection, tenant_id)
+        return Books(
+            documents=[invoices.from_row(row) for row in rows],
+            account=account,
+            entries=[f"{Stored(row['kind']).name} {row['reference']}" for row in entries],
+        )
 
     async def remaining(self, tenant: str, balance: str) -> int:
         """What a balance has left, in whole units."""
