@@ -499,6 +499,8 @@ class World:
                     if watcher.leave is None:  # it went, or was sent away before it had begun
                         await watcher.come()
                     await asyncio.sleep(LOOK_SECONDS)
+                    # A forecast may raise one meanwhile: jobs rest no more than wires do.
+                    self.known[watcher.tenant] = await self.table(watcher.tenant)
         except TimeoutError:
             raise AssertionError(f"{what} lacks {lacks()}") from None
         assert watcher.wrong == [], f"{what}: {watcher.wrong}"
