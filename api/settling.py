@@ -8,7 +8,7 @@ came in behind the reader's back begins it anew. One settling a tenant at a time
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,7 +21,7 @@ from domain.facts import Status
 from domain.fold import CLOSED, SETTLED, advance
 from domain.money import text
 from domain.periods import MINUTE, SECOND, iso, month_name, period
-from domain.rollup import USAGE, bucket, usage_of
+from domain.rollup import USAGE, bucket, is_initial, rated_later, usage_of
 from domain.settle import Books, Corrections, Difference, amounts, corrections, watch
 from domain.state import Changes, Revision, Transfer
 from domain.terms import Terms
@@ -223,7 +223,11 @@ class Settling:
             numbers = again.refold.number(state.last_lot, by_time.lots.values())
             state.last_lot = max(state.last_lot, *numbers.values(), 0)
             found = await self._correct(connection, again, changes, now)
-            moved = await settling.correct_contacts(connection, own, state.closed_until)
+            begun = settling.EARLIEST if again.checkpoint is None else again.checkpoint.at
+            moved = await settling.correct_contacts(
+                connection, own, state.closed_until, begun,
+                (each.outcome.fact for each in again.differences),
+            )  # fmt: skip
             state.unsettled_from = None
             watch(changes, found, now)
             settlement_id, differences = None, amounts(again.differences)
@@ -300,12 +304,13 @@ class Settling:
             if counter.value:
                 counter.value = 0
                 changes.counters[name] = counter
+        initial = {lot_id for lot_id, lot in books.lots.items() if is_initial(lot)}
         for difference in again.differences:
             posted, (fact, status, _, _, parts) = difference.posted, difference.outcome
             changes.revisions.append(
                 Revision(fact, posted.revision + 1, status, difference.flags, parts, posted.parts)
             )
-            _roll_up(changes, own, difference)
+            _roll_up(changes, own, difference, initial)
         await settling.claim(connection, tenant_id, again.claimed)
         state.next_due = refold.state.next_due
         return found
@@ -327,15 +332,24 @@ async def _books(connection: Connection, again: Again) -> Books:
     return books
 
 
-def _roll_up(changes: Changes, own: Terms, difference: Difference) -> None:
-    """Add to the usage what a corrected fact counts for less what it counted for."""
+def _roll_up(
+    changes: Changes, own: Terms, difference: Difference, initial: Collection[int]
+) -> None:
+    """Add to the usage what a corrected fact counts for less what it counted for.
+
+    `initial` has the numbers of the allowances that the books know.
+    """
     posted, (fact, status, _, _, parts) = difference.posted, difference.outcome
 
     def is_money(balance_id: int) -> bool:
         return own.balances[balance_id].kind == "money"
 
-    after = usage_of(fact, status, difference.flags, parts, is_money)
-    before = usage_of(fact, posted.status, posted.flags, posted.parts, is_money)
+    # Of a closed period nothing that was counted in it is taken back.
+    counted = usage_of if posted.came_unrated is None else rated_later
+    after = counted(fact, status, difference.flags, parts, is_money)
+    before = counted(
+        fact, posted.status, posted.flags, posted.parts, is_money, initial.__contains__
+    )
     if after == before:
         return
     adjusted = Status.ADJUSTED in (status, posted.status)

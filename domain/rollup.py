@@ -7,19 +7,23 @@ rated anew adds the difference of two outcomes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeAlias
+from operator import add, sub
+from typing import Any, Protocol, TypeAlias
 
 from domain.draw import UNIT
 from domain.facts import REACHED, Fact, Flag, Status, Type
+from domain.lots import Lot, LotSource
 from domain.terms import Terms
 
 #: Columns of a usage row, in order.
 USAGE = (
     "conversations", "visitors", "messages_in", "messages_out", "messages_free", "segments",
-    "seconds", "emails", "sessions", "units", "cost",
+    "seconds", "emails", "sessions", "units", "cost", "initial_units", "top_up_units",
+    "initial_cost",
 )  # fmt: skip
 CONVERSATIONS, VISITORS, MESSAGES_IN, MESSAGES_OUT, MESSAGES_FREE = range(5)
 SEGMENTS, SECONDS, EMAILS, SESSIONS, UNITS, COST = range(5, 11)
+INITIAL_UNITS, TOP_UP_UNITS, INITIAL_COST = range(11, 14)
 
 #: (number, direction, country, category, agent, broadcast)
 Dimensions: TypeAlias = tuple[int, int, str, str, str, str]
@@ -34,6 +38,13 @@ class Charged(Protocol):
     def units(self) -> int: ...
     @property
     def amount(self) -> int: ...
+    @property
+    def legs(self) -> Sequence[tuple[Any, int]]: ...
+
+
+def is_initial(lot: Lot) -> bool:
+    """Whether what a lot pays is initial usage; what any other source pays is top-up (FI-5)."""
+    return lot.source is LotSource.ALLOWANCE
 
 
 def bucket(terms: Terms, fact: Fact, at: int | None = None) -> tuple[int, Dimensions]:
@@ -52,8 +63,12 @@ def usage_of(
     flags: int,
     charges: Sequence[Charged],
     is_money: Callable[[int], bool],
+    initial: Callable[[Any], bool] = is_initial,
 ) -> list[int] | None:
-    """What a fact with this outcome counts as; None where it is in no row."""
+    """What a fact with this outcome counts as; None where it is in no row.
+
+    `initial` tells of what a leg names its lot by whether that is an allowance.
+    """
     if flags & Flag.REPEATED:
         return None
     kind = fact.type
@@ -87,9 +102,29 @@ def usage_of(
     for charge in charges:
         if charge.amount:
             usage[UNITS] += charge.units
-            if is_money(charge.balance_id):
+            money = is_money(charge.balance_id)
+            if money:
                 usage[COST] += charge.amount
+            for lot, taken in charge.legs:
+                if initial(lot):
+                    usage[INITIAL_COST if money else INITIAL_UNITS] += taken
+                elif not money:
+                    usage[TOP_UP_UNITS] += taken
     return usage
+
+
+def rated_later(
+    fact: Fact,
+    status: int,
+    flags: int,
+    charges: Sequence[Charged],
+    is_money: Callable[[int], bool],
+    initial: Callable[[Any], bool] = is_initial,
+) -> list[int] | None:
+    """What an outcome adds to that of a fact which was counted when it came, without a rate."""
+    after = usage_of(fact, status, flags, charges, is_money, initial)
+    before = usage_of(fact, Status.UNRATED, flags, (), is_money)
+    return after if after is None or before is None else list(map(sub, after, before))
 
 
 def add_usage(
@@ -100,6 +135,6 @@ def add_usage(
 ) -> None:
     """Add what a fact counts for, less what it did before, to what is counted at its place."""
     if before is not None:
-        after = [a - b for a, b in zip(after, before, strict=True)]
+        after = list(map(sub, after, before))
     known = sums.get(place)
-    sums[place] = after if known is None else [a + b for a, b in zip(known, after, strict=True)]
+    sums[place] = after if known is None else list(map(add, known, after))

@@ -39,6 +39,8 @@ class Posted(NamedTuple):
     flags: int
     revision: int
     parts: tuple[Charged, ...]
+    came_unrated: int | None = None
+    #: the flags it came with, if it was counted then, and adjusted when its rate came
 
 
 class Difference(NamedTuple):

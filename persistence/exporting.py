@@ -13,7 +13,7 @@ from typing import NamedTuple
 import asyncpg
 
 from domain.facts import Flag, Type
-from domain.rollup import USAGE
+from domain.rollup import COST, USAGE
 from persistence.connection import Connection
 
 #: What a fact is flagged with for the hold it names.
@@ -120,7 +120,7 @@ from facts
 where tenant_id = $1
 order by version, at, case
     when type = {Type.MESSAGE_RECEIVED.value} then 1
-    when type = {Type.CALL_ENDED.value} and data::json ->> 'direction' = 'in' then 1
+    when type = {Type.CALL_ENDED.value} and readable(data) ->> 'direction' = 'in' then 1
     else 2 end, source, id"""
 
 ACTIONS = """
@@ -271,7 +271,9 @@ join balances b using (tenant_id, balance_id)
 where d.tenant_id = $1 and (d.used <> 0 or d.moved <> 0)
 group by b.key"""
 
-_VALUES = ", ".join(f"u.{name}" for name in USAGE)
+# The columns of the first logs: what lots paid follows from these and from the charges.
+_COUNTED = USAGE[: COST + 1]
+_VALUES = ", ".join(f"u.{name}" for name in _COUNTED)
 _USAGE = f"""
 select 'usage', count(*), sum(u.cost),
     {
@@ -281,7 +283,7 @@ select 'usage', count(*), sum(u.cost),
     )
 }
 from usage_hour u join numbers n using (tenant_id, number_id)
-where u.tenant_id = $1 and ({_VALUES}) <> ({", ".join("0" for _ in USAGE)})"""
+where u.tenant_id = $1 and ({_VALUES}) <> ({", ".join("0" for _ in _COUNTED)})"""
 
 _COUNTERS = f"""
 select 'counters', count(*), sum(c.value),

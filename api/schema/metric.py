@@ -7,10 +7,26 @@ from enum import Enum
 import strawberry
 
 
-@strawberry.enum(description="What a series counts.")
+@strawberry.enum(
+    description="What is counted. `MESSAGES_MARKETING`, `MESSAGES_UTILITY`, "
+    "`MESSAGES_AUTHENTICATION`, `MESSAGES_SERVICE` and `MESSAGES_FREE` add up to `MESSAGES_OUT`, "
+    "`CONVERSATIONS_SERVICE` and `CONVERSATIONS_BUSINESS` to `CONVERSATIONS`, `COST_INITIAL` and "
+    "`COST_TOP_UP` to `COST`."
+)
 class Metric(Enum):
     CONVERSATIONS = strawberry.enum_value(
-        "conversations", description="Conversations, where they opened."
+        "conversations",
+        description="Conversations, where they opened: of the category of the message that opened "
+        "them.",
+    )
+    CONVERSATIONS_SERVICE = strawberry.enum_value(
+        "conversations_service",
+        description="Conversations that a service message opened: the contact wrote first.",
+    )
+    CONVERSATIONS_BUSINESS = strawberry.enum_value(
+        "conversations_business",
+        description="Conversations that a template of any other category opened: the business "
+        "wrote first.",
     )
     VISITORS = strawberry.enum_value(
         "visitors",
@@ -21,16 +37,54 @@ class Metric(Enum):
     MESSAGES_OUT = strawberry.enum_value(
         "messages_out", description="Messages that reached their contact."
     )
+    MESSAGES_MARKETING = strawberry.enum_value(
+        "messages_marketing", description="Messages out of category marketing, less free ones."
+    )
+    MESSAGES_UTILITY = strawberry.enum_value(
+        "messages_utility", description="Messages out of category utility, less free ones."
+    )
+    MESSAGES_AUTHENTICATION = strawberry.enum_value(
+        "messages_authentication",
+        description="Messages out of category authentication, at the international rate too, less "
+        "free ones.",
+    )
+    MESSAGES_SERVICE = strawberry.enum_value(
+        "messages_service",
+        description="All other messages out, less free ones: free text, and what has no category.",
+    )
+    MESSAGES_FREE = strawberry.enum_value(
+        "messages_free",
+        description="Messages out of any category that cost nothing and that no paid conversation "
+        "covered.",
+    )
     SEGMENTS = strawberry.enum_value("segments", description="Segments of text messages.")
     SECONDS_BILLED = strawberry.enum_value(
-        "seconds_billed", description="Seconds of calls and sessions that are charged."
+        "seconds_billed",
+        description="Seconds of calls and sessions that are charged; minutes are a sixtieth of it.",
     )
     EMAILS = strawberry.enum_value("emails", description="E-mails, one for each recipient.")
     BOT_SESSIONS = strawberry.enum_value("bot_sessions", description="Sessions that ended.")
     COST = strawberry.enum_value(
         "cost", description="What money balances paid, in the tenant's currency."
     )
+    COST_INITIAL = strawberry.enum_value(
+        "cost_initial", description="What their allowances paid of it: what the plan grants."
+    )
+    COST_TOP_UP = strawberry.enum_value(
+        "cost_top_up",
+        description="What their other lots paid of it: top-ups, promotions, adjustments, and what "
+        "nothing covered.",
+    )
     UNITS = strawberry.enum_value("units", description="Units that were charged.")
+    UNITS_INITIAL = strawberry.enum_value(
+        "units_initial",
+        description="What the allowances of balances that are no money paid, each in its own unit.",
+    )
+    UNITS_TOP_UP = strawberry.enum_value(
+        "units_top_up",
+        description="What their other lots paid: top-ups, promotions, adjustments, and what "
+        "nothing covered.",
+    )
 
 
 @strawberry.enum(description="The length of a bucket, in the tenant's zone.")

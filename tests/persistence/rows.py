@@ -13,6 +13,7 @@ import asyncpg
 
 from domain.facts import Channel, Direction, Flag, Status, Type
 from domain.lots import LotSource
+from domain.rollup import USAGE
 from persistence.connection import Connection
 
 TENANT = 1
@@ -169,15 +170,11 @@ class Rows:
         **sums: int,
     ) -> None:
         """An hour or a day of usage; what is not given is 0."""
-        names = (
-            "conversations", "visitors", "messages_in", "messages_out", "messages_free",
-            "segments", "seconds", "emails", "sessions", "units", "cost",
-        )  # fmt: skip
         for table in tables:
             await self.add(
                 table, tenant_id=tenant_id, bucket=bucket, number_id=number_id,
                 direction=direction, country=country, category=category, agent=agent,
-                broadcast=broadcast, **(dict.fromkeys(names, 0) | sums),
+                broadcast=broadcast, **(dict.fromkeys(USAGE, 0) | sums),
             )  # fmt: skip
 
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from api.schema.metric import Metric
 from domain.facts import Channel, Direction
 from domain.periods import DAY, HOUR, month_label, zone
+from domain.rollup import USAGE
 from persistence import usage
 from persistence.door import Door
-from persistence.usage import Asked, Dimension, Measure, Selection, Sum, sums
+from persistence.usage import Asked, Dimension, Measure, Selection, Sum, Total, sums, totals
 from tests.persistence.rows import TENANT, Rows, rows_of
 
 START, END = zone("Asia/Jakarta").month_bounds(month_label(2026, 11))
@@ -120,9 +123,10 @@ async def test_filters_narrow(rows: Rows, door: Door) -> None:
     assert await out(country=()) == 0
 
 
-async def test_every_measure_has_its_column(rows: Rows, door: Door) -> None:
-    columns = [measure.value for measure in Measure]
-    await rows.usage(START, **{name: n for n, name in enumerate(columns, 1)})
+async def test_every_measure_is_of_its_columns(rows: Rows, door: Door) -> None:
+    """FI-4 and FI-5: what is apart adds up to what is together."""
+    columns: dict[str, Any] = {name: n for n, name in enumerate(USAGE, 1)}
+    await rows.usage(START, **columns)
 
     (found,) = await sums(
         door,
@@ -130,7 +134,107 @@ async def test_every_measure_has_its_column(rows: Rows, door: Door) -> None:
         [Asked(tenant_id=TENANT, hours=((START, END),))],
     )
 
-    assert found == [Sum(START, (), tuple(range(1, len(columns) + 1)))]
+    values = dict(zip(Measure, found[0].values, strict=True))
+    assert (found[0].bucket, found[0].key, len(found)) == (START, (), 1)
+    assert values == {
+        **dict.fromkeys(Measure, 0),
+        **{
+            measure: columns[measure.sql.removeprefix("u.")]
+            for measure in Measure
+            if measure.sql.removeprefix("u.") in columns
+        },
+        Measure.CONVERSATIONS_BUSINESS: columns["conversations"],
+        Measure.MESSAGES_MARKETING: columns["messages_out"] - columns["messages_free"],
+        Measure.COST_TOP_UP: columns["cost"] - columns["initial_cost"],
+    }
+    direct = [measure for measure in Measure if measure.sql.removeprefix("u.") in columns]
+    assert len(direct) == len(USAGE)
+
+
+@pytest.mark.parametrize(
+    ("category", "conversation", "card"),
+    [
+        ("", "SERVICE", "SERVICE"),
+        ("service", "SERVICE", "SERVICE"),
+        ("marketing", "BUSINESS", "MARKETING"),
+        ("utility", "BUSINESS", "UTILITY"),
+        ("authentication", "BUSINESS", "AUTHENTICATION"),
+        ("authentication_international", "BUSINESS", "AUTHENTICATION"),
+        ("of_next_year", "BUSINESS", "SERVICE"),
+    ],
+)
+async def test_a_message_is_on_one_card(
+    rows: Rows, door: Door, category: str, conversation: str, card: str
+) -> None:
+    """FI-4: the five add up to what was delivered, and a conversation is of its first message."""
+    await rows.usage(START, category=category, messages_out=7, messages_free=3, conversations=2)
+    measures = tuple(
+        measure for measure in Measure if measure.name.startswith(("MESSAGES_", "CONVERSATIONS"))
+    )
+
+    (found,) = await totals(
+        door,
+        Selection(measures=measures),
+        [Asked(tenant_id=TENANT, hours=((START, END),))],
+    )
+
+    values = {
+        measure.name: value
+        for measure, value in zip(measures, found[0].values, strict=True)
+        if value
+    }
+    assert values == {
+        "CONVERSATIONS": 2, f"CONVERSATIONS_{conversation}": 2, "MESSAGES_OUT": 7,
+        f"MESSAGES_{card}": 4, "MESSAGES_FREE": 3,
+    }  # fmt: skip
+
+
+def test_what_is_money_has_millionths() -> None:
+    of_money = {measure for measure in Measure if measure.is_money}
+    assert of_money == {Measure.COST, Measure.COST_INITIAL, Measure.COST_TOP_UP}
+    assert {measure for measure in Measure if measure.in_micros} == of_money | {
+        Measure.UNITS, Measure.UNITS_INITIAL, Measure.UNITS_TOP_UP
+    }  # fmt: skip
+
+
+def test_metrics_are_measures() -> None:
+    assert [metric.name for metric in Metric] == [measure.name for measure in Measure]
+    assert all(str(metric.value) == metric.name.lower() for metric in Metric)
+
+
+async def test_totals_are_sums_without_buckets(rows: Rows, door: Door) -> None:
+    """However many hours and days, what comes is a row for each combination that occurs."""
+    await rows.tenant(2)
+    for hour in range(3):
+        await rows.usage(START + hour * HOUR, messages_out=1, category="utility")
+    for day in range(1, 5):
+        await rows.usage(START + day * DAY, tables=("usage_day",), messages_out=10, visitors=1)
+    await rows.usage(START, messages_out=1000, tenant_id=2)
+    asked = [
+        Asked(
+            tenant_id=TENANT,
+            hours=((START, START + 2 * HOUR),),
+            days=((START + DAY, START + 3 * DAY), (START + 4 * DAY, END)),
+        ),
+        Asked(tenant_id=2, days=((START, END),)),
+        Asked(tenant_id=2, hours=((START, END),)),
+    ]
+    measures = (Measure.MESSAGES_OUT, Measure.VISITORS)
+
+    assert await totals(door, Selection(measures=measures), asked) == [
+        [Total((), (32, 3))], [], [Total((), (1000, 0))]
+    ]  # fmt: skip
+    mine, nothing, other = await totals(
+        door,
+        Selection(measures=measures, group_by=(Dimension.CATEGORY, Dimension.CHANNEL)),
+        asked,
+    )
+    assert sorted(mine, key=lambda each: each.key) == [
+        Total(("marketing", "whatsapp"), (30, 3)), Total(("utility", "whatsapp"), (2, 0))
+    ]  # fmt: skip
+    assert (nothing, other) == ([], [Total(("marketing", "whatsapp"), (1000, 0))])
+    only = Selection(measures=measures, only=((Dimension.CATEGORY, ("utility",)),))
+    assert await totals(door, only, asked[:1]) == [[Total((), (2, 0))]]
 
 
 async def test_many_tenants_in_one_statement(rows: Rows, door: Door) -> None:
@@ -165,6 +269,10 @@ async def test_more_than_can_be_drawn_is_refused(
     assert await answer(door, sent(), hours=True) == {(): 2}
     with pytest.raises(OverflowError):
         await answer(door, sent(Dimension.CATEGORY), hours=True)
+    with pytest.raises(OverflowError):
+        await totals(
+            door, sent(Dimension.CATEGORY), [Asked(tenant_id=TENANT, hours=((START, END),))]
+        )
 
 
 async def test_what_is_no_channel_or_direction_is_refused(door: Door) -> None:

@@ -142,6 +142,10 @@ class Account:
     def is_money(self, key: str) -> bool:
         return bool(self.documents[key]["kind"] == "money")
 
+    def is_initial(self, key: str, name: str) -> bool:
+        """Whether a lot is an allowance (FI-5); a change of plan may have brought it."""
+        return any(lot.kind == "allowance" for lot in self.lots[key] if lot.name == name)
+
     def whole_units(self, key: str, at: int) -> int:
         """Whole units that a balance can pay (BA-11)."""
         held = sum(lot.left for lot in self.paying(key, at))

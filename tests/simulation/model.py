@@ -190,6 +190,11 @@ class Tenant:
             if part["legs"]:
                 money = self.account.is_money(part["balance"])
                 self.usage(fact).update(units=part["units"], cost=part["amount"] if money else 0)
+            for name, taken in part["legs"]:
+                side = "initial" if self.account.is_initial(part["balance"], name) else "top_up"
+                column = f"{side}_{'cost' if money else 'units'}"
+                if column != "top_up_cost":  # what is left of the cost
+                    self.usage(fact)[column] += taken
         return rated
 
     def usage(self, fact: Fact) -> Counter[str]:
