@@ -13,13 +13,19 @@ import asyncpg
 
 from api.again import Again
 from api.cloudevents import Refused, key_of
-from domain.closed import adjusted_at
 from domain.facts import CHANNEL_NAMES, Fact, Flag, Status, Type
 from domain.holds import read
 from domain.money import text
-from domain.periods import iso, month_name, period
+from domain.periods import iso, month_name
 from domain.rate import claims_message
-from domain.rollup import Dimensions, bucket, usage_of
+from domain.rollup import (
+    Dimensions,
+    add_usage,
+    bucket,
+    is_initial,
+    rated_later,
+    usage_of,
+)
 from domain.settle import Posted
 from domain.state import Outcome
 from domain.verify import Findings, Names, of_contact, of_difference
@@ -29,6 +35,9 @@ from persistence.log import BEGINNING, PostedFact
 
 #: What rows that a hand has changed may break on; what was kept honestly breaks on nothing.
 DAMAGED = (LookupError, ValueError, TypeError, AttributeError, ArithmeticError, AssertionError)
+
+#: Columns of usage that have millionths.
+PAID = frozenset({"cost", "units", "initial_units", "top_up_units", "initial_cost"})
 
 
 class Proof(Again):
@@ -142,22 +151,29 @@ class Proof(Again):
             for part in before.parts:
                 for lot_id, taken in part.legs:
                     self.used[lot_id, day] = self.used.get((lot_id, day), 0) + taken
-            usage = usage_of(fact, before.status, before.flags, before.parts, self._is_money)
-            if usage is not None:
-                place = bucket(self.terms, fact, at)
-                known = hours.get(place)
-                hours[place] = usage if known is None else _sum(known, usage)
+            outcome = (fact, before.status, before.flags, before.parts)
+            came = before.came_unrated
+            if came is None:
+                counted = [(at, usage_of(*outcome, self._is_money, self._is_initial))]
+            else:
+                came_at = self._counted_at(row, fact, Status.UNRATED)
+                counted = [
+                    (came_at, usage_of(fact, Status.UNRATED, came, (), self._is_money)),
+                    (at, rated_later(*outcome, self._is_money, self._is_initial)),
+                ]
+            for at, usage in counted:
+                if usage is not None:
+                    add_usage(hours, bucket(self.terms, fact, at), usage)
         days: dict[tuple[int, Dimensions], list[int]] = {}
         for (hour, dimensions), usage in hours.items():
-            place = (zone.day_start(hour), dimensions)
-            known = days.get(place)
-            days[place] = usage if known is None else _sum(known, usage)
+            add_usage(days, (zone.day_start(hour), dimensions), usage)
         for add, found in ((verifying.add_hours, hours), (verifying.add_days, days)):
             await add(
                 self._connection,
                 [(tenant_id, at, *which, *usage) for (at, which), usage in found.items()],
             )
         await verifying.add_messages(self._connection, list(messages.values()))
+        await verifying.add_named(self._connection, tenant_id, facts)
         await self._held(rows, facts)
 
     async def _held(self, rows: Sequence[PostedFact], facts: Sequence[Fact]) -> None:
@@ -176,14 +192,18 @@ class Proof(Again):
                 self.findings.missing("holds", hold_id.hex())
 
     def _counted_at(self, row: PostedFact, fact: Fact, status: int) -> int:
-        """When a fact counts: one of a closed period as it came, or where what is closed ends."""
-        closed_until = max((at for by, at in self.closings if by < row.version), default=0)
+        """When a fact counts: one of a closed period as it came, or where what is closed ends.
+
+        What is closed is what was when it came or, adjusted by its rate, when that had come.
+        """
+        taken_by = row.version
+        if status == Status.ADJUSTED and row.rated_by is not None:
+            taken_by = row.rated_by
+        closed_until = max((at for by, at in self.closings if by < taken_by), default=0)
         if fact.began < closed_until:
-            return adjusted_at(fact, closed_until)
-        if status != Status.ADJUSTED:
-            return fact.began
-        known = next((one.at for one, _ in self._adjusted if one.fact.key == row.key), None)
-        return known or max(row.arrived_at, period(self.terms.zone, fact.began).end)
+            # Folded again, it has come where it is folded.
+            return max(row.arrived_at, closed_until)
+        return fact.began
 
     def _named(self, row: PostedFact, fact: Fact, kept: tuple[bytes, int, int] | None) -> None:
         """Compare what a fact says with what was kept of its key (EV-1)."""
@@ -203,6 +223,10 @@ class Proof(Again):
     def _is_money(self, balance_id: int) -> bool:
         balance = self.terms.balances.get(balance_id)
         return balance is not None and balance.kind == "money"
+
+    def _is_initial(self, lot_id: int) -> bool:
+        lot = self.names.lots.get(lot_id)
+        return lot is not None and is_initial(lot)
 
     async def rest(self, now: int, closings: Collection[int]) -> None:
         """Compare what does not stand with facts, once the whole log is read.
@@ -260,7 +284,7 @@ class Proof(Again):
                 elif table == "contacts":
                     of_contact(self.findings, row, found, right, closed_until)
                 else:
-                    money = {"cost", "units"} if table.startswith("usage") else set()
+                    money = PAID if table.startswith("usage") else ()
                     for side in (found, right):
                         side.update({name: text(side[name]) for name in money})
                     self.findings.values(table, row, found, right)
@@ -268,6 +292,14 @@ class Proof(Again):
     def _row(self, table: str, key: dict[str, Any]) -> str:
         if table == "messages":
             return str(key["message"].hex())
+        if table == "user_activity":
+            return f"{key['agent']} at {iso(key['quarter'])}"
+        if table == "broadcasts":
+            return str(key["broadcast"])
+        if table == "broadcast_recipients":
+            channel = CHANNEL_NAMES.get(key["channel"], str(key["channel"]))
+            party = key["party"].replace("\x1f", "group ")
+            return f"{channel} {party} of {key['broadcast']}"
         number = self.terms.numbers.get(key["number_id"])
         of = f"number {key['number_id']}" if number is None else number.address
         if table == "contacts":
@@ -335,7 +367,3 @@ class Proof(Again):
         if self._unrated is not None and (not since or since[0] > self._unrated):
             found = iso(since[0]) if since else "missing"
             find.add("unrated", key, "since", found, f"{iso(self._unrated)} or earlier")
-
-
-def _sum(one: Sequence[int], other: Sequence[int]) -> list[int]:
-    return [a + b for a, b in zip(one, other, strict=True)]

@@ -18,7 +18,7 @@ from domain.facts import Flag, Status
 from domain.fold import RESTORED
 from domain.rollup import USAGE
 from domain.state import Changes, Outcome, Revision
-from persistence import alerts, holds, purchases, refilling, tasks
+from persistence import activity, alerts, broadcasts, holds, purchases, refilling, tasks
 from persistence.bulk import Row, Table, Write, literal
 from persistence.connection import Connection
 
@@ -158,7 +158,7 @@ HEADS_COLUMNS = (
 
 # What every commit writes goes in one statement: ten round trips cost more than its rows.
 write_commit = Write(
-    FACTS, CONTACTS, LOTS, LOT_DAYS, TRANSFERS, USAGE_HOUR, USAGE_DAY,
+    FACTS, CONTACTS, LOTS, LOT_DAYS, TRANSFERS, USAGE_HOUR, USAGE_DAY, activity.USER_ACTIVITY,
     last=HEADS, last_columns=HEADS_COLUMNS,
 )  # fmt: skip
 write_charges = Write(CHARGES)
@@ -263,9 +263,14 @@ async def record(connection: Connection, batch: Sequence[Changes], now: int) -> 
         connection,
         [(tenant, changes.state.version, changes.holds) for tenant, changes in _by_tenant(batch)],
     )
+    named = [
+        (tenant, [outcome.fact for outcome in changes.outcomes])
+        for tenant, changes in _by_tenant(batch)
+    ]
+    await broadcasts.write(connection, named)
     await write_commit(
         connection, facts, _contacts(batch), _lots(batch), lot_days, transfers, hours,
-        _days(batch), heads,
+        _days(batch), [row for each in named for row in activity.rows_of(*each)], heads,
     )  # fmt: skip
 
 

@@ -14,8 +14,9 @@ from typing import Any
 import asyncpg
 import msgspec
 
+from domain.facts import Fact
 from domain.rollup import USAGE
-from persistence import record
+from persistence import activity, broadcasts, record
 from persistence.bulk import Row, Table, Write
 from persistence.catalogue import digest_of
 from persistence.connection import Connection
@@ -33,7 +34,12 @@ OPEN = """
 create temp table if not exists usage_hour_again (like usage_hour including indexes);
 create temp table if not exists usage_day_again (like usage_day including indexes);
 create temp table if not exists messages_again (like messages including indexes);
-truncate usage_hour_again, usage_day_again, messages_again;
+create temp table if not exists broadcast_recipients_again
+    (like broadcast_recipients including indexes);
+create temp table if not exists broadcasts_again (like broadcasts including indexes);
+create temp table if not exists user_activity_again (like user_activity including indexes);
+truncate usage_hour_again, usage_day_again, messages_again, broadcast_recipients_again,
+    broadcasts_again, user_activity_again;
 set transaction read only"""
 
 
@@ -56,6 +62,15 @@ add_messages = Write(
         "on conflict do nothing",
     )
 )
+add_activity = _again(activity.USER_ACTIVITY)
+ADD_BROADCASTS = broadcasts.writing("_again")
+
+
+async def add_named(connection: Connection, tenant_id: int, facts: Sequence[Fact]) -> None:
+    """Add what facts say of broadcasts and of users."""
+    await broadcasts.write(connection, [(tenant_id, facts)], ADD_BROADCASTS)
+    await add_activity(connection, activity.rows_of(tenant_id, facts))
+
 
 COMMITS = """
 select tenant_id, version, at, cause, facts, digest from commits where tenant_id = $1
@@ -262,6 +277,14 @@ BESIDE = {
     # A row of nothing is as good as none: what was counted there was taken back.
     "usage_hour": _beside("usage_hour", _USAGE_KEY, USAGE, same="coalesce({}, 0)"),
     "usage_day": _beside("usage_day", _USAGE_KEY, USAGE, same="coalesce({}, 0)"),
+    "broadcast_recipients": _beside(
+        "broadcast_recipients", "broadcast, channel, party", ("states",)
+    ),
+    "broadcasts": _beside(
+        "broadcasts", "broadcast",
+        ("first_at", "last_at", "recipients", "delivered", "read", "failed"),
+    ),
+    "user_activity": _beside("user_activity", "agent, quarter", ("first_at", "last_at")),
 }  # fmt: skip
 
 

@@ -12,7 +12,8 @@ import strawberry
 from api.errors import Fault
 from api.limits import PAGE_SIZE_MAX
 
-CURSOR_LENGTH_MAX = 512
+#: A name of 100 characters is among what rows are sorted by, each escaped and then in base 64.
+CURSOR_LENGTH_MAX = 2_048
 
 
 @strawberry.type(description="Where a page of a connection ends.")

@@ -30,6 +30,9 @@ TABLES = {
     "conflicts": "select * from conflicts where tenant_id = $1",
     "usage_hour": "select * from usage_hour where tenant_id = $1",
     "usage_day": "select * from usage_day where tenant_id = $1",
+    "broadcast_recipients": "select * from broadcast_recipients where tenant_id = $1",
+    "broadcasts": "select * from broadcasts where tenant_id = $1",
+    "user_activity": "select * from user_activity where tenant_id = $1",
     "transfers": "select balance_id, account, cause, sum(amount) as amount from ("
     " select balance_id, debit as account, cause, -amount as amount from transfers"
     " where tenant_id = $1 union all"
@@ -145,6 +148,17 @@ async def used_by_facts(world: World, tenant: str) -> dict[int, int]:
     return legs
 
 
+# FI-5: what lots paid, apart by where they came from.
+PAID = """
+select coalesce(sum(used) filter (where currency is null and source = 1), 0)::bigint
+        as initial_units,
+    coalesce(sum(used) filter (where currency is null and source <> 1), 0)::bigint as top_up_units,
+    coalesce(sum(used) filter (where currency is not null and source = 1), 0)::bigint
+        as initial_cost,
+    coalesce(sum(used) filter (where currency is not null), 0)::bigint as cost
+from lots join balances using (tenant_id, balance_id) where tenant_id = $1"""
+
+
 async def check_rollups(world: World, tenant: str) -> None:
     """FI-2: hours and days add up to the same, and both to the facts."""
     sums = ", ".join(f"coalesce(sum({name}), 0)::bigint as {name}" for name in USAGE)
@@ -162,6 +176,8 @@ async def check_rollups(world: World, tenant: str) -> None:
         " from facts where tenant_id = $1",
     )
     assert dict(counted).items() <= days.items()
+    paid = await world.row(tenant, PAID)
+    assert dict(paid).items() <= days.items()
 
 
 FACTS = """

@@ -133,6 +133,11 @@ def _event(chance: random.Random, n: int, at: int) -> Json:
             data["message_id"] = f"m{n}"
     if chance.random() < 0.05:
         data["group"] = {"id": chance.choice("gh"), "members": []}
+    # Not by chance: who has a broadcast or a user changes nothing of what happens.
+    if kind != "received" and n % 4 == 0:
+        data["broadcast"] = f"promo {n % 3}"
+    if n % 5 == 0:
+        data["user"] = f"agent {n % 2}"
     return {
         "id": str(n), "source": "traffic", "type": f"message.{kind}", "time": iso(at),
         "subject": chance.choices(TENANTS, (6, 2, 1))[0], "data": data,

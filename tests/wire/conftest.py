@@ -26,6 +26,7 @@ FIGURES = """{ tenants { nodes { key since balances {
 TABLES = (
     "fact_keys", "facts", "charges", "conflicts", "messages", "contacts", "lots", "lot_days",
     "counters", "transfers", "periods", "usage_hour", "usage_day", "commits",
+    "broadcast_recipients", "broadcasts", "user_activity",
 )  # fmt: skip
 
 
