@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -40,7 +41,7 @@ CANARY = keys.CANARY.encode()
 # Zones come with them: one that was exchanged is known long before it holds (TZ-3). So does the
 # number of the tenant's terms: the commit that changed them may have been skipped for a newer one.
 HEADS = """
-select tenant_id, version, settings, zones::text as zones
+select tenant_id, version, settings, zones::text as zones, seated
 from tenant_head join tenants using (tenant_id) where tenant_id = any ($1::bigint[])"""
 
 
@@ -70,6 +71,8 @@ class Hub:
         self._hearing = False
         self._stopping = False
         self._unheld: set[int] = set()  #: tenants of whom was read without what is held
+        #: Of tenants whose usage is watched: their settings, and the seats that are taken.
+        self._seats: dict[int, tuple[int, int]] = {}
         self.heard = 0  #: messages of watched tenants
         self.gaps = 0  #: times the subscription was lost
         self.canary = Canary()
@@ -190,6 +193,18 @@ class Hub:
                 board.rezone(zones)
                 board.agree(settings)
                 board.heads(versions, patient=patient)
+            self._seat({row["tenant_id"]: (row["settings"], row["seated"]) for row in rows})
+
+    def _seat(self, seats: dict[int, tuple[int, int]]) -> None:
+        """Have usage read again where seats were taken or left, or the plan may give others.
+
+        Also at the first look at a tenant: what changed since its watcher came was told by nobody.
+        """
+        before = self._seats
+        self._seats = {one: seats[one] for one in self.usage.tenants if one in seats}
+        for tenant_id, known in self._seats.items():
+            if before.get(tenant_id) != known:
+                self.usage.want(tenant_id)
 
     async def _readings(self, wanted: Sequence[Wanted]) -> Sequence[Reading | None]:
         now = self._now()
@@ -206,18 +221,25 @@ class Hub:
         return found
 
     async def _counts(self, wanted: Sequence[Wanted]) -> Sequence[Counts | None]:
-        now = self._now()
-        return await self._live.counts(
+        now, known = self._now(), self._seats
+        found = await self._live.counts(
             [
                 CountsAsked(
                     tenant_id=one.tenant_id,
                     at=now,
                     period=period(one.zone, now),
-                    version=one.version,
+                    # Until a look has told them, the seats are read with the head.
+                    version=one.version if one.tenant_id in known else None,
                 )
                 for one in wanted
             ]
         )
+        return [
+            replace(counts, seated=known[counts_of.tenant_id][1])
+            if counts_of.tenant_id in known
+            else counts
+            for counts_of, counts in zip(wanted, found, strict=True)
+        ]
 
 
 async def _said(connection: AbstractConnection) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 from redis.asyncio import Redis
@@ -44,9 +44,10 @@ class Counts:
     windows: int  #: customer-service windows open at `at`
     visitors: int  #: of the period, as recorded
     valid_until: int  #: when a window opens or closes by itself, or the period ends
+    seated: int | None = None  #: seats that are taken; None: the head was not read for it
 
 
-HEADS = "select tenant_id, version from tenant_head where tenant_id = any ($1::bigint[])"
+HEADS = "select tenant_id, version, seated from tenant_head where tenant_id = any ($1::bigint[])"
 
 # Reads every contact of a tenant: for when Valkey cannot say.
 COUNTS = """
@@ -86,7 +87,7 @@ class Live:
 
     async def counts(self, asked: Sequence[Asked]) -> list[Counts]:
         """The counters of each one asked for, in order; every tenant has a head."""
-        wanted = await self._wanted(asked)
+        wanted, seated = await self._wanted(asked)
         found = await self._in_valkey(asked, wanted)
         for seconds in ARRIVAL_SECONDS:
             if not any(isinstance(counts, int) for counts in found):
@@ -101,17 +102,22 @@ class Live:
             own = [asked[place] for place in missing]
             self._rebuild.soon(one.tenant_id for one in own if wanted[one.tenant_id])
             exact.update(zip(missing, await self._in_postgres(own), strict=True))
-        return [exact[place] for place in range(len(asked))]
+        return [
+            replace(exact[place], seated=seated.get(one.tenant_id))
+            for place, one in enumerate(asked)
+        ]
 
-    async def _wanted(self, asked: Sequence[Asked]) -> dict[int, int]:
-        """The version that is wanted of each tenant."""
+    async def _wanted(self, asked: Sequence[Asked]) -> tuple[dict[int, int], dict[int, int]]:
+        """The version wanted of each tenant, and the seats taken where its head was read."""
         wanted = {one.tenant_id: one.version for one in asked if one.version is not None}
         rest = [one.tenant_id for one in asked if one.version is None]
+        seated: dict[int, int] = {}
         if rest:
             async with self._door.tenant_tx(*rest) as connection:
                 for row in await connection.fetch(HEADS, rest):
                     wanted[row["tenant_id"]] = row["version"]
-        return wanted
+                    seated[row["tenant_id"]] = row["seated"]
+        return wanted, seated
 
     async def _in_valkey(
         self, asked: Sequence[Asked], wanted: dict[int, int]

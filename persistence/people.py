@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 
+from domain.facts import CHANNEL_NAMES
+from domain.people import check_seat, takes_seat
 from domain.problems import Problem
+from persistence import seats, spells
 from persistence.audit import trace
+from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
 
@@ -33,11 +38,13 @@ class UserRecord:
     active: bool
     created_at: int
     granted: tuple[str, ...] = ()  #: scopes beyond those of the role
+    external_id: str | None = None  #: what facts call the person; None: the operator's
+    channels: tuple[int, ...] = ()  #: that the person works on, as `domain.facts.Channel`; (): all
 
 
 USERS_SQL = """
 select user_id, u.tenant_id, t.key as tenant_key, issuer, subject, u.name, email, role, active,
-    u.created_at, array(
+    u.created_at, external_id, channels, array(
         select scope from billing_grants g
         where g.user_id = u.user_id and g.tenant_id is not distinct from u.tenant_id
             and revoked_at is null
@@ -110,8 +117,10 @@ async def page_of_operators(door: Door, *, after: int, limit: int) -> list[UserR
 
 
 NEW_USER_SQL = """
-insert into users (tenant_id, issuer, subject, name, email, role, created_at)
-values ($1, $2, $3, $4, $5, $6, $7) returning user_id
+insert into users (
+    tenant_id, issuer, subject, name, email, role, created_at, external_id, channels
+)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9) returning user_id
 """
 
 
@@ -124,22 +133,52 @@ async def create_user(
     name: str,
     email: str,
     role: str,
+    external_id: str | None = None,
+    channels: Sequence[int] = (),
+    catalogue: Catalogue | None = None,
     now: int,
 ) -> UserRecord:
-    """Keep somebody new; an address or subject that is taken raises `EMAIL_TAKEN` or `TAKEN`."""
+    """Keep somebody new; `catalogue` knows the plan of a tenant where a seat is taken (US-1).
+
+    An address, a subject or a name in facts that is taken raises `EMAIL_TAKEN`, `SUBJECT_TAKEN` or
+    `EXTERNAL_ID_TAKEN`; without a seat left an agent or supervisor is refused: `NO_SEATS`.
+    """
+    if tenant_id is not None and external_id is None:
+        external_id = email
     try:
         async with scope_of(door, tenant_id) as conn:
+            if tenant_id is not None:
+                await seats.lock(conn, tenant_id)
             user_id: int = await conn.fetchval(
-                NEW_USER_SQL, tenant_id, issuer, subject, name, email, role, now
-            )
+                NEW_USER_SQL, tenant_id, issuer, subject, name, email, role, now, external_id,
+                list(channels),
+            )  # fmt: skip
             made = await user_in(conn, user_id, tenant_id)
             assert made is not None
+            if tenant_id is not None:
+                await spells.begin(conn, tenant_id, user_id, role, made.active, now)
+                await _seat(conn, catalogue, None, made, now)
             await trace(
                 conn, tenant_id, "userCreate", f"usr/{user_id}", at=now, after=_told(made)
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        raise _taken(error, email) from None
+        raise _taken(error, email, external_id or "") from None
     return made
+
+
+async def _seat(
+    conn: Connection, catalogue: Catalogue | None, before: UserRecord | None, after: UserRecord,
+    now: int,
+) -> None:  # fmt: skip
+    """Count a locked tenant's seats; refuse who takes one that the plan does not have (US-1)."""
+    assert after.tenant_id is not None
+    used = await seats.count(conn, after.tenant_id)
+    had = before is not None and takes_seat(before.role, before.active)
+    if takes_seat(after.role, after.active) and not had:
+        assert catalogue is not None, "whoever may take a seat brings the plans"
+        maximum = await seats.maximum(conn, catalogue, after.tenant_id, now)
+        back = before is not None and not before.active
+        check_seat(maximum, used - 1, "active" if back else "role")
 
 
 # In one order, so that two who lower each other meet here and not in a deadlock.
@@ -150,7 +189,8 @@ select user_id from users where tenant_id = $1 and role = $2 and active order by
 # What is not said stays, whatever somebody else changes at the same time.
 CHANGE_SQL = """
 update users set name = coalesce($3, name), email = coalesce($4, email), role = coalesce($5, role),
-    active = coalesce($6, active)
+    active = coalesce($6, active), external_id = coalesce($7, external_id),
+    channels = coalesce($8, channels)
 where user_id = $1 and tenant_id is not distinct from $2
 """
 
@@ -163,15 +203,21 @@ async def update_user(
     email: str | None,
     role: str | None,
     active: bool | None,
+    external_id: str | None = None,
+    channels: Sequence[int] | None = None,
+    catalogue: Catalogue | None = None,
     keep_super_admin: bool,
     now: int,
 ) -> UserRecord:
-    """Change of somebody what is not None.
+    """Change of somebody what is not None; `catalogue` as `create_user` has it.
 
-    With `keep_super_admin` a tenant's last one that is active stays so: `LAST_SUPER_ADMIN`.
+    With `keep_super_admin` a tenant's last one that is active stays so: `LAST_SUPER_ADMIN`. Who is
+    to take a seat that is not there is refused: `NO_SEATS`.
     """
     try:
         async with scope_of(door, user.tenant_id) as conn:
+            if user.tenant_id is not None:
+                await seats.lock(conn, user.tenant_id)
             if keep_super_admin and (active is False or role not in (None, SUPER_ADMIN)):
                 rows = await conn.fetch(SUPER_ADMINS_SQL, user.tenant_id, SUPER_ADMIN)
                 if [row["user_id"] for row in rows] == [user.user_id]:
@@ -182,16 +228,26 @@ async def update_user(
                         "active" if active is False else "role",
                     )
             before = await user_in(conn, user.user_id, user.tenant_id)
-            await conn.execute(CHANGE_SQL, user.user_id, user.tenant_id, name, email, role, active)
+            await conn.execute(
+                CHANGE_SQL, user.user_id, user.tenant_id, name, email, role, active, external_id,
+                None if channels is None else list(channels),
+            )  # fmt: skip
             after = await user_in(conn, user.user_id, user.tenant_id)
             assert before is not None
             assert after is not None
+            if user.tenant_id is not None and (before.role, before.active) != (
+                after.role, after.active,
+            ):  # fmt: skip
+                await spells.change(
+                    conn, user.tenant_id, user.user_id, after.role, after.active, now
+                )
+                await _seat(conn, catalogue, before, after, now)
             await trace(
                 conn, user.tenant_id, "userUpdate", f"usr/{user.user_id}", at=now,
                 before=_told(before), after=_told(after),
             )  # fmt: skip
     except asyncpg.UniqueViolationError as error:
-        raise _taken(error, email or "") from None
+        raise _taken(error, email or "", external_id or "") from None
     return after
 
 
@@ -202,18 +258,31 @@ def scope_of(door: Door, tenant_id: int | None) -> AbstractAsyncContextManager[C
     return door.tenant_tx(tenant_id)
 
 
-def _taken(error: asyncpg.UniqueViolationError, email: str) -> Problem:
+def _taken(error: asyncpg.UniqueViolationError, email: str, external_id: str) -> Problem:
     if error.constraint_name == "users_email":
         return Problem("EMAIL_TAKEN", f"somebody here has the address {email} already", "email")
     if error.constraint_name == "users_subject":
         return Problem("SUBJECT_TAKEN", "somebody is known by this subject already", "subject")
+    if error.constraint_name == "users_external_id":
+        message = f"facts call somebody else here {external_id} already: give another externalId"
+        return Problem("EXTERNAL_ID_TAKEN", message, "externalId")
     raise error
 
 
 def _told(user: UserRecord) -> dict[str, object]:
     """Somebody as a trace has it."""
-    return {"name": user.name, "email": user.email, "role": user.role, "active": user.active}
+    return {
+        "name": user.name, "email": user.email, "role": user.role, "active": user.active,
+        "externalId": user.external_id,
+        "channels": [CHANNEL_NAMES[channel] for channel in user.channels],
+    }  # fmt: skip
 
 
 def _from_row(row: asyncpg.Record) -> UserRecord:
-    return UserRecord(**{**row, "granted": tuple(row["granted"])})
+    return read_user(dict(row))
+
+
+def read_user(values: dict[str, Any]) -> UserRecord:
+    """Somebody from the columns of `USERS_SQL`."""
+    lists = {name: tuple(values[name]) for name in ("granted", "channels")}
+    return UserRecord(**values | lists)

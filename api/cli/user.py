@@ -17,6 +17,7 @@ from api.operations.user_create import UserCreate
 from api.rights import Role
 from api.settings import Clock
 from domain.periods import iso
+from persistence.catalogue import Catalogue
 from persistence.door import Door
 from persistence.people import UserRecord
 
@@ -44,7 +45,9 @@ def create(
 
     async def act(door: Door) -> UserRecord:
         now = Clock.starting(given.clock).now()
-        return await user_create.run(door, given.jwt_issuer, OPERATOR, request, now=now)
+        async with door.system_tx("the catalogue is of no tenant") as connection:
+            catalogue = await Catalogue.load(connection)
+        return await user_create.run(door, catalogue, given.jwt_issuer, OPERATOR, request, now=now)
 
     user = operate(given, data, act)
     shown = {

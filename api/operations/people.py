@@ -6,11 +6,13 @@ one's own role the scopes decide; a key has no role, so its scopes decide alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
 
 from api import ids
 from api.addresses import email
 from api.rights import Principal, Role
+from domain.facts import CHANNELS
 from domain.problems import Problem
 from persistence.door import Door
 from persistence.people import UserRecord, find_user
@@ -67,3 +69,27 @@ def checked_email(text: str) -> str:
         return email(text)
     except ValueError as error:
         raise Problem("INVALID_EMAIL", str(error), "email") from None
+
+
+def checked_channels(names: Sequence[str]) -> list[int]:
+    """Channels by their names, each once, in their own order."""
+    for place, name in enumerate(names):
+        if name not in CHANNELS:
+            near = get_close_matches(name[:64], CHANNELS, 1)
+            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(CHANNELS)}"
+            raise Problem(
+                "UNKNOWN_CHANNEL",
+                f"there is no channel {name[:64]!r}: {hint}",
+                f"channels[{place}]",
+            )
+    return sorted({CHANNELS[name].value for name in names})
+
+
+def check_of_tenant(tenant_id: int | None, of_facts: str | None, channels: Sequence[str]) -> None:
+    """What facts call a person, and its channels, are of a tenant's people alone."""
+    if tenant_id is None and (of_facts is not None or channels):
+        raise Problem(
+            "OF_TENANTS",
+            "facts call a tenant's people: leave `externalId` and `channels` out",
+            "channels" if of_facts is None else "externalId",
+        )

@@ -9,7 +9,9 @@ from api.context import Context
 from api.schema.fields import computed
 from api.schema.owner import Owner
 from api.schema.scalars import BigInt, DateTime
+from domain.people import available
 from domain.periods import period
+from domain.standing import Standing
 from persistence.live import Asked, Counts
 from persistence.standing import standing_of
 
@@ -24,7 +26,8 @@ class LiveUsage:
     open_windows: int = strawberry.field(description="Customer-service windows that are open.")
     visitors: int = strawberry.field(description="Unique visitors of the period.")
     available_users: int = strawberry.field(
-        description="Agents and supervisors that the plan has room for."
+        description="Agents and supervisors that the plan still has room for; negative where it "
+        "has fewer seats than are taken."
     )
     version: BigInt = strawberry.field(
         description="Of the tenant's figures: everything up to it is counted."
@@ -32,12 +35,13 @@ class LiveUsage:
     as_of: DateTime = strawberry.field(description="The instant these figures are of.")
 
     @classmethod
-    def from_domain(cls, counts: Counts, seats: int) -> LiveUsage:
+    def of(cls, counts: Counts, standing: Standing) -> LiveUsage:
+        """The counters of a tenant with the seats of the plan in force."""
         return cls(
             open_conversations=counts.conversations,
             open_windows=counts.windows,
             visitors=counts.visitors,
-            available_users=seats,
+            available_users=available_users(counts, standing),
             version=BigInt(counts.version),
             as_of=DateTime(counts.at),
         )
@@ -57,5 +61,10 @@ class TenantLive(Owner):
             period=period(self.record.zone, context.now),
         )
         counts = await context.loader("live", context.live.counts).load(asked)
-        plan = standing_of(context.catalogue, self.record).holding(context.now).plan
-        return LiveUsage.from_domain(counts, plan.seats)
+        return LiveUsage.of(counts, standing_of(context.catalogue, self.record))
+
+
+def available_users(counts: Counts, standing: Standing) -> int:
+    """Seats of the plan in force that nobody has taken (US-1)."""
+    assert counts.seated is not None, "whoever shows counters has read the seats"
+    return available(standing.holding(counts.at).plan.seats, counts.seated)

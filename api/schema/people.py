@@ -1,4 +1,4 @@
-"""People: who signs in, what each may, and the mutations that say so."""
+"""People: who signs in, and what each may; `people_changes` has the mutations that say so."""
 
 from __future__ import annotations
 
@@ -12,31 +12,18 @@ from api import ids
 from api import rights as granted
 from api.context import Context
 from api.faults import Fault
-from api.operations import (
-    billing_access_grant,
-    billing_access_revoke,
-    sign_in_link_create,
-    user_create,
-    user_update,
-)
-from api.operations.billing_access_grant import BillingAccessGrant
-from api.operations.billing_access_revoke import BillingAccessRevoke
-from api.operations.sign_in_link_create import SignInLinkCreate
-from api.operations.user_create import UserCreate
-from api.operations.user_update import UserUpdate
-from api.schema.fields import computed, mutation
+from api.schema.fields import computed
 from api.schema.node import Node
 from api.schema.owner import Owner
 from api.schema.paging import PageInfo, cursor, page_size, position
-from api.schema.payload import Payload, attempt
 from api.schema.scalars import DateTime
 from api.tokens import scopes_of
+from domain.facts import CHANNEL_NAMES
 from persistence.people import UserRecord, find_user, page_of_operators, pages
 
 SCOPE = "users:write"
 PAGE_SIZE = 50
 
-Input = strawberry.argument(description="What to do.")
 First = Annotated[int, strawberry.argument(description="How many to give, 1 to 100.")]
 After = Annotated[str | None, strawberry.argument(description="The cursor to go on behind.")]
 
@@ -74,14 +61,23 @@ class TenantUser(Node):
     email: str = strawberry.field(description="The e-mail address, in lower case.")
     role: UserRole = strawberry.field(description="What the person is.")
     active: bool = strawberry.field(description="Whether the person is let in.")
-    billing_rights: list[BillingRight] = strawberry.field(
-        description="What the person may of billing, by role and by grants."
+    external_id: str | None = strawberry.field(
+        description="What facts call the person in `user`, so what its usage is counted by; null: "
+        "one of the operator's."
+    )
+    channels: list[str] = strawberry.field(
+        description="The channels it works on, such as `whatsapp`; empty: all."
     )
     created_at: DateTime = strawberry.field(description="When the person was added.")
+    rights: strawberry.Private[frozenset[str]]
+
+    @computed("What the person may of billing, by role and by grants. Needs `users:write`.")
+    def billing_rights(self, info: Info[Context, None]) -> list[BillingRight]:
+        info.context.require(SCOPE)
+        return [BillingRight(right.value) for right in granted.BillingRight if right in self.rights]
 
     @classmethod
     def from_row(cls, record: UserRecord) -> TenantUser:
-        scopes = scopes_of(record)
         return cls(
             id=strawberry.ID(ids.encode("usr", record.user_id)),
             tenant=record.tenant_key,
@@ -89,10 +85,10 @@ class TenantUser(Node):
             email=record.email,
             role=UserRole(record.role),
             active=record.active,
-            billing_rights=[
-                BillingRight(right.value) for right in granted.BillingRight if right in scopes
-            ],
+            external_id=record.external_id,
+            channels=[CHANNEL_NAMES[channel] for channel in record.channels],
             created_at=DateTime(record.created_at),
+            rights=scopes_of(record),
         )
 
 
@@ -180,209 +176,3 @@ def place_of(after: str | None) -> int:
         return 0
     (word,) = position(after, str)
     return ids.decode("usr", word) or 0
-
-
-@strawberry.input(description="A new person.")
-class UserCreateInput:
-    tenant: str | None = strawberry.field(
-        default=None, description="The tenant's key; null adds one of the operator's people."
-    )
-    name: str = strawberry.field(description="The name people see.")
-    email: str = strawberry.field(description="An e-mail address that nobody else here has.")
-    role: UserRole = strawberry.field(description="What the person is; never above your own.")
-    subject: str | None = strawberry.field(
-        default=None,
-        description="What tokens of the configured issuer (`KUOTA_JWT_ISSUER`) have as `sub`; "
-        "null: the person signs in by links. Operators only.",
-    )
-
-
-@strawberry.input(description="What to change of a person; null leaves what there is.")
-class UserUpdateInput:
-    id: strawberry.ID = strawberry.field(description="The person's id.")
-    name: str | None = strawberry.field(default=None, description="Another name.")
-    email: str | None = strawberry.field(default=None, description="Another e-mail address.")
-    role: UserRole | None = strawberry.field(
-        default=None, description="Another role; never above your own."
-    )
-    active: bool | None = strawberry.field(
-        default=None, description="False: the person is let in no more, within seconds."
-    )
-
-
-@strawberry.input(description="Whom to let in.")
-class SignInLinkCreateInput:
-    user: strawberry.ID = strawberry.field(description="The person's id.")
-
-
-@strawberry.input(description="What to grant, and to whom.")
-class BillingAccessGrantInput:
-    user: strawberry.ID = strawberry.field(description="The person's id.")
-    rights: list[BillingRight] = strawberry.field(
-        description="None that you do not have yourself; what is granted already stays."
-    )
-
-
-@strawberry.input(description="What to take back, and of whom.")
-class BillingAccessRevokeInput:
-    user: strawberry.ID = strawberry.field(description="The person's id.")
-    rights: list[BillingRight] | None = strawberry.field(
-        default=None, description="Null: all that was granted."
-    )
-
-
-@strawberry.type(description="The answer of `userCreate`.")
-class UserCreatePayload(Payload):
-    user: TenantUser | None = strawberry.field(description="The new person.")
-
-
-@strawberry.type(description="The answer of `userUpdate`.")
-class UserUpdatePayload(Payload):
-    user: TenantUser | None = strawberry.field(description="The person as changed.")
-
-
-@strawberry.type(description="The answer of `signInLinkCreate`.")
-class SignInLinkCreatePayload(Payload):
-    url: str | None = strawberry.field(
-        description="Where the person signs in: once. It is shown this once."
-    )
-    expires_at: DateTime | None = strawberry.field(
-        description="From when on it does not work any more: after 15 minutes."
-    )
-
-
-@strawberry.type(description="The answer of `billingAccessGrant`.")
-class BillingAccessGrantPayload(Payload):
-    user: TenantUser | None = strawberry.field(description="The person, with the rights.")
-
-
-@strawberry.type(description="The answer of `billingAccessRevoke`.")
-class BillingAccessRevokePayload(Payload):
-    user: TenantUser | None = strawberry.field(description="The person, without the rights.")
-
-
-@strawberry.type
-class PeopleMutations:
-    """The mutations that say who is let in, and what each may."""
-
-    @mutation(
-        "Add a person, who then signs in by a link or by tokens of the configured issuer. Needs "
-        "`users:write`; never with a role above your own."
-    )
-    async def user_create(
-        self, info: Info[Context, None], input: Annotated[UserCreateInput, Input]
-    ) -> UserCreatePayload:
-        context = info.context
-        request = UserCreate(
-            tenant=input.tenant,
-            name=input.name,
-            email=input.email,
-            role=granted.Role[input.role.name],
-            subject=input.subject,
-        )
-        tokens = context.authenticator.tokens
-        issuer = None if tokens is None else tokens.elsewhere
-        record, errors = await attempt(
-            user_create.run(context.door, issuer, context.caller(), request, now=context.now)
-        )
-        return UserCreatePayload(user=shown(record), user_errors=errors)
-
-    @mutation(
-        "Change a person: within seconds it holds everywhere, on open sockets too. The last active "
-        "super-admin of a tenant stays one, unless an operator says otherwise. Needs `users:write`."
-    )
-    async def user_update(
-        self, info: Info[Context, None], input: Annotated[UserUpdateInput, Input]
-    ) -> UserUpdatePayload:
-        context = info.context
-        request = UserUpdate(
-            id=input.id,
-            name=input.name,
-            email=input.email,
-            role=None if input.role is None else granted.Role[input.role.name],
-            active=input.active,
-        )
-        record, errors = await attempt(
-            user_update.run(
-                context.door,
-                context.authenticator.tokens,
-                context.caller(),
-                request,
-                now=context.now,
-            )
-        )
-        return UserUpdatePayload(user=shown(record), user_errors=errors)
-
-    @mutation(
-        "Make a link by which a person signs in: once, within 15 minutes. For somebody who may no "
-        "more than you. Needs `users:write`."
-    )
-    async def sign_in_link_create(
-        self, info: Info[Context, None], input: Annotated[SignInLinkCreateInput, Input]
-    ) -> SignInLinkCreatePayload:
-        context = info.context
-        tokens = context.authenticator.tokens
-        assert tokens is not None
-        made, errors = await attempt(
-            sign_in_link_create.run(
-                context.door,
-                tokens.issuer.address,
-                context.caller(),
-                SignInLinkCreate(user=input.user),
-                now=context.now,
-            )
-        )
-        return SignInLinkCreatePayload(
-            url=None if made is None else made.url,
-            expires_at=None if made is None else DateTime(made.expires_at),
-            user_errors=errors,
-        )
-
-    @mutation(
-        "Grant billing access. By super-admins for their tenant, by operators for all; never more "
-        "than you have. Needs `users:write`."
-    )
-    async def billing_access_grant(
-        self, info: Info[Context, None], input: Annotated[BillingAccessGrantInput, Input]
-    ) -> BillingAccessGrantPayload:
-        context = info.context
-        request = BillingAccessGrant(
-            user=input.user,
-            rights=tuple(granted.BillingRight[right.name] for right in input.rights),
-        )
-        record, errors = await attempt(
-            billing_access_grant.run(
-                context.door,
-                context.authenticator.tokens,
-                context.caller(),
-                request,
-                now=context.now,
-            )
-        )
-        return BillingAccessGrantPayload(user=shown(record), user_errors=errors)
-
-    @mutation(
-        "Take granted billing access back: within seconds it holds everywhere. What a role has "
-        "stays with the role. Needs `users:write`."
-    )
-    async def billing_access_revoke(
-        self, info: Info[Context, None], input: Annotated[BillingAccessRevokeInput, Input]
-    ) -> BillingAccessRevokePayload:
-        context = info.context
-        rights = None
-        if input.rights is not None:
-            rights = tuple(granted.BillingRight[right.name] for right in input.rights)
-        record, errors = await attempt(
-            billing_access_revoke.run(
-                context.door,
-                context.authenticator.tokens,
-                context.caller(),
-                BillingAccessRevoke(user=input.user, rights=rights),
-                now=context.now,
-            )
-        )
-        return BillingAccessRevokePayload(user=shown(record), user_errors=errors)
-
-
-def shown(record: UserRecord | None) -> TenantUser | None:
-    return None if record is None else TenantUser.from_row(record)

@@ -25,7 +25,7 @@ from api.schema.balance import SCOPE as BALANCES_SCOPE
 from api.schema.balance import Balance, balances_of
 from api.schema.fields import subscription
 from api.schema.live import SCOPE as USAGE_SCOPE
-from api.schema.live import LiveUsage
+from api.schema.live import LiveUsage, available_users
 from api.schema.position import StreamPosition, place_of, position_of
 from api.schema.query import tenant_of
 from domain.figures import Figures
@@ -190,7 +190,7 @@ class Subscription:
 
     @subscription(
         "The live counters of a tenant whenever one of them changes, also when a window ends by "
-        "itself. Changes in quick succession may come as one.",
+        "itself or a seat is taken. Changes in quick succession may come as one.",
         Feed.STATES,
     )
     async def usage_changed(
@@ -207,12 +207,18 @@ class Subscription:
             while True:
                 seen = await watcher.news()
                 begun, counts = watcher.begun, seen.state
-                figures = counts.conversations, counts.windows, counts.visitors
+                if watcher.agreed:
+                    watcher.agreed = False
+                    # Another plan may have been agreed, with other seats.
+                    record = await still_watched(context, tenant)
+                    standing = standing_of(context.catalogue, record)
+                seats = available_users(counts, standing)
+                figures = counts.conversations, counts.windows, counts.visitors, seats
                 for _ in audience.parts(known, begun, counts.at, changed=figures != shown):
                     yield UsageChange(
                         position=position_of(seen.epoch, counts.version),
                         recovered=True,
-                        live=LiveUsage.from_domain(counts, standing.holding(counts.at).plan.seats),
+                        live=LiveUsage.of(counts, standing),
                     )
                 shown, known = figures, max(known, begun)
 

@@ -309,11 +309,11 @@ async def test_a_person_we_have_a_row_of_goes_by_the_row(
     with acting_as(COMMAND):
         user = await create_user(
             door, 7, issuer=elsewhere.url, subject="ana", name="Ana", email="ana@example.com",
-            role="agent", now=NOW,
+            role="admin", now=NOW,
         )  # fmt: skip
     principal = await tokens.principal(token)
-    assert (principal.tenant_key, principal.role) == ("one", Role.AGENT)
-    assert principal.scopes == OF_ROLE[Role.AGENT]
+    assert (principal.tenant_key, principal.role) == ("one", Role.ADMIN)
+    assert principal.scopes == OF_ROLE[Role.ADMIN]
     assert principal.full_name == "Ana"
 
     # Changed by another process, it holds here 5 s later at most.
@@ -329,7 +329,7 @@ async def test_a_person_we_have_a_row_of_goes_by_the_row(
     await tokens.refresh([token, signed(said(elsewhere, sub="ben")), b"a.b.c", b"x.\xff.y"])
     assert tokens._people.has((elsewhere.url, "ana"))
     assert tokens._people.has((elsewhere.url, "ben"))
-    assert (await tokens.principal(token)).role is Role.AGENT
+    assert (await tokens.principal(token)).role is Role.ADMIN
 
 
 async def changed(door: Door, user: UserRecord, *, active: bool) -> None:
