@@ -39,12 +39,17 @@ class TenantClosing(Owner):
     async def closed_until(self, info: Info[Context, None]) -> DateTime | None:
         context = info.context
         context.require(SCOPE)
-
-        async def load(keys: list[int]) -> list[int | None]:
-            return await settlements.closed_until(context.door, keys)
-
-        found = await context.loader("closed", load).load(self.record.tenant_id)
+        found = await closed_until_of(context, self.record.tenant_id)
         return None if found is None else DateTime(found)
+
+
+async def closed_until_of(context: Context, tenant_id: int) -> int | None:
+    """The instant before which everything of a tenant is closed; None: nothing is."""
+
+    async def load(keys: list[int]) -> list[int | None]:
+        return await settlements.closed_until(context.door, keys)
+
+    return await context.loader("closed", load).load(tenant_id)
 
 
 @strawberry.input(description="Which period is to take nothing more.")

@@ -11,7 +11,9 @@ import strawberry
 
 from api.faults import Fault
 from api.schema.scalars import Date, DateTime
+from domain import ranges
 from domain.periods import Interval, Zone, iso
+from domain.ranges import Preset
 
 #: Calendars of all zones have these instants and a month on either side of them.
 INSTANT_MIN = 0
@@ -28,23 +30,22 @@ class RangePreset(Enum):
     THIS_WEEK = strawberry.enum_value(
         "this_week", description="The whole present week, from Monday."
     )
+    LAST_WEEK = strawberry.enum_value(
+        "last_week", description="The whole week before the present one, from Monday."
+    )
     LAST_7_DAYS = strawberry.enum_value(
         "last_7_days", description="7 local days that end with today."
     )
     THIS_MONTH = strawberry.enum_value("this_month", description="The whole present month.")
+    LAST_MONTH = strawberry.enum_value(
+        "last_month", description="The whole month before the present one."
+    )
     LAST_30_DAYS = strawberry.enum_value(
         "last_30_days", description="30 local days that end with today."
     )
     LAST_90_DAYS = strawberry.enum_value(
         "last_90_days", description="90 local days that end with today."
     )
-
-
-LAST_DAYS = {
-    RangePreset.LAST_7_DAYS: 7,
-    RangePreset.LAST_30_DAYS: 30,
-    RangePreset.LAST_90_DAYS: 90,
-}
 
 
 @strawberry.input(description="Local days of the tenant, both included.")
@@ -79,7 +80,14 @@ def interval(given: RangeInput, zone: Zone, now: int) -> Interval:
     if given.instants:
         return _interval_of_instants(given.instants)
     assert given.preset
-    return _interval_of_preset(given.preset, zone, now)
+    return ranges.named(Preset[given.preset.name], zone, now)
+
+
+def interval_before(given: RangeInput, zone: Zone, now: int) -> Interval:
+    """The range before a sound one, of the same kind: what it is compared with."""
+    if given.preset:
+        return ranges.named_before(Preset[given.preset.name], zone, now)
+    return ranges.before(zone, *interval(given, zone, now))
 
 
 def check_instant(at: int, field: str = "at") -> int:
@@ -107,20 +115,3 @@ def _interval_of_instants(instants: InstantRangeInput) -> Interval:
     if end <= start:
         raise Fault("BAD_USER_INPUT", "`end` is not after `start`: it is the first instant after")
     return start, end
-
-
-def _interval_of_preset(preset: RangePreset, zone: Zone, now: int) -> Interval:
-    today = zone.date(now)
-    match preset:
-        case RangePreset.TODAY:
-            return zone.day_bounds(today)
-        case RangePreset.YESTERDAY:
-            return zone.day_start(zone.day_start(now) - 1), zone.day_start(now)
-        case RangePreset.THIS_WEEK:
-            monday = today - (today + 3) % 7  # day 0 was a Thursday
-            return zone.day_bounds(monday)[0], zone.next_week(now)
-        case RangePreset.THIS_MONTH:
-            return zone.month_bounds(zone.month(now))
-        case _:
-            first = today - LAST_DAYS[preset] + 1
-            return zone.day_bounds(first)[0], zone.day_bounds(today)[1]

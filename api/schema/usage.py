@@ -1,42 +1,40 @@
-"""Usage as series over time, in buckets of the tenant's zone (FI-3, TZ-6).
+"""Usage as series over time, in buckets of the tenant's zone (FI-1, FI-3, TZ-6).
 
-Owns how buckets are put together: whole local days from the rollup by day, what a range cuts off
-from the rollup by hour.
+Owns the look of a series; the same question asked by a chart or a report is `api.usage`'s to
+answer.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, cast
 
 import strawberry
+from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
-from api.addresses import spellings
 from api.context import Context
-from api.faults import Fault
+from api.schema.closing import closed_until_of
 from api.schema.fields import computed
-from api.schema.metric import Bucket, Dimension, Metric, UsageFilter, Values
+from api.schema.metric import Bucket, Dimension, Metric, UsageFilter
 from api.schema.owner import Owner
-from api.schema.range import RangeInput, interval
+from api.schema.range import RangeInput, interval, interval_before
 from api.schema.scalars import DateTime, Decimal
-from domain.facts import CHANNELS
-from domain.money import MICRO, text
-from domain.periods import Interval, Unit, Zone, buckets, iso
+from api.usage.answer import Answer, Line, answer_of, exact, read
+from api.usage.comparison import Before, before_of, change, compared
+from api.usage.filters import Only, only, selection_of
+from api.usage.question import Frame, Question, question_of
+from domain.periods import Unit
 from persistence import usage
 from persistence.usage import Asked, Measure, Selection, Sum
 
 SCOPE = "usage:read"
 COST_SCOPE = "billing:read"
 
-#: Local days of a chart's range at most: a quarter, at whatever end of it one stands (TZ-6).
-SERIES_DAYS_MAX = 92
-#: Points of one answer at most: what the executor completes in a third of a second.
-SERIES_POINTS_MAX = 100_000
-SERIES_DIMENSIONS_MAX = 2
-FILTER_VALUES_MAX = 1_000
+COMPARE = "Whether to compare with the range before, of the same kind."
+RANGE_BEFORE = (
+    "A preset is compared with the one before it, a month with a month; local days with as many "
+    "days before, two instants with as long a time before"
+)
 
 
 @strawberry.type(description="A value of a dimension.")
@@ -61,22 +59,59 @@ class UsageCompact:
     values: list[Decimal | None] = strawberry.field(description="Its value, as in `points`.")
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """The buckets all series of one answer share, and the instant that parts past and future."""
+@strawberry.type(description="A line of values over time.")
+class UsageLine:
+    frame: strawberry.Private[Frame]
+    line: strawberry.Private[Line]
 
-    cuts: list[Interval]
-    now: int
+    @computed("Every bucket of the range, in order, empty ones too.")
+    def points(self) -> list[UsagePoint]:
+        now = self.frame.now
+        cuts = cast("list[tuple[DateTime, DateTime]]", self.frame.cuts)
+        values = cast("list[Decimal | None]", self.line.values(self.frame))
+        return [
+            UsagePoint(start=start, end=end, value=value, complete=end <= now)
+            for (start, end), value in zip(cuts, values, strict=True)
+        ]
 
-    def place(self, at: int) -> int:
-        """The bucket an instant of the range falls in."""
-        return bisect_right(self.cuts, at, key=lambda cut: cut[0]) - 1
+    @computed("The points as two lists.")
+    def compact(self) -> UsageCompact:
+        starts = [DateTime(start) for start, _ in self.frame.cuts]
+        values = cast(list[Decimal | None], self.line.values(self.frame))
+        return UsageCompact(starts=starts, values=values)
+
+    @computed(
+        "All of the range together: what a summary of the same range says, to the last digit."
+    )
+    def total(self) -> Decimal:
+        return Decimal(self.line.total())
+
+
+@strawberry.type(description=f"A series of the range before. {RANGE_BEFORE}.")
+class UsagePrevious(UsageLine):
+    now: strawberry.Private[int]  #: what the present range has come to
+    then: strawberry.Private[int]  #: what this one had come to by then
+    start: DateTime = strawberry.field(description="Its first instant.")
+    end: DateTime = strawberry.field(description="The first instant after it.")
+
+    @computed(
+        "What of it had come when as much of it had passed as now of the present range; the hour "
+        "that runs counts whole. All of it once the present range is over."
+    )
+    def to_date(self) -> Decimal:
+        return Decimal(exact(self.line.measure, self.then))
+
+    @computed(
+        "By how many percent the present range has more than `toDate`, to 6 decimals; null where "
+        "that is not above 0."
+    )
+    def change(self) -> Decimal | None:
+        return cast(Decimal | None, change(self.now, self.then))
 
 
 @strawberry.type(description="One metric over time, of one combination of what it is split by.")
-class UsageSeries:
-    frame: strawberry.Private[Frame]
-    sums: strawberry.Private[list[int]]
+class UsageSeries(UsageLine):
+    question: strawberry.Private[Question]
     metric: Metric = strawberry.field(description="What is counted.")
     currency: str | None = strawberry.field(
         description="ISO 4217 code of a cost; null for what is no money."
@@ -84,26 +119,20 @@ class UsageSeries:
     key: list[UsageKey] = strawberry.field(
         description="The values it is of, in the order of `groupBy`; empty without one."
     )
+    previous: UsagePrevious | None = strawberry.field(
+        description="The same of the range before; null without `compare`."
+    )
 
-    @computed("Every bucket of the range, in order, empty ones too.")
-    def points(self) -> list[UsagePoint]:
-        now = self.frame.now
-        return [
-            UsagePoint(start=DateTime(start), end=DateTime(end), value=value, complete=end <= now)
-            for (start, end), value in zip(self.frame.cuts, self._values(), strict=True)
-        ]
+    @computed("The instant these figures are of.")
+    def as_of(self) -> DateTime:
+        return DateTime(self.frame.now)
 
-    @computed("The points as two lists.")
-    def compact(self) -> UsageCompact:
-        starts = [DateTime(start) for start, _ in self.frame.cuts]
-        return UsageCompact(starts=starts, values=self._values())
-
-    def _values(self) -> list[Decimal | None]:
-        scale = 1 if Measure[self.metric.name].in_micros else MICRO
-        return [
-            Decimal(text(value * scale)) if start < self.frame.now else None
-            for (start, _), value in zip(self.frame.cuts, self.sums, strict=True)
-        ]
+    @computed(
+        "Whether any part of the range is of a period that is not closed, so that figures may "
+        "still change."
+    )
+    async def estimate(self, info: Info[Context, None]) -> bool:
+        return await is_estimate(info.context, self.question.tenant_id, self.question.end)
 
 
 @strawberry.type
@@ -112,8 +141,8 @@ class TenantUsage(Owner):
 
     @computed(
         "Series of usage in buckets of the tenant's zone, one for each metric and, with `groupBy`, "
-        "each combination of values that occurs. A range has at most 92 local days. Needs "
-        "`usage:read`; the metric `COST` needs `billing:read` too."
+        "each combination of values that occurs, with `compare` also in the range before only. A "
+        "range has at most 92 local days. Needs `usage:read`; costs need `billing:read` too."
     )
     async def usage_series(
         self,
@@ -130,147 +159,114 @@ class TenantUsage(Owner):
             list[Dimension] | None,
             strawberry.argument(description="What to split by: one dimension, or two."),
         ] = None,
+        compare: Annotated[bool, strawberry.argument(description=COMPARE)] = False,
     ) -> list[UsageSeries]:
         context = info.context
-        context.require(SCOPE)
-        if Metric.COST in metrics:
-            context.require(COST_SCOPE)
-        wanted = list(dict.fromkeys(metrics))
-        split = list(dict.fromkeys(group_by or ()))
-        selection = _selection(wanted, split, filter)
+        measures = measures_of(context, metrics)
+        split = [usage.Dimension[dimension.name] for dimension in group_by or ()]
         where = self.record.zone
         start, end = interval(range, where, context.now)
-        _check_range(where, start, end)
-        frame = Frame(buckets(where, cast(Unit, bucket.value), start, end), context.now)
-        hours, days = stretches(where, start, end, bucket)
-        asked = Asked(tenant_id=self.record.tenant_id, hours=hours, days=days)
+        question = question_of(
+            zone=where,
+            tenant_id=self.record.tenant_id,
+            now=context.now,
+            start=start,
+            end=end,
+            bucket=cast(Unit, bucket.value),
+            selection=selection_of(measures, split, only_of(filter)),
+        )
+        if not compare:
+            found = await rows_of(context, question.selection, question.asked())
+            return _series(self.record.currency, question, answer_of(question, found), {})
+        before = before_of(
+            where, start, end, context.now, interval_before(range, where, context.now)
+        )
+        return await self._compared(context, question, before)
 
-        async def load(keys: list[Asked]) -> list[list[Sum]]:
-            return await usage.sums(context.door, selection, keys)
-
-        try:
-            found = await context.loader(("usage", selection), load).load(asked)
-        except OverflowError:
-            raise _too_much() from None
-        return _series(self.record.currency, wanted, split, frame, found)
-
-
-def stretches(
-    where: Zone, start: int, end: int, bucket: Bucket
-) -> tuple[tuple[Interval, ...], tuple[Interval, ...]]:
-    """What of `[start, end)` to read hour by hour and what day by day."""
-    if bucket is Bucket.HOUR:
-        return ((start, end),), ()
-    first = start if where.day_start(start) == start else where.next_day(start)
-    last = where.day_start(end)
-    if first >= last:
-        return ((start, end),), ()
-    edges = ((start, first), (last, end))
-    return tuple(edge for edge in edges if edge[0] < edge[1]), ((first, last),)
+    async def _compared(
+        self, context: Context, question: Question, before: Before
+    ) -> list[UsageSeries]:
+        parts = before.asked(question.zone, question.tenant_id, by_hour=question.bucket == "hour")
+        loader = rows_loader(context, question.selection)
+        found, to_date, rest = await loader.load_many([question.asked(), *parts])
+        both = compared(question, before, found, to_date, rest)
+        previous = {
+            (line.measure, line.key): UsagePrevious(
+                frame=both.before.frame,
+                line=line,
+                now=sum(present.sums),
+                then=both.to_date.get((line.measure, line.key), 0),
+                start=DateTime(before.start),
+                end=DateTime(before.end),
+            )
+            for line, present in zip(both.before.lines, both.now.lines, strict=True)
+        }
+        return _series(self.record.currency, question, both.now, previous)
 
 
-def _selection(
-    metrics: Sequence[Metric], split: Sequence[Dimension], given: UsageFilter | None
-) -> Selection:
-    if not metrics:
-        raise Fault("BAD_USER_INPUT", "`metrics` is empty: name at least one")
-    if len(split) > SERIES_DIMENSIONS_MAX:
-        raise Fault("BAD_USER_INPUT", f"`groupBy` has {len(split)} dimensions: name one or two")
-    return Selection(
-        measures=tuple(Measure[metric.name] for metric in metrics),
-        group_by=tuple(usage.Dimension[dimension.name] for dimension in split),
-        only=() if given is None else tuple(_only(given)),
+def measures_of(context: Context, metrics: list[Metric]) -> list[Measure]:
+    """What metrics sum; FORBIDDEN where the caller may not see it."""
+    context.require(SCOPE)
+    measures = [Measure[metric.name] for metric in metrics]
+    if any(measure.is_money for measure in measures):
+        context.require(COST_SCOPE)
+    return measures
+
+
+def only_of(given: UsageFilter | None) -> Only:
+    """A filter as clients write it, checked."""
+    if given is None:
+        return ()
+    return only(
+        numbers=given.numbers,
+        channels=given.channels,
+        countries=given.countries,
+        directions=given.directions,
+        categories=given.categories,
+        users=given.users,
+        broadcasts=given.broadcasts,
     )
 
 
-def _only(given: UsageFilter) -> list[tuple[usage.Dimension, tuple[str, ...]]]:
-    """The filter as dimensions and values; BAD_USER_INPUT for a channel or direction of no name."""
-    fields: dict[usage.Dimension, Values] = {
-        usage.Dimension.NUMBER: given.numbers,
-        usage.Dimension.CHANNEL: given.channels,
-        usage.Dimension.COUNTRY: given.countries,
-        usage.Dimension.DIRECTION: given.directions,
-        usage.Dimension.CATEGORY: given.categories,
-        usage.Dimension.USER: given.users,
-        usage.Dimension.BROADCAST: given.broadcasts,
-    }
-    if sum(len(values or ()) for values in fields.values()) > FILTER_VALUES_MAX:
-        raise Fault("BAD_USER_INPUT", f"`filter` names more than {FILTER_VALUES_MAX} values")
-    if any("\0" in value for values in fields.values() for value in values or ()):
-        raise Fault("BAD_USER_INPUT", "`filter` has a NUL character: leave it out")
-    _check_names("channels", given.channels, list(CHANNELS))
-    _check_names("directions", given.directions, ["in", "out"])
-    if given.numbers is not None:
-        fields[usage.Dimension.NUMBER] = [
-            form for number in given.numbers for form in spellings(number)
-        ]
-    return [
-        (dimension, tuple(sorted(set(values))))
-        for dimension, values in fields.items()
-        if values is not None
-    ]
+async def is_estimate(context: Context, tenant_id: int, end: int) -> bool:
+    """Whether anything before `end` may still change: its period is not closed (FI-1)."""
+    closed = await closed_until_of(context, tenant_id)
+    return closed is None or closed < end
 
 
-def _check_names(field: str, values: Values, known: Sequence[str]) -> None:
-    for value in values or ():
-        if value not in known:
-            raise Fault(
-                "BAD_USER_INPUT", f"`{field}` names {value[:40]!r}: write one of {', '.join(known)}"
-            )
+def rows_loader(context: Context, selection: Selection) -> DataLoader[Asked, list[Sum]]:
+    """The operation's loader of what sums the same: one statement for all that ask."""
+
+    async def load(keys: list[Asked]) -> list[list[Sum]]:
+        return await read(context.door, selection, keys)
+
+    return context.loader(("usage", selection), load)
 
 
-def _check_range(where: Zone, start: int, end: int) -> None:
-    days = where.date(end - 1) - where.date(start) + 1
-    if days > SERIES_DAYS_MAX:
-        raise Fault(
-            "BAD_USER_INPUT",
-            f"the range has {days} local days: a chart has at most {SERIES_DAYS_MAX}, "
-            "ask for less at a time",
-        )
-    floor = where.hour_start(start)
-    ceiling = end if where.hour_start(end) == end else where.next_hour(end)
-    if (floor, ceiling) != (start, end):
-        raise Fault(
-            "BAD_USER_INPUT",
-            f"the range cuts an hour of {where.name_at(end)}, usage is kept by whole ones: "
-            f"write {iso(floor)} to {iso(ceiling)}",
-        )
+async def rows_of(context: Context, selection: Selection, asked: Asked) -> list[Sum]:
+    """What the rollups have of one tenant."""
+    return await rows_loader(context, selection).load(asked)
 
 
 def _series(
     currency: str,
-    metrics: Sequence[Metric],
-    split: Sequence[Dimension],
-    frame: Frame,
-    found: Sequence[Sum],
+    question: Question,
+    answer: Answer,
+    previous: dict[tuple[Measure, tuple[str, ...]], UsagePrevious],
 ) -> list[UsageSeries]:
-    keys = sorted({one.key for one in found}) if split else [()]
-    if len(keys) * len(metrics) * len(frame.cuts) > SERIES_POINTS_MAX:
-        raise _too_much()
-    values = {key: [[0] * len(frame.cuts) for _ in metrics] for key in keys}
-    for one in found:
-        place = frame.place(one.bucket)
-        for series, value in zip(values[one.key], one.values, strict=True):
-            series[place] += value
+    split = [Dimension[dimension.name] for dimension in question.selection.group_by]
     return [
         UsageSeries(
-            frame=frame,
-            sums=values[key][n],
-            metric=metric,
-            currency=currency if metric is Metric.COST else None,
+            frame=answer.frame,
+            line=line,
+            question=question,
+            metric=Metric[line.measure.name],
+            currency=currency if line.measure.is_money else None,
             key=[
                 UsageKey(dimension=dimension, value=value)
-                for dimension, value in zip(split, key, strict=True)
+                for dimension, value in zip(split, line.key, strict=True)
             ],
+            previous=previous.get((line.measure, line.key)),
         )
-        for n, metric in enumerate(metrics)
-        for key in keys
+        for line in answer.lines
     ]
-
-
-def _too_much() -> Fault:
-    return Fault(
-        "BAD_USER_INPUT",
-        f"the answer has more than {SERIES_POINTS_MAX} points: narrow the range or the filter, "
-        "choose a longer bucket, or split by less",
-    )

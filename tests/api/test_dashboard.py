@@ -51,6 +51,23 @@ fragment Figures on Tenant {
 LIVE = "live { openConversations openWindows visitors version }"
 CHARGES = "charges(first: 20) { nodes { at rule amount { value } lots { lot amount { value } } } }"
 
+#: A morning's figures: compared, a year of them, by balance, and whether they are final.
+SUMMARY = """
+fragment Summary on Tenant {
+  usageRanges { usage users }
+  today: usageSeries(metrics: [CONVERSATIONS, COST_TOP_UP], range: {preset: LAST_7_DAYS},
+      compare: true) { total estimate previous { total toDate change compact { values } } }
+  month: usageSummary(range: {preset: THIS_MONTH}, compare: true) {
+    estimate metrics { value previous change } cards { delivered { value } }
+    conversations { total { value } byCategory { category value } }
+    costs { total { amount { value } } } balances { key used { value } }
+  }
+  year: usageSummary(range: {dates: {from: "2026-01-01", until: "2099-12-31"}}) {
+    cards { delivered { value } }
+  }
+}
+"""
+
 #: What only opens and closes transactions, or says whose rows they may see.
 AROUND = ("begin", "commit", "rollback", "set ", "select current_user")
 #: What the driver asks for itself, once a connection or at its return.
@@ -111,8 +128,10 @@ MARKS = {
     "balances": "with asked as materialized",
     "usage": "from usage_day",
     "numbers": "from numbers where tenant_id = any",
-    "live": "select tenant_id, version from tenant_head",
+    "live": "select tenant_id, version, seated from tenant_head",
     "charges": "p.part, p.revision, p.reversal, p.booked_at",
+    "balances of a range": "select sum(used) as used from lot_days",
+    "closed": "select tenant_id, closed_until from tenant_head",
 }
 ONE_EACH = {"tenant": 1, "balances": 1, "usage": 2, "numbers": 1, "live": 1, "charges": 1}
 
@@ -174,6 +193,26 @@ async def test_twenty_five_tenants_send_no_more_statements_than_one(
     assert {node["balances"][1]["used"]["value"] for node in nodes} == {"1"}
 
 
+async def test_summaries_of_twenty_five_tenants_are_one_statement_a_field(
+    asked: list[str], shops: list[str], ask: Ask
+) -> None:
+    """FI-2: compared or not, of a month or a year; one that compares reads both ranges at once, and
+    two summaries that sum alike, of whatever ranges, are one."""
+    asked.clear()
+    answer = await ask(of_all("...Summary") + SUMMARY)
+    assert sent(asked) == {"tenant": 1, "usage": 2, "balances of a range": 1, "closed": 1}
+    nodes = answer["data"]["tenants"]["nodes"]
+    for node in nodes:
+        assert node["year"]["cards"]["delivered"] == {"value": "2"}
+        assert node["month"]["conversations"]["total"] == {"value": "2"}
+        used = {balance["key"]: balance["used"]["value"] for balance in node["month"]["balances"]}
+        assert used == {"conversations": "2", "visitors": "1", "whatsapp": "0"}
+        conversations, _ = node["today"]
+        assert (conversations["total"], conversations["previous"]["total"]) == ("2", "0")
+        assert conversations["estimate"] is node["month"]["estimate"] is True
+    assert {node["usageRanges"]["users"] for node in nodes} == {"TODAY"}
+
+
 async def test_tenants_asked_for_by_their_keys_share_their_statements(
     asked: list[str], shops: list[str], ask: Ask
 ) -> None:
@@ -185,6 +224,42 @@ async def test_tenants_asked_for_by_their_keys_share_their_statements(
     answer = await ask(f"{{ {each} }}")
     assert sent(asked) == {"tenant": 1, "balances": 1, "numbers": 1}
     assert [tenant["key"] for tenant in answer["data"].values()] == shops
+
+
+PEOPLE = """
+seats { available }
+userUsage(range: {preset: TODAY}) {
+  totalCount byRole { count } estimate unassigned { messagesOut }
+  nodes { user { name } firstActivity lastActivity figures { messagesOut cost { value } } }
+}
+"""
+#: What only the statements of people have; none is sent again for another row, or another tenant.
+OF_PEOPLE = (
+    "select tenant_id, seated from tenant_head", "last.role as last_role",
+    "array_agg(external_id) as known", "from usage_day", "from user_activity u",
+    "select tenant_id, closed_until from tenant_head",
+)  # fmt: skip
+
+
+async def test_people_of_twenty_five_tenants_are_as_many_statements_as_of_one(
+    asked: list[str], shops: list[str], ask: Ask
+) -> None:
+    """US-1, US-2: seats, a page, its figures and its activity, counts, and what is closed."""
+    create = "mutation ($input: UserCreateInput!) { userCreate(input: $input) { user { id } } }"
+    for shop in shops:
+        for name in ("ana", "ben"):
+            given = {"tenant": shop, "name": name, "email": f"{name}@example.com", "role": "AGENT"}
+            assert (await ask(create, input=given))["data"]["userCreate"]["user"]
+    for query, variables in ((of_one(PEOPLE), {"tenant": shops[0]}), (of_all(PEOPLE), {})):
+        asked.clear()
+        answer = await ask(query, **variables)
+        sent(asked)
+        counts = [sum(mark in " ".join(text.split()) for text in asked) for mark in OF_PEOPLE]
+        assert counts == [1] * len(OF_PEOPLE)
+    for tenant in answer["data"]["tenants"]["nodes"]:
+        assert tenant["seats"] == {"available": 8}
+        assert [node["user"]["name"] for node in tenant["userUsage"]["nodes"]] == ["ana", "ben"]
+        assert tenant["userUsage"]["unassigned"] == {"messagesOut": "2"}
 
 
 async def test_a_document_is_read_once_whoever_sends_it(

@@ -15,6 +15,8 @@ from api.schema.balance import TenantBalances
 from api.schema.charge import TenantCharges
 from api.schema.scalars import SCALARS
 from api.schema.usage import TenantUsage
+from api.schema.usage_ranges import TenantUsageRanges
+from api.schema.usage_summary import TenantUsageSummary
 from domain.periods import DAY, HOUR, month_label, zone
 from persistence.catalogue import Catalogue
 from persistence.door import Door
@@ -32,7 +34,7 @@ NOBODY: Any = None  # intake, authenticator and the feed: nothing here asks for 
 
 
 @strawberry.type
-class Figures(TenantBalances, TenantCharges, TenantUsage):
+class Figures(TenantBalances, TenantCharges, TenantUsage, TenantUsageSummary, TenantUsageRanges):
     """What is tested of a tenant."""
 
 

@@ -1,0 +1,1 @@
+"""Usage as it is asked for: what every way out tells of the same facts."""
