@@ -1,0 +1,1 @@
+"""Charts: an answer of usage as a picture for a slide, drawn by a process of its own."""

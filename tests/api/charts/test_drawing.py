@@ -1,0 +1,161 @@
+"""Pictures as files: of four kinds, the same ones for the same chart, by a process that may die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+
+import pytest
+
+from api.charts import drawing as module
+from api.charts.drawing import Drawing, draw, drawing, specification, tag
+from api.charts.look import Theme
+from api.charts.worker import Form, picture
+from api.faults import Fault
+from tests.api.charts.made import made
+
+BEGINS = {Form.PNG: b"\x89PNG", Form.JPEG: b"\xff\xd8\xff", Form.SVG: b"<svg", Form.PDF: b"%PDF-"}
+CHART = made([((), [5, 7, 3])])
+SPEC = specification(CHART, Theme.LIGHT)
+
+
+@pytest.fixture
+async def pen() -> AsyncIterator[Drawing]:
+    pen = Drawing()
+    yield pen
+    await asyncio.to_thread(pen.close)
+
+
+@pytest.fixture
+def _ends() -> Iterator[None]:
+    yield
+    drawing().close()
+
+
+@pytest.mark.usefixtures("_ends")
+async def test_each_form_is_a_file_of_its_kind() -> None:
+    for form in Form:
+        found = await draw(CHART, form, Theme.DARK)
+        assert found.startswith(BEGINS[form]), form
+
+
+async def test_the_same_chart_gives_the_same_bytes(pen: Drawing) -> None:
+    """Whichever process draws it: whoever has it by its tag need not have it again."""
+    before = {form: await pen.draw(SPEC, form) for form in Form}
+    pen.close()
+    for form in (Form.PDF, Form.PDF, *Form):
+        assert await pen.draw(SPEC, form) == before[form], form
+
+
+async def test_a_picture_says_in_words_what_it_shows(pen: Drawing) -> None:
+    svg = (await pen.draw(SPEC, Form.SVG)).decode()
+    assert 'role="img"><title>Messages delivered. Kopi Senja. Nov 1' in svg
+    assert "Noto Sans, sans-serif" in svg
+
+
+async def test_nothing_is_fetched(pen: Drawing) -> None:
+    """A specification that names data elsewhere is refused, whoever wrote it."""
+    asked = b'{"data": {"url": "http://127.0.0.1:9/a.csv"}, "mark": "point", "encoding": {}}'
+    with pytest.raises(RuntimeError, match="not allowed"):
+        await pen.draw(asked, Form.PNG)
+    assert (await pen.draw(SPEC, Form.SVG)).startswith(b"<svg")
+
+
+async def test_a_process_that_died_is_begun_anew(pen: Drawing) -> None:
+    first = await pen.draw(SPEC, Form.SVG)
+    before = pen.process_id
+    assert before is not None
+    os.kill(before, signal.SIGKILL)
+
+    assert await pen.draw(SPEC, Form.SVG) == first
+    assert pen.process_id not in (None, before)
+
+
+async def test_one_that_hangs_is_killed() -> None:
+    """Whoever waits is told to try again, and the next one has a new process."""
+    pen = Drawing((sys.executable, "-c", "import time; time.sleep(60)"), seconds=0.3)
+    with pytest.raises(Fault, match="could not be drawn"):
+        await pen.draw(SPEC, Form.PNG)
+    assert pen.process_id is None
+
+
+async def test_a_process_ends_when_nobody_wants_a_chart(
+    pen: Drawing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHART_IDLE_SECONDS", 0.05)
+    await pen.draw(SPEC, Form.SVG)
+    while pen.process_id is not None:  # noqa: ASYNC110 - what ends it is no task
+        await asyncio.sleep(0.01)
+
+
+async def test_a_process_does_not_draw_for_ever(
+    pen: Drawing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CHART_DRAWINGS_MAX", 1)
+    await pen.draw(SPEC, Form.SVG)
+    assert pen.process_id is None
+
+
+async def test_it_ends_with_the_process_it_is_of(pen: Drawing) -> None:
+    """Its input ends, and with it everything: nobody has to look for it."""
+    await pen.draw(SPEC, Form.SVG)
+    process = pen._process
+    assert process is not None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert await asyncio.to_thread(process.wait) == 0
+
+
+async def test_too_many_at_once_are_told_to_come_again(
+    pen: Drawing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reports wait; who looks at a page does not."""
+    monkeypatch.setattr(module, "CHARTS_WAITING_MAX", 1)
+    first = asyncio.create_task(pen.draw(SPEC, Form.SVG))
+    await asyncio.sleep(0)
+    with pytest.raises(Fault, match="many charts"):
+        await pen.draw(SPEC, Form.SVG)
+    assert await pen.draw(SPEC, Form.SVG, patient=True) == await first
+
+
+async def test_the_process_is_told_no_secrets(
+    pen: Drawing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUOTA_SECRET", "of nobody else")
+    await pen.draw(SPEC, Form.SVG)
+    with open(f"/proc/{pen.process_id}/environ", "rb") as file:  # noqa: ASYNC230 - it is no file
+        assert b"KUOTA" not in file.read()
+
+
+async def test_the_loop_is_free_while_it_draws(pen: Drawing) -> None:
+    """Neither the specification nor the picture is made in the thread of the loop."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.001)
+
+    counting = asyncio.create_task(count())
+    await pen.draw(SPEC, Form.PNG)
+    counting.cancel()
+    with suppress(asyncio.CancelledError):
+        await counting
+    assert turns > 10
+
+
+def test_a_tag_is_of_what_is_drawn() -> None:
+    dark = specification(CHART, Theme.DARK)
+    found = {tag(SPEC, Form.PNG), tag(SPEC, Form.SVG), tag(dark, Form.PNG)}
+    assert len(found) == 3
+    assert tag(specification(CHART, Theme.LIGHT), Form.PNG) in found
+
+
+def test_a_picture_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        picture("{}", Form.SVG)
