@@ -26,6 +26,8 @@ from api.reaching.posting import Poster
 from api.reaching.signatures import Seals
 from api.reaching.smtp import Server
 from api.reaching.webhooks import Webhooks
+from api.reports.mailing import Mailing
+from api.reports.scheduling import Scheduling
 from api.settling import Settling
 from api.tasks import Handler, Tasks
 from persistence import tasks
@@ -61,6 +63,7 @@ class Behind:
             tasks.DUNNING: Dunning(door, catalogue, show, now).handle,
             tasks.ENDING: Ending(door, catalogue, show, now).handle,
             tasks.EXPORT: Exporting(door, now).handle,
+            tasks.REPORT_SCHEDULE: Scheduling(door, now).handle,
             tasks.NOTIFY: FanOut(door, catalogue, now).handle,
             tasks.WEBHOOK: self.webhooks.handle,
         }
@@ -68,6 +71,8 @@ class Behind:
             server, address = Server.of(settings.smtp_url), settings.public_url or ""
             mail = Mail(door, catalogue, now, server, public_url=address, sender=settings.mail_from)
             handlers[tasks.MAIL] = mail.handle
+            mailing = Mailing(door, now, server, public_url=address, sender=settings.mail_from)
+            handlers[tasks.REPORT_LETTER] = mailing.handle
         self.tasks = Tasks(door, now, core.metrics, handlers)
         self._forecasting = Forecasting(door, catalogue, now, show)
 

@@ -59,6 +59,7 @@ class Context:
     paying: Paying
     valkey: Redis
     public_url: str  #: without a slash at its end; empty: this server does not know it
+    mails: bool = False  #: whether there is a server of mail
     allowed_origins: tuple[str, ...] = ()  #: of pages that may ask, and are come back to
     clock: Clock = field(default_factory=Clock)  #: read for each event
     address: str | None = None  #: the other end of the connection

@@ -147,6 +147,7 @@ class Core:
             valkey=self.valkey,
             public_url=self.settings.public_url or "",
             allowed_origins=self.settings.allowed_origins,
+            mails=self.settings.smtp_url is not None,
         )
 
     async def _open(self) -> bool:

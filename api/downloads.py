@@ -7,6 +7,7 @@ tag is of the bytes, so it holds whatever link they were had by.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -19,19 +20,24 @@ from starlette.responses import Response, StreamingResponse
 
 from api import ids, links
 from api.auditing import MEDIA_TYPES, Format, chunks
+from api.charts.drawing import drawing, specification, tag
+from api.charts.worker import Form as Drawn
 from api.core import Core
 from api.documents import files
 from api.documents.files import Form, file_name
 from api.documents.press import press
 from api.documents.statement import statement_csv
 from api.errors import Fault
-from api.limits import DOWNLOAD_COST, DOWNLOAD_KNOWN_COST
+from api.limits import DOWNLOAD_COST, DOWNLOAD_KNOWN_COST, LINK_SECONDS
 from api.links import Link
 from api.receipt_page import page
+from api.reports import chart as charts
+from api.reports import spec as specs
 from domain.periods import SECOND, moment
 from persistence import exports, invoices
 from persistence.door import Door
 from persistence.exports import State
+from persistence.tenants import find_by_ids
 
 HTML, ZIP = "text/html", "application/zip"
 #: Of a page: it has its looks in it, and loads, runs and sends nothing.
@@ -102,18 +108,33 @@ async def statement(door: Door, link: Link) -> Download:
 
 
 async def export(door: Door, link: Link) -> Download:
-    """Many documents in one file, while that is kept."""
+    """Many documents in one file, or a report, while that is kept."""
     number, found = ids.decode("exp", link.of), None
     if number is not None and link.tenant_id is not None:
         async with door.tenant_tx(link.tenant_id) as connection:
             found = await exports.find(connection, link.tenant_id, number)
     if found is None or found.state is not State.DONE:
         raise Fault("GONE", "this file is not here any more: make a new export")
+    media_type = ZIP if found.spec is None else specs.MEDIA_TYPES[specs.read(found.spec).format]
     return Download(
-        ZIP, exports.parts(door, found.tenant_id, found.export_id),
+        media_type, exports.parts(door, found.tenant_id, found.export_id),
         tag=f'"{found.progress.digest}-{found.size}"', changed_at=found.finished_at,
         size=found.size,
     )  # fmt: skip
+
+
+async def chart(door: Door, link: Link) -> Download:
+    """Usage as a picture: as it was to be seen when the link was made, with figures of now."""
+    assert link.tenant_id is not None
+    spec, form = specs.read(link.of), Drawn(link.format)
+    tenant = (await find_by_ids(door, [link.tenant_id]))[link.tenant_id]
+    shown = await charts.chart(door, tenant, spec, link.expires_at - LINK_SECONDS * SECOND)
+    told = await asyncio.to_thread(specification, shown, charts.theme(spec))
+
+    async def made() -> AsyncIterator[bytes]:
+        yield await drawing().draw(told, form)
+
+    return Download(specs.MEDIA_TYPES[spec.format], made(), tag=tag(told, form), short=True)
 
 
 #: By the object a link names.
@@ -123,6 +144,7 @@ SOURCES: Mapping[str, Source] = {
     "invoice": invoice,
     "statement": statement,
     "export": export,
+    "chart": chart,
 }
 
 

@@ -118,7 +118,7 @@ DOWNLOAD_COST = 500
 DOWNLOAD_KNOWN_COST = 10
 
 #: Characters of a link's last part, which is read before its signature says that it is ours.
-LINK_LENGTH_MAX = 1_024
+LINK_LENGTH_MAX = 2_048
 
 #: Characters of names and notes people write.
 NAME_LENGTH_MAX = 200
@@ -385,8 +385,7 @@ EXPORTS_KEPT_MAX = 10
 EXPORTS_KEPT_DAYS = 7
 EXPORT_PARTS_CLEARED_MAX = 200
 
-#: Documents of one part of an export, and bytes after which it is one: what a process has in memory
-#: of it.
+#: Documents of one part of an export, and bytes after which it is one: it is held in memory.
 EXPORT_DOCUMENTS_MAX = 20
 EXPORT_PART_BYTES_MAX = 4 * 1024 * 1024
 
@@ -394,3 +393,8 @@ EXPORT_PART_BYTES_MAX = 4 * 1024 * 1024
 #: before a part of it is kept has failed, too.
 EXPORT_FAILURES_MAX = 3
 EXPORT_RETRY_SECONDS = 60
+
+#: Schedules of a tenant, addresses of one report, and letters with reports in a day.
+REPORT_SCHEDULES_MAX = 20
+REPORT_RECIPIENTS_MAX = 20
+REPORT_LETTERS_OF_DAY_MAX = 800

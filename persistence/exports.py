@@ -1,7 +1,8 @@
 """Exports as rows: what somebody asked to have in one file, how far it is, its bytes in parts.
 
 Owns both tables. A part and the progress that it is are of one transaction, so whoever goes on
-after a crash goes on behind the last part there is. What is in a file is its maker's.
+after a crash goes on behind the last part there is, or begins anew without any of them. What is in
+a file is its maker's.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ from persistence.invoices import InvoiceRecord, from_row
 NEWEST: Final = (1 << 63) - 1
 FIRST: Final = (-(1 << 63), 0)
 
-#: What an export can be of; stored.
+#: What an export of a year can be of; stored.
 INVOICES: Final = "invoices"
+
+#: Section of a file that is of one piece.
+WHOLE: Final = 1
 
 
 class State(IntEnum):
@@ -48,6 +52,7 @@ class Progress:
     sums: tuple[int, ...] = ()  #: by section, the checksum of what its parts have in them
     entries: int = 0  #: files until now
     digest: str = ""  #: of all that went in
+    as_of: int | None = None  #: of a report that is done: the instant its figures are of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,21 +62,24 @@ class ExportRecord:
     tenant_id: int
     export_id: int
     key: str
-    year: int
-    kinds: tuple[str, ...]
+    year: int | None  #: of documents; None: it is a report
+    kinds: tuple[str, ...]  #: of documents; empty of a report
     state: State
-    done: int
+    done: int  #: documents, or rows of a report
     total: int
     size: int  #: bytes; 0 until it is done
     failures: int
     progress: Progress
     created_at: int
     finished_at: int | None
+    spec: str | None = None  #: of a report, as JSON; `api.reports.spec` reads it
+    money: bool = True  #: whether it says what anything costs
 
 
 COLUMNS: Final = """
 tenant_id, export_id, key, year, kinds, state, done, total, size, failures,
-progress::text as progress, created_at, finished_at"""
+progress::text as progress, created_at, finished_at, spec::text as spec,
+money"""
 
 LOCK = "select from tenants where tenant_id = $1 for no key update"
 UNFINISHED = "select count(*) from exports where tenant_id = $1 and state in (1, 2)"
@@ -94,8 +102,9 @@ async def by_key(connection: Connection, tenant_id: int, key: str) -> ExportReco
 
 
 BEGIN = f"""
-insert into exports (tenant_id, key, year, kinds, state, total, progress, created_at)
-values ($1, $2, $3, $4, 1, $5, $6::text::jsonb, $7)
+insert into exports (tenant_id, key, year, kinds, state, total, progress, created_at, spec,
+    money)
+values ($1, $2, $3, $4, 1, $5, $6::text::jsonb, $7, $8::text::jsonb, $9)
 returning {COLUMNS}"""
 
 
@@ -104,15 +113,17 @@ async def begin(
     tenant_id: int,
     key: str,
     *,
-    year: int,
+    year: int | None,
     kinds: Sequence[str],
     total: int,
     at: int,
+    spec: str | None = None,
+    money: bool = True,
 ) -> ExportRecord:
     """A new one, of which nothing is made yet."""
     progress = _spelt(Progress())
     row = await connection.fetchrow(
-        BEGIN, tenant_id, key, year, list(kinds), total, progress, at
+        BEGIN, tenant_id, key, year, list(kinds), total, progress, at, spec, money
     )  # fmt: skip
     assert row is not None
     return _from_row(row)
@@ -132,7 +143,7 @@ select asked.n, e.*
 from unnest($1::bigint[], $2::bigint[]) with ordinality asked (of_tenant, before, n)
 cross join lateral (
     select {COLUMNS} from exports
-    where tenant_id = asked.of_tenant and export_id < asked.before
+    where tenant_id = asked.of_tenant and export_id < asked.before and ($4 or not money)
     order by export_id desc
     limit $3
 ) e
@@ -140,12 +151,15 @@ order by asked.n, e.export_id desc"""
 
 
 async def pages(
-    door: Door, asked: Sequence[tuple[int, int]], *, limit: int
+    door: Door, asked: Sequence[tuple[int, int]], *, limit: int, money: bool = True
 ) -> list[list[ExportRecord]]:
-    """For each tenant and place, up to `limit` of those before it, newest first."""
+    """For each tenant and place, up to `limit` of those before it, newest first.
+
+    Without `money` only those that do not say what anything costs.
+    """
     async with door.tenant_tx(*{tenant_id for tenant_id, _ in asked}) as connection:
         rows = await connection.fetch(
-            PAGES, [tenant for tenant, _ in asked], [before for _, before in asked], limit
+            PAGES, [tenant for tenant, _ in asked], [before for _, before in asked], limit, money
         )
     found: list[list[ExportRecord]] = [[] for _ in asked]
     for row in rows:
@@ -218,7 +232,7 @@ ADD = """
 insert into export_parts (tenant_id, export_id, section, place, body) values ($1, $2, $3, $4, $5)"""
 GO_ON = """
 update exports set state = $3, done = $4, total = $5, size = $6, progress = $7::text::jsonb,
-    finished_at = $8, failures = 0
+    finished_at = $8, failures = case when spec is null then 0 else failures end
 where tenant_id = $1 and export_id = $2 and state in (1, 2)"""
 
 
@@ -238,13 +252,31 @@ async def go_on(
     return told == "UPDATE 1"
 
 
+async def empty(connection: Connection, tenant_id: int, export_id: int) -> None:
+    """Remove the parts of one that is begun anew."""
+    await connection.execute(EMPTY, tenant_id, export_id)
+
+
+FAR = """
+update exports set state = 2, done = $3, total = $4
+where tenant_id = $1 and export_id = $2 and state in (1, 2)"""
+
+
+async def far(
+    connection: Connection, tenant_id: int, export_id: int, *, done: int, total: int
+) -> bool:
+    """Say how far one is of which no part is kept yet; False: it is over."""
+    told = await connection.execute(FAR, tenant_id, export_id, done, total)
+    return told == "UPDATE 1"
+
+
 BEGUN = """
 update exports set failures = failures + 1
 where tenant_id = $1 and export_id = $2 and state in (1, 2)"""
 
 
 async def begun(connection: Connection, tenant_id: int, export_id: int) -> None:
-    """Count a try; it is forgotten as soon as a part is kept."""
+    """Count a try; it is forgotten as soon as a part is kept, but of what is begun anew."""
     await connection.execute(BEGUN, tenant_id, export_id)
 
 

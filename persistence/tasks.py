@@ -18,6 +18,7 @@ from persistence.door import Door
 #: Kinds. A name never changes meaning: rows outlive releases.
 PAYMENT, NOTIFY, WEBHOOK, MAIL = "payment", "notify", "webhook", "mail"
 CLOSE, INVOICE, DUNNING, ENDING, EXPORT = "close", "invoice", "dunning", "ending", "export"
+REPORT_LETTER, REPORT_SCHEDULE = "report_letter", "report_schedule"
 
 
 class Task(NamedTuple):

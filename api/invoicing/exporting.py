@@ -2,7 +2,8 @@
 
 Owns what is in the file and in which order. It is made a part at a time, each kept with how far
 that is and with the lease of whoever makes it, so a crash costs one part, and a process has one in
-memory. The same documents give the same bytes. How long a file is there is `jobs`' to say.
+memory. The same documents give the same bytes. An export that is a report is `reports.exporting`'s,
+how long a file is there is `jobs`' to say.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from api.limits import (
     EXPORT_PART_BYTES_MAX,
     EXPORT_RETRY_SECONDS,
 )
+from api.reports.exporting import Report
 from api.tasks import LEASE
 from domain.invoice_status import status
 from domain.money import DISPLAY_DIGITS
@@ -91,7 +93,11 @@ class Exporting:
                 return
             # A failure until there is a part of it: who dies tells nobody.
             await exports.begun(connection, tenant_id, export.export_id)
-        zone = (await find_by_ids(self._door, [tenant_id]))[tenant_id].zone
+        tenant = (await find_by_ids(self._door, [tenant_id]))[tenant_id]
+        if export.spec is not None:
+            await Report(self._door, self._now, tenant, export, task).make()
+            return
+        zone = tenant.zone
         while True:
             part = await self._part(export, zone)
             export, now = part.export, self._now()
@@ -111,6 +117,7 @@ class Exporting:
 
     async def _part(self, export: ExportRecord, zone: Zone) -> Part:
         """What comes next of an export."""
+        assert export.year is not None
         span = span_of(export.tenant_id, export.year, zone, export.created_at)
         part = Part(export, begun(export.progress))
         async with self._door.tenant_tx(export.tenant_id) as connection:
@@ -195,6 +202,7 @@ class Part:
 
     def end(self, now: int) -> None:
         """Nothing comes any more: what stands before the tables, and the list of all files."""
+        assert self.export.year is not None
         documents, *_ = sizes = self.progress.sizes
         offset = documents
         for section, (name, columns) in TABLES.items():

@@ -99,9 +99,14 @@ def compose(desk: Desk, record: TenantRecord, mailbox: Mailbox, items: Sequence[
 def laid_out(record: TenantRecord, mailbox: Mailbox, parts: Sequence[Part]) -> Letter:
     """A letter of parts that are of no alert; its subject names the first."""
     language = language_of(mailbox.locale, OF_NOTICES)
-    footer = _footer(record, mailbox, language)
+    return set_out(record, parts, mailbox.locale, _footer(record, mailbox, language))
+
+
+def set_out(record: TenantRecord, parts: Sequence[Part], tag: str, footer: str) -> Letter:
+    """As `laid_out`, to whoever the footer says it is sent to."""
+    language = language_of(tag, OF_NOTICES)
     return Letter(
-        subject=_subject(record, language, parts[0].heading, len(parts) - 1, mailbox.locale),
+        subject=_subject(record, language, parts[0].heading, len(parts) - 1, tag),
         text=_text(None, parts, footer),
         html=_html(language, None, parts, footer),
         reply_to=None,
@@ -323,7 +328,7 @@ def _html(language: Language, lead: str | None, parts: Sequence[Part], footer: s
 
 def message(
     letter: Letter, *, sender: str, recipient: str, message_id: str, at: int, locale: str
-) -> bytes:
+) -> EmailMessage:
     """A letter as a server of mail takes it, from `sender`, dated `at`."""
     made = EmailMessage(policy=SMTP)
     made["From"] = sender
@@ -338,4 +343,4 @@ def message(
     made.set_content(letter.text, cte="quoted-printable")
     made.add_alternative(letter.html, subtype="html", cte="quoted-printable")
     made["Content-Language"] = locale
-    return made.as_bytes()
+    return made

@@ -42,6 +42,13 @@ PREFIX: Final = "mbx"
 log = structlog.get_logger("kuota.mail")
 
 
+def writer_of(public_url: str, sender: str | None) -> tuple[str, str]:
+    """Who writes: the name of our side, and the sender of letters, said or made of that."""
+    host = urlsplit(public_url).hostname or "localhost"
+    domain = "localhost" if ":" in host else host
+    return domain, sender or f"Kuota <kuota@{domain}>"
+
+
 class LostError(Exception):
     """Somebody else has the task since: what was about to be noted is theirs to note."""
 
@@ -75,14 +82,12 @@ class Mail:
 
         `sender` is who writes, as `Kuota <billing@kuota.example>`.
         """
-        host = urlsplit(public_url).hostname or "localhost"
         self._door = door
         self._catalogue = catalogue
         self._now = now
         self._server = server
         self._public_url = public_url
-        self._domain = "localhost" if ":" in host else host
-        self._sender = sender or f"Kuota <kuota@{self._domain}>"
+        self._domain, self._sender = writer_of(public_url, sender)
 
     async def handle(self, task: Task) -> None:
         """Send the letter of the delivery that a task names, if it is one that is to be sent."""
@@ -173,7 +178,7 @@ class Mail:
             message_id=self.message_id(leader),
             at=now,
             locale=mailbox.locale,
-        )
+        ).as_bytes()
 
     def message_id(self, delivery: Delivery) -> str:
         """The name of the letter that a delivery names: no two have the same."""
