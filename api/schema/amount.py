@@ -18,6 +18,7 @@ from domain.money import DISPLAY_DIGITS, MICRO_DIGITS, text
 
 if TYPE_CHECKING:
     from babel import Locale
+    from babel.numbers import NumberPattern
 
 # A symbol of letters stands apart from its number: Rp 586, but $586.
 LETTER_BESIDE_DIGIT = re.compile(r"(?<=[^\W\d_])(?=\d)")
@@ -61,6 +62,7 @@ class Amount:
         return shown(self.micros, self.currency, locale or self.locale, self.down)
 
 
+@lru_cache(maxsize=8192)  # a dashboard that is looked at again shows mostly the same
 def shown(micros: int, currency: str | None, tag: str, down: bool) -> str:
     """The amount in words of a locale; an unknown locale raises BAD_USER_INPUT."""
     from babel.numbers import format_decimal
@@ -69,14 +71,19 @@ def shown(micros: int, currency: str | None, tag: str, down: bool) -> str:
     if currency is None:
         units = PythonDecimal(micros).scaleb(-MICRO_DIGITS)
         return format_decimal(units, "#,##0.######", locale=locale)
-    digits = DISPLAY_DIGITS[currency]
     rounded = (money.shown_down if down else money.shown)(micros, currency)
     value = PythonDecimal(rounded).scaleb(-MICRO_DIGITS)
-    # Babel's own digits are ISO's: it prints 586,33 where nobody pays in cents.
-    pattern = copy(locale.currency_formats["standard"])
-    pattern.frac_prec = (digits, digits)
+    pattern = _pattern(locale, DISPLAY_DIGITS[currency])
     words = str(pattern.apply(value, locale, currency=currency, currency_digits=False))
     return LETTER_BESIDE_DIGIT.sub("\u00a0", words)
+
+
+@lru_cache(maxsize=256)
+def _pattern(locale: Locale, digits: int) -> NumberPattern:
+    """How money is written; Babel's own digits are ISO's: 586,33 where nobody pays in cents."""
+    pattern: NumberPattern = copy(locale.currency_formats["standard"])
+    pattern.frac_prec = (digits, digits)
+    return pattern
 
 
 @lru_cache(maxsize=256)

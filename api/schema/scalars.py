@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 from decimal import Decimal as PythonDecimal
+from functools import lru_cache
 from typing import Any, NewType
 
 from graphql import (
@@ -133,7 +134,7 @@ SCALARS: dict[object, ScalarDefinition] = {
         description="An instant, RFC 3339. An offset is required when sent "
         "(`2026-11-01T00:00:00+07:00`); answers are in UTC (`2026-10-31T17:00:00Z`).",
         specified_by_url="https://www.rfc-editor.org/rfc/rfc3339",
-        serialize=iso,
+        serialize=lru_cache(maxsize=8192)(iso),  # the days of charts are the same again and again
         parse_value=parse_instant,
     ),
     Date: scalar(

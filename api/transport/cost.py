@@ -6,9 +6,11 @@ those in the document there are never many.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from graphql import (
+    ArgumentNode,
     FieldNode,
     FragmentDefinitionNode,
     FragmentSpreadNode,
@@ -17,6 +19,7 @@ from graphql import (
     GraphQLSchema,
     InlineFragmentNode,
     IntValueNode,
+    Node,
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
@@ -35,7 +38,10 @@ from api.limits import (
 from api.transport.documents import COUNT_MAX, Document, checked
 
 #: What is worked out costs more than what is looked up: a few milliseconds, as values.
-WEIGHTS = {"Forecast": 100, "RefillDryRun": 100}
+WEIGHTS = {"Forecast": 100, "RefillDryRun": 100, "UsageSummary": 100}
+
+#: Costs that are kept of a document: pages are of a few lengths.
+COSTS_MAX = 100
 
 #: The longest page of what has longer ones than others.
 PAGES = {"InvoiceLine": INVOICE_LINES_MAX}
@@ -45,14 +51,53 @@ def cost(
     document: Document, schema: GraphQLSchema, operation_name: str | None, variables: dict[str, Any]
 ) -> int:
     """The values an answer to a valid document may have; a GraphQLError where they are too many."""
-    total = items_of(variables)
+    items_of(variables)
+    total = answered(document, schema, operation_name, variables)
+    return checked("cost", total, QUERY_COST_MAX, "ask for shorter pages or fewer fields")
+
+
+def answered(
+    document: Document, schema: GraphQLSchema, operation_name: str | None, variables: dict[str, Any]
+) -> int:
+    """The values of the answer alone, worked out once for pages of the same lengths."""
+    if document.lengths is None:
+        document.lengths = tuple(sorted(set(lengths_of(document.node))))
+    lengths = [variables.get(name) for name in document.lengths]
+    if not all(type(length) is int for length in lengths):
+        return _answered(document, schema, operation_name, variables)
+    place = (operation_name, *lengths)
+    if (known := document.costs.get(place)) is None:
+        if len(document.costs) >= COSTS_MAX:
+            document.costs.clear()
+        known = _answered(document, schema, operation_name, variables)
+        document.costs[place] = known
+    return known
+
+
+def lengths_of(node: Node) -> Iterator[str]:
+    """The names of variables that are given as `first`, anywhere in a document."""
+    if isinstance(node, ArgumentNode) and node.name.value == "first":
+        if isinstance(node.value, VariableNode):
+            yield node.value.name.value
+        return
+    for name in ("definitions", "selection_set", "selections", "arguments"):
+        inner = getattr(node, name, None)
+        for each in inner if isinstance(inner, tuple | list) else (inner,):
+            if each is not None:
+                yield from lengths_of(each)
+
+
+def _answered(
+    document: Document, schema: GraphQLSchema, operation_name: str | None, variables: dict[str, Any]
+) -> int:
+    total = 0
     for node in document.node.definitions:
         if isinstance(node, OperationDefinitionNode) and (
             operation_name is None or (node.name and node.name.value == operation_name)
         ):
             root = schema.get_root_type(node.operation)
             total = cost_of(node.selection_set, root, schema, document.fragments, variables, {})
-    return checked("cost", total, QUERY_COST_MAX, "ask for shorter pages or fewer fields")
+    return total
 
 
 def items_of(variables: dict[str, Any]) -> int:

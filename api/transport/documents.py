@@ -75,7 +75,7 @@ class Measure(NamedTuple):
 class Document:
     """A document within its limits, and, once it was validated, what was wrong with it."""
 
-    __slots__ = ("answers", "errors", "fragments", "introspects", "node")
+    __slots__ = ("answers", "costs", "errors", "fragments", "introspects", "lengths", "node")
 
     def __init__(
         self,
@@ -88,6 +88,8 @@ class Document:
         self.answers: dict[str | None, dict[str, Any]] = {}  #: by the name of the operation
         self.fragments = fragments
         self.errors: list[GraphQLError] | None = None
+        self.costs: dict[tuple[object, ...], int] = {}  #: see `cost`
+        self.lengths: tuple[str, ...] | None = None  #: the variables that say how long pages are
 
 
 @lru_cache(maxsize=DOCUMENTS_MAX)

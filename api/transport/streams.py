@@ -35,7 +35,7 @@ from api.errors import Fault, fault_of
 from api.limits import STREAM_DELIVERIES_A_TURN, STREAM_JUDGE_SECONDS
 from api.rights import Principal
 from api.transport.body import Params
-from api.transport.completion import Complete, completion
+from api.transport.completion import completion
 from api.transport.executor import Executor
 from api.transport.outcome import Teller, formatted
 from api.transport.protocol import Close, written
@@ -191,7 +191,7 @@ class Stream:
         self._extensions = {"cost": cost}
         self._followers: dict[Follower, int] = {}
         self._credentials: Counter[str] = Counter()
-        self._complete: Complete | None = completion(executor)
+        self._complete: Callable[[Any], Any] | None = completion(executor)
         context.audience = Audience()
         # Of no request: what the first who follows brought with it is not everybody's.
         nobodys = contextvars.Context()

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -220,7 +221,15 @@ def refusal(fault: Fault, request_id: str, media_type: str) -> Response:
 def written(
     body: dict[str, Any], status: int, media_type: str, headers: dict[str, str] | None = None
 ) -> Response:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
-    # A lone surrogate out of a client's own text has no UTF-8: it comes back as a question mark.
-    content = text.encode("utf-8", "replace")
-    return Response(content, status, headers, f"{media_type}; charset=utf-8")
+    return Response(encoded(body), status, headers, f"{media_type}; charset=utf-8")
+
+
+def encoded(body: dict[str, Any]) -> bytes:
+    """A body in JSON."""
+    try:
+        return msgspec.json.encode(body)
+    except Exception:
+        # Numbers of more than 64 bits; and a lone surrogate out of a client's own text, which has
+        # no UTF-8 and comes back as a question mark.
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"))
+        return text.encode("utf-8", "replace")

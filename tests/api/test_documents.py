@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLError, get_introspection_query, print_ast
 
 from api.schema.root import schema
-from api.transport.cost import cost
+from api.transport.cost import _answered, cost
 from api.transport.documents import nesting, read
 from tests.api.conftest import Ask
 
@@ -116,3 +116,15 @@ async def test_a_document_is_read_and_validated_once(
     assert await ask(query) == first
     assert read(query) is read(query)
     assert print_ast(read(query).node).count("__typename") == 2
+
+
+@pytest.mark.parametrize("size", [5, 6, None, "x", 5.0, True, [5], 0])
+def test_what_a_page_costs_is_kept_by_its_length(size: object) -> None:
+    """The same document costs by what each request's variables say, whatever came before."""
+    query = """query ($size: Int!, $key: String!) { tenants(first: $size) { nodes { key name } }
+      tenant(key: $key) { ...more } } fragment more on Tenant { charges(first: $size) {
+      nodes { id } } }"""
+    document, graph = read(query), schema._schema
+    for given in (7, size, 7, size):
+        variables = {"size": given, "key": "a"}
+        assert cost(document, graph, None, variables) == _answered(document, graph, None, variables)

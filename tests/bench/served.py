@@ -70,8 +70,8 @@ class Served:
         assert found is not None
         return int(found[1]) / 1024
 
-    def cpu_seconds(self) -> tuple[float, float]:
-        """Seconds of CPU so far: of the process, and of all processes of its PostgreSQL."""
+    def cpu_seconds(self, pid: int | None = None) -> tuple[float, float]:
+        """Seconds of CPU so far: of the process, or of another, and of all of its PostgreSQL."""
         postmaster = (self.data / "postgres" / "postmaster.pid").read_text().split("\n", 1)[0]
         database = 0.0
         for stat in Path("/proc").glob("[0-9]*/stat"):
@@ -79,7 +79,7 @@ class Served:
                 fields = stat.read_text().rpartition(") ")[2].split()
                 if postmaster in (stat.parent.name, fields[1]):
                     database += _seconds(fields)
-        mine = Path(f"/proc/{self.pid}/stat").read_text().rpartition(") ")[2].split()
+        mine = Path(f"/proc/{pid or self.pid}/stat").read_text().rpartition(") ")[2].split()
         return _seconds(mine), database
 
 
