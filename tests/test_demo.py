@@ -174,13 +174,22 @@ async def asked(curl: str) -> Any:
 
 
 async def what_is_invoiced_is_told(demo: Shown) -> None:
-    """IN-3, IN-7, IN-8: months are closed by themselves, one after the other, once each."""
+    """IN-3, IN-7, IN-8: months are closed by themselves, one after the other, once each.
+
+    Meanwhile the morning is told, FI-2: its links give a picture and a spreadsheet.
+    """
     told: list[dict[str, Any]] = []
-    while not (told and told[-1]["event"] == "credit"):
+    links: dict[str, str] = {}
+    while not (told and told[-1]["event"] == "credit" and len(links) == 2):
         line = await demo.figures()
         assert line is not None, demo.said()
         if line["event"] in ("invoice", "payment", "credit"):
             told.append(line)
+        elif line["event"] in ("chart", "file"):
+            links[line["event"]] = line["url"]
+    async with httpx2.AsyncClient(trust_env=False) as client:
+        assert (await client.get(links["chart"])).content.startswith(b"\x89PNG")
+        assert (await client.get(links["file"])).content.startswith(b"PK")
     *invoices, payment, credit = told
     begun, first, second = invoices
     assert [each["month"] is None for each in invoices] == [True, False, False]
@@ -249,6 +258,15 @@ async def test_the_demo_shows_what_it_says_and_ends_by_itself(tmp_path: Path) ->
     assert receipt["status"] == "PAID"
     assert receipt["total"] == {"value": "555000"}  # 500,000, and 12 % of 11/12 of it
     assert receipt["receipt"]["number"].endswith("-000001")
+
+    # What the week was, who did it, and what became of broadcasts (FI-2, US-2).
+    (week,) = (line for line in news if line["event"] == "week")
+    assert all(int(each["value"]) > 0 for each in week["metrics"])
+    at_work = [line for line in news if line["event"] == "user"]
+    assert {line["user"]["name"] for line in at_work} == {"Dewi", "Budi", "Sari", "Agus"}
+    for line in (line for line in news if line["event"] == "broadcast"):
+        assert line["recipients"] == 90
+        assert line["delivered"] + line["failed"] == 90
 
 
 async def test_demos_stand_side_by_side_and_nothing_stays_however_they_end(tmp_path: Path) -> None:

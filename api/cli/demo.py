@@ -21,7 +21,7 @@ import msgspec
 from cyclopts import Parameter, validators
 
 from api import serve as process
-from api.cli import invoiced, low, panel
+from api.cli import invoiced, low, morning, panel
 from api.cli.businesses import BUSINESSES, CAFE, SHOP
 from api.cli.founding import found
 from api.cli.house import House, opened
@@ -153,9 +153,16 @@ async def _show(
         await _first(
             panel.follow(client, seconds, news.lines, as_json=as_json),
             low.follow(client, house.url, house.operator_key, news),
+            _once(morning.tell(client, house.url, news)),
             invoiced.follow(client, now, news),
             _go_on(client, seed, rate),
         )
+
+
+async def _once(work: Coroutine[Any, Any, None]) -> None:
+    """Do a work that ends, beside others that do not."""
+    await work
+    await asyncio.Event().wait()
 
 
 class _Given:

@@ -25,6 +25,7 @@ async def found(client: httpx2.AsyncClient, now: int, scopes: Iterable[str]) -> 
         await ask(client, _founding(business))
         if funding := _funding(business, now):
             await ask(client, funding)
+    await ask(client, _agents(SHOP))
     keys = {SHOP.key: list(scopes), CAFE.key: ["billing:read"]}
     made = await ask(
         client,
@@ -46,6 +47,17 @@ def _founding(business: Business) -> list[str]:
             for channel, address in business.numbers
         ),
     ]
+
+
+def _agents(business: Business) -> list[str]:
+    """The people who answer, called as facts call them."""
+    return [
+        mutation(
+            "userCreate", tenant=business.key, name=agent.capitalize(), role=Word("AGENT"),
+            email=f"{agent}@toko.example", externalId=agent, channels=["whatsapp"],
+        )
+        for agent in business.agents
+    ]  # fmt: skip
 
 
 def _funding(business: Business, now: int) -> list[str]:

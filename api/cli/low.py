@@ -101,9 +101,9 @@ async def _tell_receipt(client: httpx2.AsyncClient, url: str, news: News) -> Non
     news.tell(line, {"event": "receipt", **purchase, "page": told})
 
 
-async def read(client: httpx2.AsyncClient, query: str) -> dict[str, Any]:
+async def read(client: httpx2.AsyncClient, query: str, **variables: str) -> dict[str, Any]:
     """The answer to a query, or Failure."""
-    response = await client.post("/graphql", json={"query": query})
+    response = await client.post("/graphql", json={"query": query, "variables": variables})
     answer = response.json()
     if response.status_code != 200 or "errors" in answer:
         raise Failure(f"what the demo shows cannot be read back: {response.text}")
