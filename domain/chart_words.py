@@ -186,9 +186,9 @@ WORDS: Final[dict[str, Words]] = {
         "es": "Punteado: en curso",
     },
     "lighter": {
-        "en": "Lighter: still under way",
-        "id": "Lebih muda: masih berjalan",
-        "es": "Más claro: en curso",
+        "en": "Faded: still under way",
+        "id": "Pudar: masih berjalan",
+        "es": "Atenuado: en curso",
     },
     "shaded": {"en": "Shaded: to come", "id": "Diarsir: belum tiba", "es": "Sombreado: por venir"},
 }

@@ -205,7 +205,8 @@ async def sums(door: Door, selection: Selection, asked: Sequence[Asked]) -> list
     width = 2 + len(selection.group_by)
     for values in await _rows(door, selection, asked, buckets=True):
         key = _key(selection, values[2:width])
-        found[values[0] - 1].append(Sum(values[1], key, values[width:]))
+        if any(values[width:]):  # what was counted otherwise is no line of what is asked for
+            found[values[0] - 1].append(Sum(values[1], key, values[width:]))
     return found
 
 

@@ -190,9 +190,9 @@ def test_the_schema_never_writes() -> None:
         "account_payments", "accounts", "journal",
         "actions", "alerts", "audit", "balances", "board", "catalogue", "charges", "conflicts",
         "credentials", "deliveries", "door", "explanations", "following", "forecasts", "live",
-        "dunning", "exports",
+        "activity", "broadcasts", "dunning", "exports",
         "invoices", "invoice_lists", "subscriptions",
-        "mailboxes",
+        "lot_usage", "mailboxes", "members", "report_letters", "report_schedules", "reports", "seats",
         "open_holds", "payment_methods", "people", "positions", "purchases", "receipts", "refills",
         "settlements", "standing", "tenants", "usage", "webhooks",
     }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from graphql import (
@@ -12,17 +13,33 @@ from graphql import (
     GraphQLSchema,
     get_introspection_query,
     is_required_argument,
+    parse,
+    specified_rules,
+    validate,
 )
+from graphql.validation import LoneAnonymousOperationRule
 
+from api.cli.morning import MORNING
 from api.schema.root import printed, schema
 from tests.api.conftest import Ask
 
 PRINTED = Path(__file__).parents[2] / "schema.graphql"
+README = (PRINTED.parent / "README.md").read_text("utf-8")
 CORE: GraphQLSchema = schema._schema
 
 
 def test_the_schema_is_the_one_in_the_file() -> None:
     assert PRINTED.read_text("utf-8") == printed(), "run: python -m api.schema > schema.graphql"
+
+
+def test_what_the_readme_asks_can_be_asked() -> None:
+    """Some of its blocks have several operations, to be pasted one by one."""
+    rules = [rule for rule in specified_rules if rule is not LoneAnonymousOperationRule]
+    blocks = re.findall(r"(?ms)^```graphql\n(.*?)^```$", README)
+    assert len(blocks) > 5
+    for block in blocks:
+        assert validate(CORE, parse(block), rules) == [], block
+    assert MORNING.strip() in README
 
 
 def test_everything_is_described() -> None:
@@ -62,6 +79,7 @@ def test_enums_are_upper_snake_and_mutations_have_one_input_and_a_payload() -> N
 
 QUERIES = {
     "priceBooks": "{ priceBooks { nodes { key } } }",
+    "reportColumns": "{ reportColumns(kind: LEDGER) { name } }",
     "viewer": "{ viewer { kind } }",
     "tenant": '{ tenant(key: "one") { name } }',
     "tenants": "{ tenants { nodes { name } } }",
@@ -119,6 +137,12 @@ MUTATIONS = {
     "invoiceIssue": '{tenant: "one", invoice: "x", idempotencyKey: "x"}',
     "invoiceDiscard": '{tenant: "one", invoice: "x", idempotencyKey: "x"}',
     "exportCreate": '{tenant: "one", year: 2026, idempotencyKey: "x"}',
+    "reportScheduleCreate": (
+        '{tenant: "one", rhythm: DAILY, idempotencyKey: "x", report: {kind: VISITORS, format: CSV, '
+        'recipients: ["x@example.com"]}}'
+    ),
+    "reportScheduleUpdate": '{tenant: "one", id: "rsc_none"}',
+    "reportScheduleDelete": '{tenant: "one", id: "rsc_none"}',
     "mailboxSet": '{tenant: "one", email: "x@example.com"}',
     "mailboxRemove": '{tenant: "one", id: "mbx_none"}',
     "webhookEndpointCreate": '{tenant: "one", url: "https://x.example"}',
