@@ -45,10 +45,11 @@ from api.schema.mailbox import MailboxMutations
 from api.schema.number import Number
 from api.schema.payload import attempt
 from api.schema.payment_method import PaymentMethodMutations
-from api.schema.people import PeopleMutations
+from api.schema.people_changes import PeopleMutations
 from api.schema.price_book import PriceBook, errors_of
 from api.schema.purchase import PurchaseMutations
 from api.schema.refill import RefillMutations
+from api.schema.report_schedule import ReportScheduleMutations
 from api.schema.rezoning import RezoningMutations
 from api.schema.sending import SendingMutations
 from api.schema.settlement import SettlementMutations
@@ -76,7 +77,7 @@ class Mutation(
     AccountMutations,
     StatusMutations, AuthorizeMutations, ThresholdMutations, AlertMutations,
     DunningMutations,
-    ExportMutations,
+    ExportMutations, ReportScheduleMutations,
     SubscriptionMutations,
     MailboxMutations, WebhookMutations,
     InvoiceMutations,

@@ -24,6 +24,7 @@ from api.schema.number import Number
 from api.schema.paging import page_size, position
 from api.schema.people import PeopleQueries, UserRole, person_of
 from api.schema.price_book import PriceBookConnection
+from api.schema.report import ReportQueries
 from api.schema.simulation import SimulateInput, Simulation, simulation_of
 from api.schema.tenant import Tenant, TenantConnection
 from api.schema.tenant_subscription import subscription_by_id
@@ -75,7 +76,7 @@ class Viewer:
 
 
 @strawberry.type(description="What can be read.")
-class Query(AuditQueries, ApiKeyQueries, PeopleQueries):
+class Query(AuditQueries, ApiKeyQueries, PeopleQueries, ReportQueries):
     @computed("Who is asking, and what the credential allows.")
     async def viewer(self, info: Info[Context, None]) -> Viewer:
         principal = info.context.caller()

@@ -18,6 +18,7 @@ from api.schema.audit import TenantAudit
 from api.schema.balance import TenantBalances
 from api.schema.banner import TenantBanner
 from api.schema.billing import TenantBilling
+from api.schema.broadcast import TenantBroadcasts
 from api.schema.charge import TenantCharges
 from api.schema.closing import TenantClosing
 from api.schema.conflict import TenantConflicts
@@ -38,13 +39,19 @@ from api.schema.payment_method import TenantPaymentMethod
 from api.schema.people import TenantUsers
 from api.schema.purchase import TenantPurchases
 from api.schema.range import check_instant
+from api.schema.report_schedule import TenantReportSchedules
 from api.schema.scalars import DateTime
+from api.schema.seats import TenantSeats
 from api.schema.sending import TenantSending
 from api.schema.settlement import TenantSettlements
 from api.schema.tenant_subscription import TenantSubscriptions
 from api.schema.threshold import TenantThresholds
 from api.schema.timezone import TimezoneChange
 from api.schema.usage import TenantUsage
+from api.schema.usage_chart import TenantUsageChart
+from api.schema.usage_ranges import TenantUsageRanges
+from api.schema.usage_summary import TenantUsageSummary
+from api.schema.user_usage import TenantUserUsage
 from api.schema.webhook import TenantWebhooks
 from domain.periods import month_name, period
 from persistence.standing import standing_of
@@ -73,7 +80,8 @@ class Period:
 
 @strawberry.type(description="A business that is billed.")
 class Tenant(
-    Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantNumbers, TenantConflicts,
+    Node, TenantBalances, TenantLive, TenantCharges, TenantUsage, TenantUsageSummary,
+    TenantUsageRanges, TenantUsageChart, TenantNumbers, TenantConflicts,
     TenantActions, TenantFacts, TenantInternational, TenantSettlements, TenantClosing, TenantAudit,
     TenantApiKeys, TenantUsers, TenantAlerts, TenantSending, TenantHolds,
     TenantPurchases, TenantInvoicePayments,
@@ -82,7 +90,10 @@ class Tenant(
     TenantInvoices, TenantAccount,
     TenantSubscriptions,
     TenantThresholds, TenantBanner, TenantMailboxes, TenantWebhooks, TenantExports,
+    TenantReportSchedules,
     TenantBilling,
+    TenantSeats, TenantUserUsage,
+    TenantBroadcasts,
 ):  # fmt: skip
     key: str = strawberry.field(description="The name programs use; it never changes.")
     name: str = strawberry.field(description="The name people see.")

@@ -63,9 +63,13 @@ def operator(*names: str) -> Need:
 CREDENTIAL = Need()
 USAGE = scope("usage:read")
 VIEW = scope("billing:read")
+#: Reports are seen by who may see what is in them.
+REPORTS = scope("billing:read", "usage:read")
 EVENTS = scope("events:write")
 KEYS = scope("keys:write")
 PEOPLE = scope("users:write")
+#: Colleagues are seen by who looks after them, and beside what they used.
+USERS = scope("usage:read", "users:write")
 AUDIT = scope("audit:read")
 SENDS = scope("send:authorize")
 ESTIMATES = scope("billing:read", "send:authorize")
@@ -83,6 +87,7 @@ GUARDED = {
     "Query.tenant": CREDENTIAL,
     "Query.tenants": CREDENTIAL,
     "Query.node": CREDENTIAL,
+    "Query.reportColumns": CREDENTIAL,
     "Query.estimate": ESTIMATES,
     "Query.simulate": VIEW,
     "Query.verification": ADJUSTS,
@@ -92,6 +97,20 @@ GUARDED = {
     "Query.audit": OPERATOR.and_(AUDIT),
     "Tenant.live": USAGE,
     "Tenant.usageSeries": USAGE,
+    "Tenant.usageChart": USAGE,
+    "Tenant.usageSummary": USAGE,
+    "UsageSummary.balances": VIEW,
+    "UsageSummary.costs": VIEW,
+    "UsageSummary.metrics": CREDENTIAL,
+    "Tenant.seats": USAGE,
+    "Tenant.userUsage": USAGE,
+    "UserFigures.cost": VIEW,
+    "TenantUser.billingRights": PEOPLE,
+    "Tenant.broadcasts": USAGE,
+    "Tenant.broadcast": USAGE,
+    "Broadcast.cost": VIEW,
+    "BroadcastCategory.cost": VIEW,
+    "BroadcastCountry.cost": VIEW,
     "Tenant.balances": VIEW,
     "Tenant.balance": VIEW,
     "Tenant.charges": VIEW,
@@ -100,8 +119,9 @@ GUARDED = {
     "Tenant.alerts": VIEW,
     "Tenant.thresholds": VIEW,
     "Tenant.banner": VIEW,
-    "Tenant.exports": VIEW,
+    "Tenant.exports": REPORTS,
     "Tenant.export": VIEW,
+    "Tenant.reportSchedules": USAGE,
     "Tenant.mailboxes": VIEW,
     "Tenant.webhookDeliveries": VIEW,
     "Tenant.webhookEndpoints": VIEW,
@@ -149,6 +169,9 @@ GUARDED = {
     "Mutation.subscriptionResume": ADJUSTS,
     "Mutation.subscriptionCancel": ADJUSTS,
     "Mutation.subscriptionRenew": ADJUSTS,
+    "Mutation.reportScheduleCreate": USAGE,
+    "Mutation.reportScheduleUpdate": USAGE,
+    "Mutation.reportScheduleDelete": USAGE,
     "Mutation.exportCreate": VIEW,
     "Mutation.tenantStatusSet": ADJUSTS,
     "Mutation.periodClose": ADJUSTS,
@@ -203,6 +226,9 @@ NODES = {
 #: Arguments that ask for more than their field: the field, the arguments, what it then needs.
 ARGUMENTS = [
     ("Tenant.usageSeries", {"metrics": "[COST]"}, USAGE.and_(VIEW)),
+    ("Tenant.usageChart", {"metrics": "[COST]"}, USAGE.and_(VIEW)),
+    ("Tenant.usageSeries", {"metrics": "[COST_TOP_UP]"}, USAGE.and_(VIEW)),
+    ("UsageSummary.metrics", {"only": "[COST_INITIAL]"}, USAGE.and_(VIEW)),
 ]
 
 #: Each type: what everybody has who holds one, and the fields that need no more.
@@ -259,6 +285,15 @@ TYPES: dict[str, tuple[Need, str]] = {
         VIEW, "country email invoicing issue issuer lines name reference taxId termsDays"
     ),
     "BillingIssuer": (VIEW, "country eInvoice email key lines name pay taxId"),
+    "Broadcast": (
+        USAGE,
+        "asOf byCategory byCountry conversations delivered estimate failed id lastAt messages "
+        "pending read recipients startedAt",
+    ),
+    "BroadcastCategory": (USAGE, "category conversations messages"),
+    "BroadcastConnection": (USAGE, "edges nodes pageInfo"),
+    "BroadcastCountry": (USAGE, "conversations country messages"),
+    "BroadcastEdge": (USAGE, "cursor node"),
     "Charge": (
         VIEW,
         "amount at balance bookedAt category channel contact explanation factId flags group id "
@@ -323,12 +358,21 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "Lot": (VIEW, "amount createdAt endsAt id lapsed priority remaining source startsAt used"),
     "LotMove": (VIEW, "amount lot"),
-    "Download": (VIEW, "expiresAt name url"),
+    "Download": (CREDENTIAL, "expiresAt name url"),
     "Export": (
-        VIEW, "createdAt done download finishedAt id kinds size state total year"
+        REPORTS,
+        "asOf createdAt done download finishedAt id kinds letters report size state total year",
     ),
-    "ExportConnection": (VIEW, "edges nodes pageInfo"),
-    "ExportEdge": (VIEW, "cursor node"),
+    "ExportConnection": (REPORTS, "edges nodes pageInfo"),
+    "ExportEdge": (REPORTS, "cursor node"),
+    "ReportSchedule": (
+        USAGE, "active createdAt createdBy hour id lastError lastExport nextAt report rhythm"
+    ),
+    "ScheduledReport": (USAGE, "costs filter format kind locale recipients"),
+    "ReportFilterValues": (USAGE, "dimension values"),
+    "Report": (REPORTS, "costs end format kind recipients start"),
+    "ReportColumn": (CREDENTIAL, "cost description name type unit"),
+    "ReportLetter": (REPORTS, "email error sentAt state"),
     "Mailbox": (
         VIEW,
         "createdAt email id kinds lastError lastSentAt locale quietFrom quietUntil urgentAnyway",
@@ -406,6 +450,8 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "RefundConnection": (VIEW, "edges nodes pageInfo"),
     "RefundEdge": (VIEW, "cursor node"),
+    "RoleCount": (USAGE, "count role"),
+    "Seats": (USAGE, "available maximum used"),
     "Sending": (
         CREDENTIAL, "callSeconds caps failOpen holdSeconds recipientsMax sentSeconds"
     ),
@@ -442,7 +488,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "Tenant": (
         CREDENTIAL,
         "country createdAt currency id key locale name numbers period plan since status timezone "
-        "timezoneChange",
+        "timezoneChange usageRanges",
     ),
     "TenantConnection": (CREDENTIAL, "edges nodes pageInfo"),
     "TenantEdge": (CREDENTIAL, "cursor node"),
@@ -451,7 +497,9 @@ TYPES: dict[str, tuple[Need, str]] = {
         "changes components createdAt endingSaidFrom id key lastDay monthlyTotal name plan "
         "setupFees start status term",
     ),
-    "TenantUser": (PEOPLE, "active billingRights createdAt email id name role tenant"),
+    "TenantUser": (
+        USERS, "active channels createdAt email externalId id name role tenant"
+    ),
     "TenantUserConnection": (PEOPLE, "edges nodes pageInfo"),
     "TenantUserEdge": (PEOPLE, "cursor node"),
     "Threshold": (VIEW, "balance isDefault level percent units"),
@@ -462,14 +510,36 @@ TYPES: dict[str, tuple[Need, str]] = {
     ),
     "TopUpConnection": (VIEW, "edges nodes pageInfo"),
     "TopUpEdge": (VIEW, "cursor node"),
+    "UsageBalance": (VIEW, "initial key name topUp unit used"),
+    "UsageCards": (USAGE, "authentication delivered free marketing service utility"),
+    "UsageCategory": (USAGE, "category change previous toDate value"),
     "UsageChange": (USAGE, "live position recovered"),
     "UsageCharge": (EVENTS, "amount balance category currency rule units"),
     "UsageCompact": (USAGE, "starts values"),
+    "UsageConversations": (USAGE, "businessInitiated byCategory service total"),
+    "UsageCost": (VIEW, "amount change previous toDate"),
+    "UsageCosts": (VIEW, "initial topUp total"),
+    "UsageFigure": (USAGE, "change previous toDate value"),
     "UsageKey": (USAGE, "dimension value"),
+    "UsageMetric": (USAGE, "change currency metric previous toDate value"),
     "UsagePoint": (USAGE, "complete end start value"),
+    "UsagePrevious": (USAGE, "change compact end points start toDate total"),
+    "UsageRangeBefore": (USAGE, "end reach start"),
+    "UsageRanges": (CREDENTIAL, "usage users"),
     "UsageResult": (EVENTS, "charges id message path reason status"),
-    "UsageSeries": (USAGE, "compact currency key metric points"),
+    "UsageSeries": (
+        USAGE, "asOf compact currency estimate key metric points previous total"
+    ),
+    "UsageSummary": (
+        USAGE, "asOf cards complete conversations end estimate previous start"
+    ),
     "UserError": (CREDENTIAL, "code field message"),
+    "UserFigures": (USAGE, "conversations messagesIn messagesOut minutes seconds"),
+    "UserUsage": (USAGE, "active figures firstActivity lastActivity role user"),
+    "UserUsageConnection": (
+        USAGE, "asOf byRole edges end estimate nodes pageInfo start totalCount unassigned"
+    ),
+    "UserUsageEdge": (USAGE, "cursor node"),
     "Verification": (ADJUSTS, "facts findings unsettled unsettledFrom version wrong"),
     "VerificationFinding": (ADJUSTS, "column found right row table"),
     "VerificationUnsettled": (ADJUSTS, "count table"),
@@ -499,6 +569,9 @@ TYPES: dict[str, tuple[Need, str]] = {
     "BillingAccessGrantPayload": (PEOPLE, "user userErrors"),
     "BillingAccessRevokePayload": (PEOPLE, "user userErrors"),
     "DunningSetPayload": (ADJUSTS, "dunning userErrors"),
+    "ReportScheduleCreatePayload": (USAGE, "schedule userErrors"),
+    "ReportScheduleUpdatePayload": (USAGE, "schedule userErrors"),
+    "ReportScheduleDeletePayload": (USAGE, "id userErrors"),
     "ExportCreatePayload": (VIEW, "export userErrors"),
     "HoldReleasePayload": (SENDS, "amounts released userErrors"),
     "InternationalRateSetPayload": (ADJUSTS, "internationalRate userErrors"),

@@ -17,14 +17,20 @@ from api import ids
 from api.app import create_app
 from api.core import Core
 from api.invoicing.exporting import Exporting
+from api.operations import report_schedule_create
+from api.operations.report_schedule_create import ReportScheduleCreate
 from api.paying.port import Standing
 from api.paying.sandbox import Sandbox
+from api.reports.scheduling import Scheduling
+from api.reports.spec import Format, Kind, Spec
 from api.rights import ALL_SCOPES, Principal
 from api.schema.root import schema
 from api.settings import Clock, Settings
 from api.transport.outcome import formatted
 from domain.periods import DAY, HOUR, MINUTE, SECOND, iso
+from domain.report_schedules import Rhythm
 from persistence import dunning, tasks
+from persistence.audit import COMMAND, acting_as
 from persistence.connection import Connection
 from persistence.servers import Servers
 from persistence.tenants import find_by_keys
@@ -123,6 +129,7 @@ NEVER = {
     "user": ids.encode("usr", 999_999),
     "email": "ann@tenant-nil.example",
     "fact": "fact-of-tenant-nil",
+    "broadcast": "news-of-tenant-nil",
     "charge": ids.encode_charge(NOON, b"0123456789abcdef", 0, 0, False),
     "top_up": ids.encode("top", 999_999),
     "purchase": ids.encode("pur", 999_999),
@@ -137,6 +144,7 @@ NEVER = {
     "hold": f"hld_{'A' * 92}",
     "alert": ids.encode("alt", 999_999),
     "mailbox": ids.encode("mbx", 999_999),
+    "schedule": ids.encode("rsc", 999_999),
     "endpoint": ids.encode("whe", 999_999),
     "delivery": ids.encode("dlv", 999_999),
     "once": "once-of-tenant-nil",
@@ -203,6 +211,7 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
     await do("settle", f'tenant: "{tenant}"', "settlement { id }")
     # Settled into what is free; this one is charged.
     third = 'contact: "+6281110000012", category: "marketing", template: "sale"'
+    third += f', broadcast: "news-of-{tenant}"'
     paid = f"paid-by-{tenant}"  # charges of one fact id and time have one id, whoever's they are
     await send((paid, "delivered", NOON - HOUR, third))
     charges = await world.ask(
@@ -333,6 +342,7 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "user": user["id"],
         "email": f"ann@{tenant}.example",
         "fact": fact,
+        "broadcast": f"news-of-{tenant}",
         "charge": charge,
         "top_up": top_up["id"],
         "purchase": bought["id"],
@@ -347,10 +357,34 @@ async def furnished(world: World, tenant: str, address: str) -> dict[str, str]:
         "hold": hold["id"],
         "alert": alert["id"],
         "mailbox": mailbox["id"],
+        "schedule": await scheduled(world.core, tenant, address),
         "endpoint": endpoint["id"],
         "delivery": ids.encode("dlv", delivery),
         "once": f"once-of-{tenant}",
     }
+
+
+async def scheduled(core: Core, tenant: str, address: str) -> str:
+    """A report that is mailed every day; tomorrow's is made, and its letter is on its way."""
+    door, tomorrow = core.door, NOON + DAY
+    request = ReportScheduleCreate(
+        tenant=tenant,
+        spec=Spec(
+            kind=Kind.VISITORS, format=Format.CSV, start=0, end=0, costs=False,
+            only=(("NUMBER", (address,)),), recipients=(f"reports@{tenant}.example",),
+        ),
+        rhythm=Rhythm.DAILY, hour=7, idempotency_key="reports",
+    )  # fmt: skip
+    who = Principal("operator", None, None, ALL_SCOPES, None)
+    with acting_as(COMMAND):
+        _, made = await report_schedule_create.run(door, who, request, mails=True, now=NOON)
+        for kind, doing in (
+            (tasks.REPORT_SCHEDULE, Scheduling(door, lambda: tomorrow)),
+            (tasks.EXPORT, Exporting(door, lambda: tomorrow)),
+        ):
+            for task in await tasks.take(door, kind, tomorrow, lease=MINUTE, limit=9):
+                await doing.handle(task)
+    return ids.encode("rsc", made.schedule_id)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ for want of a place in the table.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -38,8 +39,13 @@ SAMPLES = {
     "Tenant.balance.key": '"whatsapp"',
     "Tenant.fact.id": '"$fact"',
     "Tenant.fact.source": '"crm"',
+    "Tenant.broadcast.id": '"$broadcast"',
     "Tenant.usageSeries.metrics": "[MESSAGES_OUT]",
+    "Tenant.usageChart.metrics": "[MESSAGES_OUT]",
     "Tenant.usageSeries.groupBy": "[CHANNEL]",
+    "Tenant.usageChart.groupBy": "[CHANNEL]",
+    "Tenant.usageSeries.compare": "true",
+    "Tenant.usageSummary.compare": "true",
     "RangeInput.preset": "THIS_MONTH",
     "range": "{preset: THIS_MONTH}",
     "EstimateInput.number": '"$address"',
@@ -88,6 +94,12 @@ SAMPLES = {
     "AuthorizeInput.contact": '"+6281110000077"',
     "HoldReleaseInput.hold": '"$hold"',
     "InternationalRateSetInput.from": "null",
+    "Query.reportColumns.kind": "CHARGES",
+    "ScheduledReportInput.kind": "VISITORS",
+    "ScheduledReportInput.format": "CSV",
+    "ScheduledReportInput.recipients": '["ops@shop.example"]',
+    "ReportScheduleUpdateInput.id": '"$schedule"',
+    "ReportScheduleDeleteInput.id": '"$schedule"',
     "MailboxSetInput.email": '"ops@shop.example"',
     "MailboxRemoveInput.id": '"$mailbox"',
     "NumberCreateInput.channel": '"whatsapp"',
@@ -209,7 +221,8 @@ def document(questions: Iterable[Question], names: dict[str, str]) -> str:
     """Questions as aliases `a0`, `a1`, ... of one query, with these names of things."""
     words = []
     for place, question in enumerate(questions):
-        kind = question.name.partition(":")[2]
+        way = re.match(r"node\(.*?\.\.\. on (\w+)", question.text)
+        kind = way[1] if way else question.name.partition(":")[2]
         own = names | ({"node": names[KINDS[kind]]} if kind in KINDS else {})
         words.append(f"a{place}: {filled(question.text, own)}")
     return "{ " + " ".join(words) + " }"

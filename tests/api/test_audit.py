@@ -128,6 +128,17 @@ WRITES: list[tuple[str, Inputs, str, Json | None, Json]] = [
      {"alert": "THRESHOLD", "balance": "whatsapp", "threshold": "600000"}),
     ("exportCreate", lambda _: {"tenant": "shop", "year": 2026, "idempotencyKey": "8.7"},
      "export { id }", None, {"year": 2026, "kinds": ["INVOICES"]}),
+    ("reportScheduleCreate",
+     lambda _: {"tenant": "shop", "rhythm": "DAILY", "idempotencyKey": "8.8", "report": {
+         "kind": "VISITORS", "format": "CSV", "recipients": ["ana@shop.example"]}},
+     "schedule { id }", None, {"kind": "VISITORS", "rhythm": "DAILY", "hour": 7, "active": True}),
+    ("reportScheduleUpdate",
+     lambda found: {"tenant": "shop", "hour": 9,
+                    "id": found["reportScheduleCreate"]["schedule"]["id"]},
+     "schedule { id }", {"hour": 7}, {"hour": 9, "recipients": ["ana@shop.example"]}),
+    ("reportScheduleDelete",
+     lambda found: {"tenant": "shop", "id": found["reportScheduleCreate"]["schedule"]["id"]},
+     "id", {"hour": 9}, None),
     ("mailboxSet", lambda _: {"tenant": "shop", "email": "ana@shop.example", "quietFrom": "22:00",
                               "quietUntil": "07:00"},
      "mailbox { id }", None,
@@ -255,7 +266,7 @@ async def app(database: Database, redis_url: str, tmp_path: Path) -> AsyncIterat
     stored.write_text(json.dumps({id_of(DOCUMENT): DOCUMENT}))
     settings = Settings(
         database_url=database.app_url, redis_url=redis_url, operator_key=OPERATOR_KEY,
-        documents=stored,
+        documents=stored, smtp_url="smtp://127.0.0.1:9",
     )  # fmt: skip
     app = create_app(settings, Clock())
     async with app.router.lifespan_context(app):

@@ -51,6 +51,8 @@ AGAIN = {
     "mailboxSet": "moves nothing; the address is the key",
     "numberCreate": "moves nothing; a number is registered once",
     "priceBookPublish": "moves nothing; the same document is no other version",
+    "reportScheduleDelete": "what was deleted stays so",
+    "reportScheduleUpdate": "moves nothing; the same again changes nothing",
     "sendingSet": "moves nothing; the same again changes nothing",
     "signInLinkCreate": "moves nothing; each call makes a link of its own",
     "tenantCreate": "moves nothing; the tenant's key is taken by the first",
@@ -139,6 +141,13 @@ CASES = {
         {"amount": "4000"},
     ),
     "refundCreate": Case({"topUp": "$top_up", "amount": "5", "reason": "r"}, {"amount": "6"}),
+    "reportScheduleCreate": Case(
+        {
+            "rhythm": "DAILY",
+            "report": {"kind": "VISITORS", "format": "CSV", "recipients": ["ana@shop.example"]},
+        },
+        {"hour": 9},
+    ),
     "settle": Case({}, None),
     "subscriptionCancel": Case({}, {"lastDay": "2199-01-01"}, first=SUBSCRIBED),
     "subscriptionCreate": Case(SUBSCRIBES, {"name": "Another"}),
@@ -190,6 +199,7 @@ BOOKS = (
 NUMBERS = (
     "select (select count(*) from purchases where tenant_id = $1) as purchases,"
     " (select count(*) from exports where tenant_id = $1) as exports,"
+    " (select count(*) from report_schedules where tenant_id = $1) as schedules,"
     " (select count(*) from payments where tenant_id = $1) as payments"
 )
 
@@ -335,6 +345,8 @@ async def shop(
             "KUOTA_REDIS_URL": f"{servers.addresses.redis_url}?db=62",
             "KUOTA_OPERATOR_KEY": OPERATOR_KEY,
             "KUOTA_DRAIN_SECONDS": "0",
+            # Who has reports mailed needs a server, though none of these is due.
+            "KUOTA_SMTP_URL": "smtp://127.0.0.1:9",
         }
         server = await run_served(variables=variables, errors=errors)
         owner = await asyncpg.connect(database.owner_url)
@@ -361,8 +373,9 @@ async def test_the_same_again_is_the_same_answer(shop: Shop, name: str) -> None:
     assert await shop.sent(query, given) == first
     assert await shop.books(names["tenant"]) == moved
     others = [] if case.other is None else [(name, given | case.other)]
-    if name not in {"authorize", "exportCreate"}:
-        # The key is the tenant's, whatever it was used for; sends and exports have their own.
+    if name not in {"authorize", "exportCreate", "reportScheduleCreate"}:
+        # The key is the tenant's, whatever it was used for; sends, exports and their schedules
+        # have their own.
         adjustment = CASES["adjustmentCreate"]
         other = asked(adjustment, names, "once") | {"amount": "-9"}
         others.append(("adjustmentCreate", other))

@@ -26,6 +26,7 @@ from tests.scenarios.world import RecordingDoor, World
 LARGE = frozenset({
     "fact_keys", "facts", "charges", "messages", "contacts", "conflicts", "transfers", "commits",
     "lot_days", "usage_hour", "usage_day", "holds", "hold_shares",
+    "broadcast_recipients", "broadcasts", "user_activity",
 })  # fmt: skip
 
 #: Few rows a tenant: a new database may read them whole, one with many tenants may not.
@@ -51,6 +52,9 @@ FILLING = (
     "insert into counters select t, 'service', n, 24000, 1, null",
     "insert into usage_hour select t, n, 1, 2, 'ID', '', '', '', 1,1,1,1,1,1,1,1,1,1,1",
     "insert into usage_day select t, n, 1, 2, 'ID', '', '', '', 1,1,1,1,1,1,1,1,1,1,1",
+    "insert into broadcast_recipients select t, 'b' || n % 9, 1, (62811000000 + n)::text, 1",
+    "insert into broadcasts select t, 'b' || n, n, n, 1, 1, 1, 0",
+    "insert into user_activity select t, 'u' || n % 9, n * 900000000::bigint, n, n",
     "insert into conflicts"
     " select t, decode(md5(t || ' ' || n), 'hex'), '\\x00', n, n, 's', 'i', ''",
     "insert into periods select t, 100 + n, n, n + 1",
