@@ -38,7 +38,7 @@ MOVES = ", ".join(map(str, sorted(BY_DAY)))
 
 #: Whether a fact `f` is a call that began before the day: that day's sum has it already.
 BEGAN_BEFORE = f"""f.type = {Type.CALL_ENDED.value} and a.day > f.at
-                - 1000000 * ceil(coalesce((f.data::json ->> 'seconds')::numeric, 0))::bigint"""
+                - 1000000 * ceil(coalesce((readable(f.data) ->> 'seconds')::numeric, 0))::bigint"""
 
 # A lot's use before the period is what it ever used less what its days from the period's start on
 # say: the days of one period are read, not the lot's whole life.

@@ -32,7 +32,8 @@ AROUND = f"""
 select f.at, r.rank, f.source, f.id, f.type, f.party, f.number_id, coalesce(f.category, '') as
     category, coalesce(v.flags, f.flags) as flags,
     case when f.type = {Type.CALL_ENDED.value}
-        then ceil(coalesce((f.data::json ->> 'seconds')::numeric, 0))::bigint else 0 end as seconds
+        then ceil(coalesce((readable(f.data) ->> 'seconds')::numeric, 0))::bigint
+        else 0 end as seconds
 {OF_FACTS}
 where f.tenant_id = $1 and f.at >= $2 and f.at <= $3 and f.party = any ($4::text[])
     and f.status <> {Status.ADJUSTED.value}

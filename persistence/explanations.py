@@ -248,7 +248,7 @@ left join lateral (
 ) o on true
 left join lateral (
     select case type when {Type.CALL_ENDED.value}
-        then at - 1000000 * ceil(coalesce((data::json ->> 'seconds')::numeric, 0))::bigint
+        then at - 1000000 * ceil(coalesce((readable(data) ->> 'seconds')::numeric, 0))::bigint
         else at end as at
     from (
         select at, key, type, number_id, party, version, data from facts
@@ -258,7 +258,7 @@ left join lateral (
     ) f
     where number_id = a.number_id and party = a.party and version <= a.version
         and (type = {Type.MESSAGE_RECEIVED.value}
-            or type = {Type.CALL_ENDED.value} and data::json ->> 'direction' = 'in')
+            or type = {Type.CALL_ENDED.value} and readable(data) ->> 'direction' = 'in')
     order by at desc, key desc
     limit 1
 ) i on a.flag = {Flag.SERVICE_OPENED}"""

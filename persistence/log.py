@@ -61,6 +61,8 @@ class PostedFact(KeptFact):
     units: int | None
     amount: int | None
     lot_id: int | None
+    came_unrated: int | None  #: of what was rated in a closed period, the flags it had without
+    rated_by: int | None  #: the version that rated it there
 
 
 _KEPT = """
@@ -69,13 +71,30 @@ _KEPT = """
     coalesce(v.status, f.status) as status, coalesce(v.flags, f.flags) as flags,
     coalesce(v.revision, 0) as revision"""
 
-#: Facts as `f`, each with its rank (`r`) and its latest revision, if it has one (`v`).
-OF_FACTS = f"""
-from facts f
+_REVISIONS = "from revisions where tenant_id = f.tenant_id and at = f.at and key = f.key and status"
+
+# A fact may have come unrated, or settling may have found it so. Hardly any was rated in a closed
+# period: what is asked for in a `case` is not looked for in vain.
+_OWN = f"""
+    f.balance_id, f.rule_id, f.units, f.amount, f.lot_id,
+    case when v.status = {Status.ADJUSTED.value} then coalesce(
+        (select flags {_REVISIONS} = {Status.UNRATED.value} order by revision desc limit 1),
+        case when f.status = {Status.UNRATED.value} then f.flags end
+    ) end as came_unrated,
+    case when v.status = {Status.ADJUSTED.value} then (
+        select version {_REVISIONS} = {Status.ADJUSTED.value} and revision > coalesce(
+            (select max(revision) {_REVISIONS} = {Status.UNRATED.value}),
+            case when f.status = {Status.UNRATED.value} then 0 end
+        )
+        order by revision limit 1
+    ) end as rated_by"""
+
+#: Of facts `f` each one's rank (`r`) and its latest revision, if it has one (`v`).
+_BESIDE = f"""
 cross join lateral (
     select case
         when f.type = {Type.MESSAGE_RECEIVED.value} then 1
-        when f.type = {Type.CALL_ENDED.value} and f.data::json ->> 'direction' = 'in' then 1
+        when f.type = {Type.CALL_ENDED.value} and readable(f.data) ->> 'direction' = 'in' then 1
         else 2 end as rank
 ) r
 left join lateral (
@@ -85,9 +104,13 @@ left join lateral (
     limit 1
 ) v on true"""
 
+#: Facts as `f`, with both.
+OF_FACTS = f"""
+from facts f{_BESIDE}"""
+
 # The index gives the instants in order, so that a page reads no more than a page.
 PAGE = f"""
-select {_KEPT}, f.balance_id, f.rule_id, f.units, f.amount, f.lot_id
+select {_KEPT}, {_OWN}
 {OF_FACTS}
 where f.tenant_id = $1 and f.at >= $2 and f.at < $6
     and (f.at, r.rank, f.source, f.id) > ($2, $3, $4, $5)
@@ -124,15 +147,20 @@ async def came_behind(connection: Connection, tenant_id: int, *, after: int, upt
 # What came before a closing, but after the period's end, is in no figures at that end. A call may
 # have ended after its period did.
 ADJUSTED = f"""
-select greatest(f.arrived_at, $3::bigint) as came_at, {_KEPT},
-    f.balance_id, f.rule_id, f.units, f.amount, f.lot_id
+select greatest(f.arrived_at, $3::bigint) as came_at, {_KEPT}, {_OWN}
 {OF_FACTS}
-where f.tenant_id = $1 and (
-    f.status = {Status.ADJUSTED.value} and (f.version > $2 or f.arrived_at >= $3)
-    or f.status = {Status.UNRATED.value} and v.status = {Status.ADJUSTED.value}
-        and (v.version > $2 or f.arrived_at >= $3)
-)
-order by came_at, f.source, f.id"""
+where f.tenant_id = $1 and f.status = {Status.ADJUSTED.value}
+    and (f.version > $2 or f.arrived_at >= $3)
+union all
+select greatest(f.arrived_at, $3::bigint) as came_at, {_KEPT}, {_OWN}
+from (
+    select distinct at, key from revisions
+    where tenant_id = $1 and status = {Status.ADJUSTED.value}
+) revised
+join facts f on f.tenant_id = $1 and f.at = revised.at and f.key = revised.key{_BESIDE}
+where f.status <> {Status.ADJUSTED.value} and v.status = {Status.ADJUSTED.value}
+    and (v.version > $2 or f.arrived_at >= $3)
+order by came_at, source, id"""
 
 
 async def adjusted(
@@ -148,15 +176,32 @@ async def adjusted(
     return found
 
 
-# What was rated since stands in `revisions` and is passed over.
+# What came unrated, and what settling found to be; what was rated since stands in `revisions` and
+# is passed over. Each half goes by an index of its own, and reads no more than a page.
 UNRATED = f"""
-select {_KEPT}
-{OF_FACTS}
-where f.tenant_id = $1 and f.status = {Status.UNRATED.value}
-    and f.at >= greatest($2::bigint, $3::bigint)
-    and (f.at, r.rank, f.source, f.id) > ($3, $4, $5, $6)
-    and coalesce(v.status, f.status) = {Status.UNRATED.value}
-order by f.at, r.rank, f.source, f.id
+(
+    select {_KEPT}
+    {OF_FACTS}
+    where f.tenant_id = $1 and f.status = {Status.UNRATED.value}
+        and f.at >= greatest($2::bigint, $3::bigint)
+        and (f.at, r.rank, f.source, f.id) > ($3, $4, $5, $6)
+        and coalesce(v.status, f.status) = {Status.UNRATED.value}
+    order by f.at, r.rank, f.source, f.id
+    limit $7
+)
+union all
+(
+    select {_KEPT}
+    from revisions revised
+    join facts f on f.tenant_id = $1 and f.at = revised.at and f.key = revised.key{_BESIDE}
+    where revised.tenant_id = $1 and revised.status = {Status.UNRATED.value}
+        and revised.at >= greatest($2::bigint, $3::bigint)
+        and f.status <> {Status.UNRATED.value} and v.revision = revised.revision
+        and (f.at, r.rank, f.source, f.id) > ($3, $4, $5, $6)
+    order by revised.at, r.rank, f.source, f.id
+    limit $7
+)
+order by at, rank, source, id
 limit $7"""
 
 

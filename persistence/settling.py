@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from domain.contacts import Contact
-from domain.facts import Fact, Flag
+from domain.facts import Fact, Flag, Status
 from domain.lots import Lot, LotSource
 from domain.refold import BY_DAY, Movement, movement
 from domain.settle import Books, Posted
@@ -81,31 +81,71 @@ def _again(name: str) -> str:
     return f"a.{name}"
 
 
+_KEY = ("tenant_id", "channel", "party", "number_id")
 _WINDOWS = [name for name in CONTACT_COLUMNS if name != "visited"]
 _BEFORE = ", ".join(f"c.{name}" for name in _WINDOWS)
 _AGAIN = ", ".join(map(_again, _WINDOWS))
 _SET = ", ".join(f"{name} = {_again(name)}" for name in _WINDOWS)
+_NEW = ", ".join((*_KEY, *CONTACT_COLUMNS))
+_NEW_VALUES = ", ".join(f"a.{name}" for name in (*_KEY, *CONTACT_COLUMNS))
 
 # Months of periods that were closed before the fold began stay as they are.
 _VISITED = """array(
     select month from unnest(c.visited) month where month < $2
     union select month from unnest(a.visited) month where month >= $2 order by 1)"""
 
+#: Stands for the next midnight where a contact is not there by the order.
+GONE = EARLIEST + 1
+
+_PLACES = Columns("channel smallint, party text, number_id bigint")
+
+# Who was moved behind the place where the fold began, and stands nowhere in it, was moved by facts
+# that move somebody else: a message may come alone, in groups and on several numbers (EV-5).
+FORGET_CONTACTS = f"""
+insert into contacts_again
+    ({", ".join(_KEY)}, last_at, conversation_paid, category_windows, visited, until)
+select {", ".join(f"c.{name}" for name in _KEY)}, 0, false, '{{}}', '{{}}', {GONE}
+from ({_PLACES.source}) asked, lateral (
+    select * from contacts c
+    where c.tenant_id = $4 and c.channel = asked.channel and c.party = asked.party
+        and c.number_id = asked.number_id and c.last_at >= $5
+    offset 0
+) c
+on conflict do nothing"""
+
+# Of who is not there, what closed periods know stays.
 CORRECT_CONTACTS = f"""
-update contacts c set {_SET}, visited = {_VISITED}
-from contacts_again a
-where c.tenant_id = $1 and a.tenant_id = c.tenant_id and a.channel = c.channel
-    and a.party = c.party and a.number_id = c.number_id and (
-        ({_BEFORE}) is distinct from ({_AGAIN})
-        or array(select month from unnest(c.visited) month order by 1) <> {_VISITED}
-    )
+merge into contacts c
+using (select * from contacts_again where tenant_id = $1) a
+on c.tenant_id = $1 and c.channel = a.channel and c.party = a.party and c.number_id = a.number_id
+when matched and a.until = {GONE} and {_VISITED} = '{{}}' and num_nonnulls(
+    {", ".join(_again(f"{window}_ends_at") for window in ("service", "conversation", "entry"))}
+) = 0 then delete
+when matched and (
+    ({_BEFORE}) is distinct from ({_AGAIN})
+    or array(select month from unnest(c.visited) month order by 1) <> {_VISITED}
+) then update set {_SET}, visited = {_VISITED}
+when not matched then insert ({_NEW}) values ({_NEW_VALUES})
 returning c.channel"""
 
 
-async def correct_contacts(connection: Connection, own: Terms, closed_until: int | None) -> int:
-    """Bring the tenant's contacts to what they are in order; gives how many were otherwise."""
+async def correct_contacts(
+    connection: Connection,
+    own: Terms,
+    closed_until: int | None,
+    begun: int,
+    corrected: Iterable[Fact],
+) -> int:
+    """Bring the tenant's contacts to what they are in order; gives how many were otherwise.
+
+    `begun` is where the fold began, `corrected` are the facts that were posted otherwise.
+    """
     since = 0 if closed_until is None else own.zone.month(closed_until)
     closed = EARLIEST if closed_until is None else closed_until
+    places = {(fact.channel, fact.party, fact.number_id) for fact in corrected if fact.party}
+    if places:
+        parameters = _PLACES.parameters(sorted(places))
+        await connection.execute(FORGET_CONTACTS, *parameters, own.tenant_id, begun)
     return len(await connection.fetch(CORRECT_CONTACTS, own.tenant_id, since, closed))
 
 
@@ -132,7 +172,8 @@ async def posted(
                     fact.balance_id or 0, fact.rule_id, fact.units or 0, fact.amount or 0, legs
                 ),
             )
-        found.append(Posted(fact.status, fact.flags, fact.revision, tuple(parts)))
+        came = fact.came_unrated if fact.status == Status.ADJUSTED else None
+        found.append(Posted(fact.status, fact.flags, fact.revision, tuple(parts), came))
     return found
 
 

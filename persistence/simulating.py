@@ -40,7 +40,7 @@ async def count(connection: Connection, tenant_id: int, start: int, end: int) ->
 LAST_CALL = f"""
 select max(at) from facts
 where tenant_id = $1 and at >= $2 and at < $3 and type = {Type.CALL_ENDED.value}
-    and at - ceil((data::json ->> 'seconds')::numeric) * 1000000 < $2"""
+    and at - ceil((readable(data) ->> 'seconds')::numeric) * 1000000 < $2"""
 
 
 async def end_of_calls(connection: Connection, tenant_id: int, end: int) -> int:

@@ -24,7 +24,7 @@ from persistence.connection import Connection
 AHEAD_MAX = DAY
 
 _BEGAN = f"""f.at - case when f.type = {Type.CALL_ENDED.value}
-        then ceil(coalesce((f.data::json ->> 'seconds')::numeric, 0))::bigint * {SECOND}
+        then ceil(coalesce((readable(f.data) ->> 'seconds')::numeric, 0))::bigint * {SECOND}
         else 0 end"""
 
 # Behind the end only calls that began before it are looked for, as far as they can have been there
@@ -45,8 +45,9 @@ _OF_LEGS = """
     cross join lateral (select case when h.reversal then -1 else 1 end as sign) way
     cross join lateral unnest(h.lots, h.taken) with ordinality leg (lot_id, taken, n)"""
 
-# What was unrated when its period was closed takes part where the rate came, in what was open then;
-# an adjusted fact's own row says when it came.
+# What was unrated when its period was closed takes part where the rate came, in what was open then,
+# with what is charged from that revision on: of before it is what it cost until settling found it
+# unrated. An adjusted fact's own row says when it came.
 USED = f"""
 with reach as materialized (
     select least(coalesce(
@@ -54,26 +55,24 @@ with reach as materialized (
     ), {1 << 62}::bigint) + {AHEAD_MAX} as until
 ),
 adjusted as materialized (
-    select f.at, f.key
+    select f.at, f.key, 0 as revision
     from facts f
     where f.tenant_id = $1 and f.status = {Status.ADJUSTED.value}
         and f.arrived_at >= $2 and f.arrived_at < $3
     union all
-    select f.at, f.key
-    from facts f
-    cross join lateral (
-        select version from revisions
-        where tenant_id = $1 and at = f.at and key = f.key and status = {Status.ADJUSTED.value}
-        order by revision
-        limit 1
+    select f.at, f.key, rated.revision
+    from (
+        select at, key, min(revision) as revision, min(version) as version from revisions
+        where tenant_id = $1 and status = {Status.ADJUSTED.value} and at < $3 + {AHEAD_MAX}
+        group by at, key
     ) rated
+    join facts f on f.tenant_id = $1 and f.at = rated.at and f.key = rated.key
     cross join lateral (
         select greatest(f.arrived_at, coalesce(max((body ->> 'closed_until')::bigint), 0)) as at
         from actions
         where tenant_id = $1 and kind = {ActionKind.PERIOD_CLOSE.value} and version < rated.version
     ) paid
-    where f.tenant_id = $1 and f.status = {Status.UNRATED.value} and f.at < $3 + {AHEAD_MAX}
-        and paid.at >= $2 and paid.at < $3
+    where f.status <> {Status.ADJUSTED.value} and paid.at >= $2 and paid.at < $3
 ),
 legs as (
     select f.balance_id, f.rule_id, f.category, f.market, f.lot_id, f.units, f.amount as taken,
@@ -86,7 +85,7 @@ legs as (
     select f.balance_id, f.rule_id, f.category, f.market, f.lot_id, f.units, f.amount, 1
     from adjusted a
     join facts f on f.tenant_id = $1 and f.at = a.at and f.key = a.key
-    where f.lot_id is not null
+    where a.revision = 0 and f.lot_id is not null
     union all
     {_LEGS}
     from charges h
@@ -95,16 +94,17 @@ legs as (
     where h.tenant_id = $1 and h.at >= $2 and h.at < (select until from reach)
         and f.status <> {Status.ADJUSTED.value}
         and {_WITHIN}
-        and (f.status <> {Status.UNRATED.value} or not exists (
+        and not exists (
             select from revisions
             where tenant_id = $1 and at = f.at and key = f.key
-                and status = {Status.ADJUSTED.value}
-        ))
+                and status = {Status.ADJUSTED.value} and revision <= h.revision
+        )
     union all
     {_LEGS}
     from adjusted a
     join facts f on f.tenant_id = $1 and f.at = a.at and f.key = a.key
     join charges h on h.tenant_id = $1 and h.at = a.at and h.key = a.key
+        and h.revision >= a.revision
     {_OF_LEGS}
 ),
 drawn as (

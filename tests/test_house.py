@@ -192,7 +192,8 @@ def test_the_schema_never_writes() -> None:
         "credentials", "deliveries", "door", "explanations", "following", "forecasts", "live",
         "activity", "broadcasts", "dunning", "exports",
         "invoices", "invoice_lists", "subscriptions",
-        "lot_usage", "mailboxes", "members", "report_letters", "report_schedules", "reports", "seats",
+        "lot_usage", "mailboxes", "members", "report_letters", "report_schedules", "reports",
+        "seats",
         "open_holds", "payment_methods", "people", "positions", "purchases", "receipts", "refills",
         "settlements", "standing", "tenants", "usage", "webhooks",
     }  # fmt: skip

@@ -125,9 +125,9 @@ def some(chance: random.Random, n: int) -> tuple[str, Json, int]:
     elif chance.random() < 0.2:
         data["group"] = {"id": chance.choice("gh"), "members": []}
     if chance.random() < 0.7:
-        # One contact may get several messages of a broadcast, each of which may have any fate.
+        # One contact may get several messages of a broadcast, and each may have any fate.
         name = chance.choice(("sale", "Été 'n\" \\u0000"))
-        data |= {"broadcast": name, "message_id": f"{data.get('group', {}).get('id')} {n % 9}"}
+        data |= {"broadcast": name, "message_id": f"m{n % 9}"}
     if chance.random() < 0.5:
         data["user"] = chance.choice(("ana", "bo@shop.example"))
     if chance.random() < 0.1:

@@ -124,11 +124,11 @@ BOOKS = {
     "usage": """
         select bucket, n.address, direction, country, category, agent, broadcast, conversations,
             visitors, messages_in, messages_out, messages_free, segments, seconds, emails, sessions,
-            units, cost
+            units, cost, initial_units, top_up_units, initial_cost
         from usage_hour u join numbers n using (tenant_id, number_id)
         where u.tenant_id = $1 and (conversations, visitors, messages_in, messages_out,
-            messages_free, segments, seconds, emails, sessions, units, cost)
-            <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+            messages_free, segments, seconds, emails, sessions, units, cost, initial_units,
+            top_up_units, initial_cost) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
         order by 1, 2, 3, 4, 5, 6, 7""",
     "counters": """
         select name, n.address, month, value from counters c left join numbers n
@@ -141,6 +141,15 @@ BOOKS = {
             array(select unnest(visited) order by 1)
         from contacts c join numbers n using (tenant_id, number_id)
         where c.tenant_id = $1 order by 1, 2, 3""",
+    "recipients": """
+        select broadcast, channel, party, states from broadcast_recipients
+        where tenant_id = $1 order by 1, 2, 3""",
+    "broadcasts": """
+        select broadcast, first_at, last_at, recipients, delivered, read, failed from broadcasts
+        where tenant_id = $1 order by 1""",
+    "activity": """
+        select agent, quarter, first_at, last_at from user_activity
+        where tenant_id = $1 order by 1, 2""",
 }
 
 

@@ -274,6 +274,25 @@ async def test_what_is_adjusted_belongs_where_it_was_paid(rows: Rows, door: Door
     assert await taken(door, december) == 2
 
 
+async def test_what_settling_found_unrated_is_paid_where_its_rate_came(
+    rows: Rows, door: Door
+) -> None:
+    """EV-3, EV-9: what it cost before, and its reversal, belong to its time."""
+    at, of = OCTOBER.start + DAY, await rule(rows)
+    await fact(rows, b"a", at)
+    await rows.charge(b"a", at, 0, {PAID: 1}, reversal=True, rule_id=of)
+    for revision, status in ((1, Status.UNRATED), (2, Status.ADJUSTED), (3, Status.ADJUSTED)):
+        await rows.add(
+            "revisions", tenant_id=TENANT, at=at, key=b"a", revision=revision,
+            version=5 + revision, status=status.value, flags=0,
+        )  # fmt: skip
+    await rows.charge(b"a", at, 0, {PAID: 4}, revision=2, rule_id=of)
+    await rows.charge(b"a", at, 0, {PAID: 4}, revision=2, reversal=True, rule_id=of)
+    await rows.charge(b"a", at, 0, {PAID: 3}, revision=3, rule_id=of)
+
+    assert await both(door) == (0, 3)
+
+
 async def test_what_was_rated_later_and_is_open_belongs_to_its_time(rows: Rows, door: Door) -> None:
     """EV-7: unrated, then rated while its period was open."""
     await rows.fact(b"a", NOVEMBER.start + DAY, status=Status.UNRATED)
