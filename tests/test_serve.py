@@ -30,7 +30,7 @@ from tests.conftest import (
     said,
 )
 
-IDLE_RSS_KILOBYTES_MAX = 90 * 1024
+IDLE_RSS_KILOBYTES_MAX = 96 * 1024
 
 
 @contextlib.asynccontextmanager

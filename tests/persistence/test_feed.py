@@ -190,7 +190,7 @@ async def test_live_counters_are_those_of_the_contacts(fed: Feed) -> None:
             (counted,) = await fed.live.counts([asked])
             (exact,) = await fed.live._in_postgres([asked])
 
-            assert counted == exact
+            assert replace(counted, seated=None) == exact
     assert fed.live.counted_in_postgres == 0
 
 
@@ -284,7 +284,7 @@ async def test_a_large_tenant_is_spread_over_buckets(
 
     (exact,) = await fed.live._in_postgres([fed.asked(tenant)])
     await until(lambda: fed.whole(tenant))
-    assert await fed.counts(tenant) == exact
+    assert replace(await fed.counts(tenant), seated=None) == exact
     assert await fed.valkey.exists(*(k[0] for k in (
         keys.bucket(fed.id(tenant), bucket, 0) for bucket in range(8)))) == 8  # fmt: skip
 
