@@ -28,7 +28,7 @@ from tests.conftest import OPERATOR_KEY
 PATH = "/graphql/stream"
 ACCEPT = {"accept": "text/event-stream"}
 BEARER = {"authorization": f"Bearer {OPERATOR_KEY}"}
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 40.0
 
 
 def streams_of(core: Core) -> EventStreams:

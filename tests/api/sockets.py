@@ -38,7 +38,7 @@ Json = dict[str, Any]
 PROTOCOL = Subprotocol("graphql-transport-ws")
 INIT = {"type": "connection_init", "payload": {"authorization": f"Bearer {OPERATOR_KEY}"}}
 ACK = {"type": "connection_ack"}
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 40.0
 
 HANDSHAKE = {
     "host": "x",

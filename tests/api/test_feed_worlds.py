@@ -49,7 +49,7 @@ Place: TypeAlias = tuple[int, int]
 AUTHORIZATION = f"Bearer {OPERATOR_KEY}"
 HEADERS = {"authorization": AUTHORIZATION, "content-type": "application/json"}
 #: Seconds for whatever must happen by itself; nothing takes a tenth of it.
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 40.0
 LOOK_SECONDS = 0.005
 
 TENANTS = 2

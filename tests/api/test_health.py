@@ -19,7 +19,7 @@ from tests.api.conftest import Ask
 from tests.conftest import OPERATOR_KEY, Database, on
 
 OPERATOR = {"authorization": f"Bearer {OPERATOR_KEY}"}
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 40.0
 
 
 def client_of(app: Starlette) -> httpx2.AsyncClient:

@@ -39,7 +39,7 @@ BALANCES = """subscription($tenant: String!, $after: StreamPosition) {
     position recovered cause balances { key used { value } version } } }"""
 LIVE = "subscription($tenant: String!) { usageChanged(tenant: $tenant) { live { visitors } } }"
 NUMBER = "+62800000001"
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 40.0
 
 numbers = count(1)
 KeyOf = Callable[..., Awaitable[str]]

@@ -40,7 +40,7 @@ from tests.persistence.valkeys import SLOTS, clustered, replicated
 from tests.scenarios.world import World
 
 SEED, EVENTS = 5, 80
-PATIENCE_SECONDS = 15.0
+PATIENCE_SECONDS = 40.0
 
 #: Commands of our scripts of which every argument is a key, and those of which the first one is.
 ALL_KEYS = {"DEL"}

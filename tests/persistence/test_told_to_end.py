@@ -11,7 +11,7 @@ from persistence.servers import Servers
 from tests.conftest import Database
 from tests.wire.proxy import before
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 40.0
 
 
 async def keep_reading(door: Door, reading: asyncio.Event) -> None:

@@ -25,7 +25,7 @@ from persistence.valkey import client
 
 PASSWORD = "of-a-test"
 SLOTS = 1 << 14
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 40.0
 
 folders = itertools.count()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 40.0
 PROTOCOL = "graphql-transport-ws"
 KEY = "AAAAAAAAAAAAAAAAAAAAAA=="
 #: Where what is said after a row's own messages ends.
