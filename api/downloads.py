@@ -20,7 +20,7 @@ from starlette.responses import Response, StreamingResponse
 
 from api import ids, links
 from api.auditing import MEDIA_TYPES, Format, chunks
-from api.charts.drawing import drawing, specification, tag
+from api.charts.drawing import drawing, specification
 from api.charts.worker import Form as Drawn
 from api.core import Core
 from api.documents import files
@@ -28,7 +28,7 @@ from api.documents.files import Form, file_name
 from api.documents.press import press
 from api.documents.statement import statement_csv
 from api.errors import Fault
-from api.limits import DOWNLOAD_COST, DOWNLOAD_KNOWN_COST, LINK_SECONDS
+from api.limits import CHART_COST, DOWNLOAD_COST, DOWNLOAD_KNOWN_COST, LINK_SECONDS
 from api.links import Link
 from api.receipt_page import page
 from api.reports import chart as charts
@@ -63,6 +63,7 @@ class Download:
     changed_at: int | None = None
     size: int | None = None  #: in bytes, where they are counted
     short: bool = field(default=False, kw_only=True)  #: to be sent at once, and counted then
+    cost: int = field(default=DOWNLOAD_COST, kw_only=True)  #: of all of it, before it is begun
 
 
 Source: TypeAlias = Callable[[Door, Link], Awaitable[Download]]
@@ -124,17 +125,24 @@ async def export(door: Door, link: Link) -> Download:
 
 
 async def chart(door: Door, link: Link) -> Download:
-    """Usage as a picture: as it was to be seen when the link was made, with figures of now."""
+    """Usage as a picture: as it was to be seen when the link was made, with figures of now.
+
+    It has no tag: to know whether it is the same is most of the work there is with it.
+    """
     assert link.tenant_id is not None
     spec, form = specs.read(link.of), Drawn(link.format)
-    tenant = (await find_by_ids(door, [link.tenant_id]))[link.tenant_id]
-    shown = await charts.chart(door, tenant, spec, link.expires_at - LINK_SECONDS * SECOND)
-    told = await asyncio.to_thread(specification, shown, charts.theme(spec))
+    tenant = (await find_by_ids(door, [link.tenant_id])).get(link.tenant_id)
+    if tenant is None:
+        raise Fault("GONE", "whose usage this shows is not here any more")
 
     async def made() -> AsyncIterator[bytes]:
-        yield await drawing().draw(told, form)
+        with drawing().place(tenant.tenant_id):
+            shown = await charts.chart(door, tenant, spec, link.expires_at - LINK_SECONDS * SECOND)
+            told = await asyncio.to_thread(specification, shown, charts.theme(spec))
+            drawn = await drawing().draw(told, form)
+        yield drawn
 
-    return Download(specs.MEDIA_TYPES[spec.format], made(), tag=tag(told, form), short=True)
+    return Download(specs.MEDIA_TYPES[spec.format], made(), short=True, cost=CHART_COST)
 
 
 #: By the object a link names.
@@ -171,7 +179,7 @@ async def download(request: Request) -> Response:
         return Response(status_code=304, headers=headers)
     if request.method == "HEAD":
         return _bare(headers, found)
-    await spending.charge(DOWNLOAD_COST - DOWNLOAD_KNOWN_COST)
+    await spending.charge(found.cost - DOWNLOAD_KNOWN_COST)
     # What stands in the way of the first page is told by a status, while there is none yet.
     first = await anext(found.chunks, b"")
     if found.short:

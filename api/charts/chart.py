@@ -261,8 +261,7 @@ def chart_of(
     for each in answer.lines:
         scale = 1 if each.measure.in_micros else MICRO
         values = tuple(
-            value * scale if start < chart.now else None
-            for (start, _), value in zip(chart.cuts, each.sums, strict=True)
+            None if value is None else value * scale for value in each.counted(answer.frame)
         )
         lines.append(ChartLine(name=_name(chart, each.measure, each.key), values=values))
     # Of equal totals the order of the answer stays.

@@ -14,9 +14,11 @@ import os
 import subprocess
 import sys
 import threading
+from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
-from hashlib import blake2b
 from pathlib import Path
 
 import msgspec
@@ -28,16 +30,15 @@ from api.charts.specs import spec
 from api.charts.worker import DRAWN, SECONDS_MAX, Form, read, write
 from api.faults import unavailable
 
-#: Charts that wait for the process that draws, or are drawn by it: two seconds of work, mostly.
+#: Charts that people wait for, of all tenants and of one: two seconds of work, mostly, of which
+#: whoever opens many leaves most to others.
 CHARTS_WAITING_MAX = 16
+CHARTS_OF_TENANT_MAX = 6
 
 #: Seconds without a chart after which the process ends, and charts after which another one takes
 #: its place: it has 130 MB and more, and seldom gives some back.
 CHART_IDLE_SECONDS = 60.0
 CHART_DRAWINGS_MAX = 500
-
-#: Which renderer draws: another one's pictures are other bytes.
-RENDERER = "vl-convert"
 
 #: What the process is told of ours: where Python is and what it may load, no settings and no
 #: secrets.
@@ -54,27 +55,35 @@ class Drawing:
         self._seconds = seconds
         # One chart at a time: a second one would take the processor from the first.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="charts")
-        self._waiting = 0
+        self.waiting: Counter[int] = Counter()  #: places that are taken, by the tenant
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._drawn = 0
         self._idle: threading.Timer | None = None
         atexit.register(self.close)
 
-    async def draw(self, specification: bytes, form: Form, *, patient: bool = False) -> bytes:
-        """The picture of a specification.
+    @contextmanager
+    def place(self, tenant_id: int) -> Iterator[None]:
+        """A place for who waits for a chart, to be taken before its figures are asked.
 
-        SERVICE_UNAVAILABLE where too many wait for theirs, for whoever is not patient, and where
-        it cannot be drawn now.
+        SERVICE_UNAVAILABLE where too many wait. Reports need none: they come a few at a time.
         """
-        if self._waiting >= CHARTS_WAITING_MAX and not patient:
+        if self.waiting.total() >= CHARTS_WAITING_MAX:
             raise unavailable("many charts are being drawn; try again in a moment")
-        self._waiting += 1
+        if self.waiting[tenant_id] >= CHARTS_OF_TENANT_MAX:
+            raise unavailable("other charts of this tenant are being drawn; try again in a moment")
+        self.waiting[tenant_id] += 1
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._thread, self._draw, specification, form)
+            yield
         finally:
-            self._waiting -= 1
+            self.waiting[tenant_id] -= 1
+            if not self.waiting[tenant_id]:
+                del self.waiting[tenant_id]
+
+    async def draw(self, specification: bytes, form: Form) -> bytes:
+        """The picture of a specification; SERVICE_UNAVAILABLE where it cannot be drawn now."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._draw, specification, form)
 
     @property
     def process_id(self) -> int | None:
@@ -107,8 +116,12 @@ class Drawing:
         return body
 
     def _answer(self, specification: bytes, form: Form) -> tuple[bytes, bytes] | None:
-        """What the process answers; None where it died, or was killed for taking too long."""
-        process = self._process or self._begin()
+        """What the process answers; None where it could not begin, died, or took too long."""
+        try:
+            process = self._process or self._begin()
+        except OSError:
+            log.warning("the drawing process cannot be begun", exc_info=True)
+            return None
         watch = threading.Timer(self._seconds, process.kill)
         watch.daemon = True
         watch.start()
@@ -160,18 +173,12 @@ def drawing() -> Drawing:
     return Drawing()
 
 
-async def draw(chart: Chart, form: Form, theme: Theme, *, patient: bool = False) -> bytes:
+async def draw(chart: Chart, form: Form, theme: Theme) -> bytes:
     """A chart as a picture: the same bytes for the same chart."""
     told = await asyncio.to_thread(specification, chart, theme)
-    return await drawing().draw(told, form, patient=patient)
+    return await drawing().draw(told, form)
 
 
 def specification(chart: Chart, theme: Theme) -> bytes:
     """What a chart is drawn from; takes some milliseconds: call it off the loop."""
     return msgspec.json.encode(spec(chart, theme))
-
-
-def tag(specification: bytes, form: Form) -> str:
-    """The tag of the picture of a specification, which need not be drawn for it."""
-    told = f"{RENDERER} {form.value} ".encode() + specification
-    return f'"{blake2b(told, digest_size=16).hexdigest()}"'

@@ -31,7 +31,7 @@ def folded(chart: Chart, most: int) -> list[ChartLine]:
         return lines
     kept, rest = lines[: most - 1], lines[most - 1 :]
     sums = tuple(
-        None if None in column else sum(value for value in column if value is not None)
+        sum(known) if (known := [value for value in column if value is not None]) else None
         for column in zip(*(each.values for each in rest), strict=True)
     )
     name = chart.say("others", count=str(len(rest)))
@@ -48,7 +48,10 @@ class Sheet:
         self._shapes: list[Json] = []
         self._top = 130 + (21 if chart.narrowed() else 0) + (14 if chart.unit() else 0)
         self._stacked = chart.stacked
-        self._drawn = [place for place, (start, _) in enumerate(chart.cuts) if start < chart.now]
+        begun = [place for place, (start, _) in enumerate(chart.cuts) if start < chart.now]
+        # Clocks of senders may be minutes ahead: what was counted is drawn.
+        counted = [n for each in chart.lines for n, value in enumerate(each.values) if value]
+        self._drawn = list(range(max((*begun, *counted), default=-1) + 1))
         self._single = len(chart.cuts) == 1
         self._foot_lines = self._foot_texts()
         self._bottom = chart.height - 66 - 16 * len(self._foot_lines)

@@ -28,8 +28,13 @@ from persistence.usage import Dimension, Measure
 METRICS_MAX = 8
 
 
-def question(tenant: TenantRecord, spec: Spec, now: int) -> Question:
-    """What a chart asks; BAD_USER_INPUT where it is no chart that can be drawn."""
+def question(
+    tenant: TenantRecord, spec: Spec, now: int, *, days_max: int | None = None
+) -> Question:
+    """What a chart asks; BAD_USER_INPUT where it is no chart that can be drawn.
+
+    `days_max` is of the plan at the time it is asked for; what was begun is drawn.
+    """
     chart = spec.chart
     if chart is None:
         raise Fault("BAD_USER_INPUT", "`chart` is missing: say what the picture is to show")
@@ -46,7 +51,7 @@ def question(tenant: TenantRecord, spec: Spec, now: int) -> Question:
     check_scale(selection.measures)
     return question_of(
         zone=tenant.zone, tenant_id=tenant.tenant_id, now=now, start=spec.start, end=spec.end,
-        bucket=cast(Unit, chart.bucket), selection=selection,
+        bucket=cast(Unit, chart.bucket), selection=selection, days_max=days_max,
     )  # fmt: skip
 
 
@@ -69,8 +74,9 @@ async def chart(door: Door, tenant: TenantRecord, spec: Spec, now: int) -> Chart
     )  # fmt: skip
 
 
-async def chart_file(door: Door, tenant: TenantRecord, spec: Spec, path: Path, now: int) -> None:
-    """Draw a chart into a file."""
+async def chart_file(door: Door, tenant: TenantRecord, spec: Spec, path: Path, now: int) -> bool:
+    """Draw a chart into a file; whether its figures are final."""
     found = await chart(door, tenant, spec, now)
-    drawn = await draw(found, Form(spec.format.value), theme(spec), patient=True)
+    drawn = await draw(found, Form(spec.format.value), theme(spec))
     await asyncio.to_thread(path.write_bytes, drawn)
+    return found.final

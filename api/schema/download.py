@@ -13,7 +13,7 @@ import strawberry
 from api import ids
 from api.context import Context
 from api.documents.files import Form, file_name, is_there, safe
-from api.limits import DOWNLOAD_COST, DOWNLOAD_KNOWN_COST
+from api.limits import CHART_COST, DOWNLOAD_COST, DOWNLOAD_KNOWN_COST
 from api.links import Link, expiry, path_of
 from api.schema.scalars import DateTime
 from domain.periods import Zone, date_of
@@ -40,14 +40,14 @@ class FileFormat(Enum):
 @strawberry.type(
     description="A signed address of one file: it works for five minutes, for whoever has it, and "
     "for nothing else. What it gives is charged to the limit of its tenant, "
-    f"{DOWNLOAD_COST} values a file and {DOWNLOAD_KNOWN_COST} where you have it already (`304`); "
-    "where many files are being made it answers `503` with `Retry-After`."
+    f"{DOWNLOAD_COST} values a file, {CHART_COST} a chart and {DOWNLOAD_KNOWN_COST} what you have "
+    "already (`304`); where many files are being made it answers `503` with `Retry-After`."
 )
 class Download:
     url: str = strawberry.field(
         description="Where it is: absolute where the installation knows its own address, otherwise "
-        "a path of this server. Its `ETag` stays the same for the same bytes, whatever the link: "
-        "send it as `If-None-Match` with the next one."
+        "a path of this server. Its `ETag`, where it has one, stays the same for the same bytes, "
+        "whatever the link: send it as `If-None-Match` with the next one."
     )
     expires_at: DateTime = strawberry.field(description="From when on the address is refused.")
     name: str = strawberry.field(description="What the file is called.")

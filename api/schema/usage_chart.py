@@ -26,7 +26,7 @@ from api.schema.fields import computed
 from api.schema.metric import Bucket, Dimension, Metric, UsageFilter
 from api.schema.owner import Owner
 from api.schema.range import RangeInput, interval
-from api.schema.usage import measures_of, only_of
+from api.schema.usage import chart_days, measures_of, only_of
 
 #: What a link to a chart names.
 OBJECT = "chart"
@@ -89,8 +89,8 @@ class TenantUsageChart(Owner):
         "A link to a chart of usage, drawn when it is followed, of the instant it was made. Its "
         "figures are those of `usageSeries`; it says of what range, zone and instant it is, and "
         "whether it may still change. Parts by category are bars, other lines are lines; beyond "
-        "seven parts or twelve lines the smallest are told together. A range has at most 92 local "
-        "days. Needs `usage:read`; costs need `billing:read` too."
+        "seven parts or twelve lines the smallest are told together. A range has at most "
+        "`usageRanges.chartDays` local days. Needs `usage:read`; costs need `billing:read` too."
     )
     async def usage_chart(
         self,
@@ -144,7 +144,8 @@ class TenantUsageChart(Owner):
             only=tuple((dimension.name, values) for dimension, values in only_of(filter)),
             locale=locale or "", chart=chart_spec(given),
         )  # fmt: skip
-        question(self.record, spec, context.now)  # whoever asks is told what is wrong, no reader
+        # Whoever asks is told what is wrong, no reader.
+        question(self.record, spec, context.now, days_max=chart_days(context, self.record))
         link = Link(
             object=OBJECT, tenant_id=self.record.tenant_id, since=start, until=end,
             format=spec.format.value, name=file_name(spec, self.record.key, self.record.zone),

@@ -1,11 +1,13 @@
 """Completion: the values that a selection comes to, by functions written for it once.
 
 Owns a quick way for what is plain: fields that look nothing up, wait for nobody and need to know
-nothing but their object, with arguments that stay the same. For each such selection Python is
-written, compiled, and kept for as long as its document is; the values of an answer then pass no
-executor. For any other selection there is no such function, and where one fails the library's
-executor says what the answer is, errors included: this is a shorter way to the same bytes, never
-another meaning.
+nothing but their object, with arguments that are scalars. For each such selection Python is
+written, compiled, and kept while its document is; the values of an answer then pass no executor.
+For any other selection there is no such function, and where one fails the library's executor says
+what the answer is, errors included: this is a shorter way to the same bytes, never another meaning.
+
+What a request brings is in none of it: a function is given the values of variables when it is
+called, and is kept by those alone that decide what is there, which are true or false.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from inspect import signature
-from typing import Any, TypeAlias, cast
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias, cast
 
 from graphql import (
     FieldNode,
@@ -22,7 +25,9 @@ from graphql import (
     GraphQLBoolean,
     GraphQLEnumType,
     GraphQLField,
+    GraphQLFloat,
     GraphQLID,
+    GraphQLInt,
     GraphQLLeafType,
     GraphQLList,
     GraphQLNonNull,
@@ -35,6 +40,7 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
+    get_nullable_type,
     is_leaf_type,
     is_list_type,
     is_non_null_type,
@@ -48,8 +54,13 @@ from strawberry.types.field import StrawberryField
 #: From a value of the program, and what is known of the operation, to what is written of it.
 Complete: TypeAlias = Callable[[Any, "Known"], Any]
 
-#: Ways that are kept of one operation: what its variables change is not for ever another way.
-KEPT_MAX = 500
+#: Characters that are written before all of them are forgotten, whatever documents they are of:
+#: some 50 MB of functions. A large dashboard's are 30,000; a document has as many ways as choices.
+WRITTEN_MAX = 8_000_000
+#: What keeping something takes beside it, for each part of its key, in such characters.
+PART = 20
+#: Types whose arguments resolvers take as the library has them.
+SCALARS = {GraphQLString, GraphQLID, GraphQLBoolean, GraphQLInt, GraphQLFloat}
 #: Types whose values are mostly what is written of them, by the test that says so.
 AS_THEY_ARE: dict[object, str] = {
     GraphQLString: "type({0}) is not str",
@@ -61,11 +72,29 @@ AS_THEY_ARE: dict[object, str] = {
 class Known:
     """What resolvers that wait for nobody are given as `info`: who needs more is called slowly."""
 
-    __slots__ = ("context", "operation")
+    __slots__ = ("_given", "_variables", "context", "operation")
 
     def __init__(self, executor: Executor[Any]) -> None:
         self.context = executor.context_value
         self.operation = executor.operation
+        self._variables = executor.variable_values
+        self._given: dict[int, dict[str, Any]] = {}
+
+    def arguments(self, asked: Asked) -> dict[str, Any]:
+        """The arguments of a field as these variables have them; as the library, it may raise."""
+        # Who calls is kept as long as this is, and has what is asked among its constants.
+        found = self._given.get(id(asked))
+        if found is None:
+            found = get_argument_values(asked.field, asked.node, self._variables)
+            self._given[id(asked)] = found
+        return found
+
+
+class Asked(NamedTuple):
+    """A field whose arguments are variables."""
+
+    field: GraphQLField
+    node: FieldNode
 
 
 class NotPlainError(Exception):
@@ -99,67 +128,80 @@ def kept(
 ) -> Complete | None:
     """The way from a field's value, or where it was not `got` from its object; None: there is none.
 
-    Made once for an operation, as far as its variables change nothing in it.
+    Made once for an operation and what its variables choose of it.
     """
-    ways = ways_of(executor.operation)
+    operation = executor.operation
+    ways = shelf.of(operation)
     key: tuple[object, ...] = (got, parent.name, *(id(each.node) for each in details))
-    varies = ways.get(("varies", *key))
-    if varies is None:
-        nodes = [each.node.selection_set if got else each.node for each in details]
-        varies = any(has_variables(executor, node) for node in nodes if node is not None)
-        ways["varies", *key] = varies
-    if varies:
-        # As Python spells them: 1.5 is not "1.5".
-        key = (*key, repr(sorted(executor.variable_values.coerced.items())))
+    choosing = ways.get(key)
+    if choosing is None:
+        found = (deciding(executor, each.node.selection_set) for each in details)
+        choosing = tuple(dict.fromkeys(chain.from_iterable(found)))
+        shelf.put(operation, key, choosing)
+    chosen = tuple(executor.variable_values.coerced.get(name) for name in choosing)
+    if not all(type(choice) is bool for choice in chosen):
+        return None  # null was given where that is wrong: the library says so
+    key = (*key, chosen)
     if key not in ways:
-        if len(ways) >= KEPT_MAX:
-            ways.clear()
+        writer = Writer(executor)
         try:
-            ways[key] = Writer(executor).written(parent, details, got=got)
+            way = writer.written(parent, details, got=got)
         except NotPlainError:
-            ways[key] = None
+            way = None
+        shelf.put(operation, key, way, writer.size)
+        return way
     return cast(Complete | None, ways[key])
 
 
-_ways: dict[int, tuple[weakref.ref[Any], dict[tuple[object, ...], Any]]] = {}
+class Shelf:
+    """What is kept of operations, each as long as somebody keeps that."""
 
+    def __init__(self) -> None:
+        self._ways: dict[int, tuple[weakref.ref[Any], dict[tuple[object, ...], Any]]] = {}
+        self._written = 0
 
-def ways_of(operation: OperationDefinitionNode) -> dict[tuple[object, ...], Any]:
-    """What is kept of an operation, until nobody keeps that."""
-    found = _ways.get(id(operation))
-    if found is None:
+    def of(self, operation: OperationDefinitionNode) -> dict[tuple[object, ...], Any]:
+        """What is kept of one."""
         place = id(operation)
-        gone = weakref.ref(operation, lambda _: _ways.pop(place, None))
-        found = _ways[place] = (gone, {})
-    return found[1]
+        found = self._ways.get(place)
+        if found is None:
+            gone = weakref.ref(operation, lambda _: self._ways.pop(place, None))
+            found = self._ways[place] = (gone, {})
+        return found[1]
+
+    def put(
+        self, operation: OperationDefinitionNode, key: tuple[object, ...], kept: object,
+        size: int = 0,
+    ) -> None:  # fmt: skip
+        """Keep something; where that is too much, all else is forgotten, and made when asked for.
+
+        What was written since is more than what is kept of it, and needs no account of what went.
+        """
+        size += len(key) * PART
+        self._written += size
+        if self._written > WRITTEN_MAX:
+            self._ways.clear()
+            self._written = size
+        self.of(operation)[key] = kept
 
 
-def has_variables(executor: Executor[Any], node: Node) -> bool:
-    """Whether variables decide on anything in a selection: an argument, or whether it is there."""
-    match node:
-        case VariableNode():
-            return True
-        case ListValueNode():
-            inner: Iterable[Node] = node.values
-        case ObjectValueNode():
-            inner = [field.value for field in node.fields]
-        case SelectionSetNode():
-            inner = node.selections
-        case _:
-            inner = _inside(executor, node)
-    return any(has_variables(executor, each) for each in inner)
+shelf = Shelf()
 
 
-def _inside(executor: Executor[Any], node: Node) -> Iterator[Node]:
-    """The values and selections of a field or a fragment, those of its directives included."""
-    for directive in getattr(node, "directives", None) or ():
-        yield from (argument.value for argument in directive.arguments or ())
-    if isinstance(node, FieldNode):
-        yield from (argument.value for argument in node.arguments or ())
-    if isinstance(node, FragmentSpreadNode):
-        yield executor.fragments[node.name.value].definition.selection_set
-    elif (selections := getattr(node, "selection_set", None)) is not None:
-        yield selections
+def deciding(executor: Executor[Any], selections: SelectionSetNode | None) -> Iterator[str]:
+    """The names of the variables that decide what of a selection is there.
+
+    All directives there are in a query take what is true or false.
+    """
+    for node in selections.selections if selections else ():
+        for directive in node.directives or ():
+            for argument in directive.arguments or ():
+                if isinstance(argument.value, VariableNode):
+                    yield argument.value.name.value
+        inner: Node = node
+        if isinstance(node, FragmentSpreadNode):
+            inner = executor.fragments[node.name.value].definition
+        yield from deciding(executor, getattr(inner, "selection_set", None))
 
 
 class Writer:
@@ -169,6 +211,11 @@ class Writer:
         self._executor = executor
         self._lines: list[str] = []
         self._known: dict[str, Any] = {"NullError": NullError}
+
+    @property
+    def size(self) -> int:
+        """The characters that were written."""
+        return sum(map(len, self._lines))
 
     def written(
         self, parent: GraphQLObjectType, details: list[FieldDetails], *, got: bool
@@ -269,13 +316,23 @@ class Writer:
         if set(others) != field.args.keys():
             raise NotPlainError("it needs more than its object")
         if others:
-            node = details[0].node
-            arguments = get_argument_values(field, node, self._executor.variable_values)
-            # Scalars are taken as they are; what the library makes of others is its own to say.
-            if not all(isinstance(value, str | int | float | None) for value in arguments.values()):
-                raise NotPlainError("its arguments are no scalars")
-            words.append(f"**{self._constant(arguments)}")
+            words.append(f"**{self._arguments(field, details[0].node)}")
         return f"{self._constant(function)}({', '.join(words)})"
+
+    def _arguments(self, field: GraphQLField, node: FieldNode) -> str:
+        """What gives a field's arguments; of variables, those of the operation that asks."""
+        given = [argument.value for argument in node.arguments or ()]
+        if any(isinstance(value, ListValueNode | ObjectValueNode) for value in given):
+            raise NotPlainError("its arguments are no scalars")
+        if any(isinstance(value, VariableNode) for value in given):
+            if not all(get_nullable_type(each.type) in SCALARS for each in field.args.values()):
+                raise NotPlainError("its arguments may be no scalars")
+            return f"i.arguments({self._constant(Asked(field, node))})"
+        arguments = get_argument_values(field, node, self._executor.variable_values)
+        # Scalars are taken as they are; what the library makes of others is its own to say.
+        if not all(isinstance(value, str | int | float | None) for value in arguments.values()):
+            raise NotPlainError("its arguments are no scalars")
+        return self._constant(arguments)
 
 
 def field_of(parent: GraphQLObjectType, details: list[FieldDetails]) -> GraphQLField:

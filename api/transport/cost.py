@@ -38,7 +38,9 @@ from api.limits import (
 from api.transport.documents import COUNT_MAX, Document, checked
 
 #: What is worked out costs more than what is looked up: a few milliseconds, as values.
-WEIGHTS = {"Forecast": 100, "RefillDryRun": 100, "UsageSummary": 100}
+WEIGHTS = dict.fromkeys(
+    ("Forecast", "RefillDryRun", "UsageSeries", "UsageSummary", "UserUsageConnection"), 100
+)
 
 #: Costs that are kept of a document: pages are of a few lengths.
 COSTS_MAX = 100
@@ -62,15 +64,17 @@ def answered(
     """The values of the answer alone, worked out once for pages of the same lengths."""
     if document.lengths is None:
         document.lengths = tuple(sorted(set(lengths_of(document.node))))
-    lengths = [variables.get(name) for name in document.lengths]
+    lengths: list[Any] = [variables.get(name) for name in document.lengths]
     if not all(type(length) is int for length in lengths):
         return _answered(document, schema, operation_name, variables)
-    place = (operation_name, *lengths)
+    # A page is never that long, and a number that is sent may have a thousand digits.
+    place = (operation_name, *(max(0, min(length, COUNT_MAX)) for length in lengths))
     if (known := document.costs.get(place)) is None:
         if len(document.costs) >= COSTS_MAX:
             document.costs.clear()
         known = _answered(document, schema, operation_name, variables)
-        document.costs[place] = known
+        if known:  # what is not there costs nothing, and anybody may name it
+            document.costs[place] = known
     return known
 
 

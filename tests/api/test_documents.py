@@ -87,6 +87,8 @@ def test_what_tools_ask_is_within_the_limits() -> None:
         ("query($n: Int!) { tenants(first: $n) { nodes { key } } }", {"n": 3}, 1 + 3 * 2),
         ("query($n: Int!) { tenants(first: $n) { nodes { key } } }", {"n": 10**9}, 1 + 100 * 2),
         ("{ tenants(first: 9999999999999) { nodes { key } } }", {}, 1 + 100 * 2),
+        ('{ tenant(key: "a") { usageSeries(metrics: [UNITS]) { total } } }', {}, 1 + 100 + 10),
+        ('{ tenant(key: "a") { userUsage(first: 2) { totalCount } } }', {}, 1 + 100 + 2),
         ("{ tenants(first: 2) { ...p } } fragment p on TenantConnection { nodes { key } }", {}, 5),
     ],
 )
@@ -128,3 +130,14 @@ def test_what_a_page_costs_is_kept_by_its_length(size: object) -> None:
     for given in (7, size, 7, size):
         variables = {"size": given, "key": "a"}
         assert cost(document, graph, None, variables) == _answered(document, graph, None, variables)
+
+
+def test_nothing_long_that_is_sent_is_kept_with_what_it_costs() -> None:
+    """Neither the name of an operation that is not there nor a number of a thousand digits."""
+    document = read("query a($n: Int!) { tenants(first: $n) { nodes { key name } } }")
+    for n in range(10):
+        cost(document, CORE, f"{n}" + "x" * 1_000, {"n": 5})
+        assert cost(document, CORE, "a", {"n": 10 ** (1_000 + n)}) == 1 + 100 * 3
+        assert cost(document, CORE, "a", {"n": -(10 ** (1_000 + n))}) == 1 + 100 * 3
+    assert len(document.costs) == 2
+    assert len(repr(document.costs)) < 200

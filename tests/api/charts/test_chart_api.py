@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -20,6 +23,7 @@ from api.charts.drawing import drawing
 from api.charts.look import Theme
 from api.charts.specs import spec as spec_of
 from api.core import Core
+from api.limits import CHART_COST, DOWNLOAD_KNOWN_COST
 from api.links import Link, path_of
 from api.reports import chart as charts
 from api.reports.chart import chart_file
@@ -161,8 +165,56 @@ async def test_a_link_gives_a_picture_of_each_form(
             rf"usage-chart-one-\d{{4}}-\d\d-\d\d-\d{{4}}-\d\d-\d\d\.{form.lower()}", found["name"]
         )
         assert found["name"] in answer.headers["content-disposition"]
-        again = await client.get(found["url"], headers={"if-none-match": answer.headers["etag"]})
-        assert (again.status_code, again.content) == (304, b"")
+        assert "etag" not in answer.headers
+        again = await client.get(found["url"], headers={"if-none-match": "*"})
+        assert (again.status_code, again.content) == (200, answer.content)
+
+
+@pytest.mark.usefixtures("rows")
+async def test_a_chart_is_charged_as_the_work_that_it_is(
+    ask: Ask, client: httpx2.AsyncClient, core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is asked; who asks only what it is has nothing asked and nothing drawn."""
+    now = core.gate.rates._now()
+    monkeypatch.setattr(core.gate.rates, "_now", lambda: now)
+    asked: list[Any] = []
+    left: list[int] = []
+    chart_of = charts.chart
+
+    async def heard(*given: Any) -> Chart:
+        asked.append(given)
+        return await chart_of(*given)
+
+    monkeypatch.setattr(charts, "chart", heard)
+    url = (await link(ask, f"{QUESTIONS[0]}, {SIZE}"))["url"]
+    for method in ("HEAD", "HEAD", "GET", "GET"):
+        answer = await client.request(method, url)
+        assert answer.status_code == 200
+        assert "etag" not in answer.headers
+        (held,) = re.findall(r'"tenant";r=(\d+)', answer.headers["ratelimit"])
+        left.append(int(held))
+        if method == "HEAD":
+            assert answer.content == b""
+            assert asked == []
+            assert drawing().process_id is None
+    assert len(asked) == 2
+    assert [more - less for more, less in pairwise(left)] == [
+        DOWNLOAD_KNOWN_COST, CHART_COST, CHART_COST
+    ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("rows")
+async def test_one_tenant_has_few_charts_drawn_at_once(
+    ask: Ask, client: httpx2.AsyncClient
+) -> None:
+    """Whoever opens a link in many places is told to come again, with nothing asked for it."""
+    url = (await link(ask, f"{QUESTIONS[0]}, {SIZE}, format: SVG"))["url"]
+    answers = await asyncio.gather(*(client.get(url) for _ in range(8)))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses[0] == 200
+    assert statuses[-1] == 503
+    assert {"retry-after" in answer.headers for answer in answers if answer.is_error} == {True}
+    assert (await client.get(url)).status_code == 200
 
 
 @pytest.mark.usefixtures("rows")
@@ -222,6 +274,7 @@ async def test_a_report_has_the_chart_of_a_link(
     assert "Mensajes entregados" in answer.text
 
 
+MANY = json.dumps([f"{n:02}{'u' * 90}" for n in range(20)])
 REFUSED = [
     ("metrics: [], range: {preset: TODAY}", "`metrics` is empty"),
     ("metrics: [COST, VISITORS], range: {preset: TODAY}", "mixes money and counts"),
@@ -238,7 +291,7 @@ REFUSED = [
         "3 dimensions",
     ),
     (
-        f'metrics: [VISITORS], range: {{preset: TODAY}}, filter: {{users: ["{"u" * 1_500}"]}}',
+        f"metrics: [VISITORS], range: {{preset: TODAY}}, filter: {{users: {MANY}}}",
         "too long for a link",
     ),
 ]
@@ -261,6 +314,19 @@ async def test_costs_need_what_costs_need(ask: Ask, tenants: list[str], key_of: 
         assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
     other = await ask(chart(QUESTIONS[0], "two"), key=usage)
     assert other["data"]["tenant"] is None
+
+
+async def test_a_chart_of_a_tenant_that_is_gone_is_gone(
+    core: Core, client: httpx2.AsyncClient
+) -> None:
+    link = Link(
+        object="chart", tenant_id=999_999, since=0, until=1, format="png", name="chart.png",
+        expires_at=core.clock.now() + HOUR, of=spelt(a_spec(JAKARTA.hour_start(0))),
+    )  # fmt: skip
+    for method in ("GET", "HEAD"):
+        answer = await client.request(method, path_of(core.signing, link))
+        assert answer.status_code == 410
+    assert (await client.get(path_of(core.signing, link))).json()["code"] == "GONE"
 
 
 async def test_a_link_of_another_is_not_made(core: Core, client: httpx2.AsyncClient) -> None:

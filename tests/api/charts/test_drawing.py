@@ -7,12 +7,19 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 
 from api.charts import drawing as module
-from api.charts.drawing import Drawing, draw, drawing, specification, tag
+from api.charts.drawing import (
+    CHARTS_OF_TENANT_MAX,
+    CHARTS_WAITING_MAX,
+    Drawing,
+    draw,
+    drawing,
+    specification,
+)
 from api.charts.look import Theme
 from api.charts.worker import Form, picture
 from api.faults import Fault
@@ -44,7 +51,7 @@ async def test_each_form_is_a_file_of_its_kind() -> None:
 
 
 async def test_the_same_chart_gives_the_same_bytes(pen: Drawing) -> None:
-    """Whichever process draws it: whoever has it by its tag need not have it again."""
+    """Whichever process draws it."""
     before = {form: await pen.draw(SPEC, form) for form in Form}
     pen.close()
     for form in (Form.PDF, Form.PDF, *Form):
@@ -73,6 +80,15 @@ async def test_a_process_that_died_is_begun_anew(pen: Drawing) -> None:
 
     assert await pen.draw(SPEC, Form.SVG) == first
     assert pen.process_id not in (None, before)
+
+
+async def test_one_that_cannot_be_begun_is_told_so() -> None:
+    """No memory for it, no room for its pipes: nothing that is wrong with the chart."""
+    pen = Drawing(("/nowhere/python",))
+    for _ in range(2):
+        with pytest.raises(Fault, match="could not be drawn") as refused:
+            await pen.draw(SPEC, Form.PNG)
+        assert refused.value.code == "SERVICE_UNAVAILABLE"
 
 
 async def test_one_that_hangs_is_killed() -> None:
@@ -110,16 +126,22 @@ async def test_it_ends_with_the_process_it_is_of(pen: Drawing) -> None:
     assert await asyncio.to_thread(process.wait) == 0
 
 
-async def test_too_many_at_once_are_told_to_come_again(
-    pen: Drawing, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Reports wait; who looks at a page does not."""
-    monkeypatch.setattr(module, "CHARTS_WAITING_MAX", 1)
-    first = asyncio.create_task(pen.draw(SPEC, Form.SVG))
-    await asyncio.sleep(0)
-    with pytest.raises(Fault, match="many charts"):
-        await pen.draw(SPEC, Form.SVG)
-    assert await pen.draw(SPEC, Form.SVG, patient=True) == await first
+async def test_too_many_at_once_are_told_to_come_again(pen: Drawing) -> None:
+    """Who looks at a page does not wait long, and one tenant's pages leave room for others'."""
+    with ExitStack() as places:
+        for _ in range(CHARTS_OF_TENANT_MAX):
+            places.enter_context(pen.place(1))
+        for tenant_id in range(2, CHARTS_WAITING_MAX - CHARTS_OF_TENANT_MAX + 2):
+            with pytest.raises(Fault, match="of this tenant") as refused, pen.place(1):
+                pass
+            assert refused.value.code == "SERVICE_UNAVAILABLE"
+            places.enter_context(pen.place(tenant_id))
+        with pytest.raises(Fault, match="many charts"), pen.place(100):
+            pass
+        assert (await pen.draw(SPEC, Form.SVG)).startswith(b"<svg"), "a report waits"
+    with pen.place(1):
+        pass
+    assert not pen.waiting
 
 
 async def test_the_process_is_told_no_secrets(
@@ -147,13 +169,6 @@ async def test_the_loop_is_free_while_it_draws(pen: Drawing) -> None:
     with suppress(asyncio.CancelledError):
         await counting
     assert turns > 10
-
-
-def test_a_tag_is_of_what_is_drawn() -> None:
-    dark = specification(CHART, Theme.DARK)
-    found = {tag(SPEC, Form.PNG), tag(SPEC, Form.SVG), tag(dark, Form.PNG)}
-    assert len(found) == 3
-    assert tag(specification(CHART, Theme.LIGHT), Form.PNG) in found
 
 
 def test_a_picture_of_nothing_is_refused() -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.charts import ticks
@@ -45,6 +45,7 @@ def marks(found: dict[str, Any]) -> set[str]:
     }
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 10**12), min_size=7, max_size=7),
     st.lists(st.integers(-(10**12), 10**12), min_size=7, max_size=7),
@@ -68,7 +69,7 @@ def test_the_figures_are_the_answer_s_to_the_last_digit(
 
 def test_the_future_is_no_zero() -> None:
     """FI-3: what has not begun has no figure; what runs is drawn otherwise, and said."""
-    chart = made([((), [5] * 30)])
+    chart = made([((), [5] * 10 + [0] * 20)])
 
     found = drawn(chart)
 
@@ -80,6 +81,25 @@ def test_the_future_is_no_zero() -> None:
         "As of Nov 10, 2026, 12:00\u202fPM (Asia/Jakarta) · Estimate until the period is closed · "
         "Dotted: still under way · Shaded: to come"
     )
+
+
+@pytest.mark.parametrize("split", [USER, CATEGORY])
+def test_what_came_before_its_bucket_began_is_drawn(split: Dimension) -> None:
+    """FI-2: clocks of senders may be minutes ahead; what was counted is in the chart as in its
+    total, also where lines are told together."""
+    sums = [0] * 10 + [1] + [0] * 3
+    chart = made([((f"name {n}",), sums if n % 3 else [1] * 10 + [0] * 4) for n in range(20)],
+                 split=[split])  # fmt: skip
+
+    found = rows(drawn(chart))
+
+    assert {row["bucket"] for row in found} == set(range(11))
+    assert {row["bucket"] for row in found if row["running"]} == {9, 10}
+    counted = 13 + 7 * 10
+    assert sum(int(row["exact"]) for row in found) == counted
+    assert sum(each.total for each in chart.lines) == counted * 10**6
+    early = drawn(made([((), [0, 2])], start=NOON + HOUR, bucket="hour"))
+    assert [(row["bucket"], row["exact"]) for row in rows(early)] == [(1, "2")]
 
 
 def test_what_is_closed_is_final() -> None:
@@ -218,6 +238,7 @@ def test_names_are_data_and_stay_on_the_sheet(name: str) -> None:
     )
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.lists(st.integers(-(10**7), 10**9), min_size=1, max_size=60), max_size=14),
     st.sampled_from([Measure.MESSAGES_OUT, Measure.COST, Measure.SECONDS_BILLED]),
@@ -246,6 +267,7 @@ def test_whatever_is_drawn_stands_on_the_sheet(
     assert found["background"] == LOOKS[Theme.LIGHT].ground
 
 
+@settings(deadline=None)
 @given(st.integers(-(10**12), 10**15), st.integers(0, 10**15), st.sampled_from(list(Measure)))
 def test_marks_are_round_few_and_told_apart(low: int, high: int, measure: Measure) -> None:
     chart = made([((), [1, 2])], measures=[measure])
