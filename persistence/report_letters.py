@@ -63,23 +63,21 @@ class Export(Protocol):
 class _Mailed(msgspec.Struct):
     """What is read here of a report's spec."""
 
-    end: int
     recipients: tuple[str, ...] = ()
 
 
 ADD = """
 insert into report_letters (tenant_id, export_id, place, email, schedule_id, final, state,
     created_at)
-select $1, $2, n, email, $4, coalesce((
-    select closed_until >= $5 from tenant_head where tenant_id = $1
-), false), 1, $6
+select $1, $2, n, email, $4, $5, 1, $6
 from unnest($3::text[]) with ordinality named (email, n)"""
 
 
-async def begin(connection: Connection, export: Export, now: int) -> None:
+async def begin(connection: Connection, export: Export, now: int, *, final: bool) -> None:
     """Have a report that is done mailed to those its spec names, each in a letter of its own.
 
-    In the transaction that ends the export; nothing of one that names nobody.
+    In the transaction that ends the export; nothing of one that names nobody. `final`: whether the
+    figures of its file are.
     """
     if export.spec is None:
         return
@@ -88,7 +86,7 @@ async def begin(connection: Connection, export: Export, now: int) -> None:
         return
     await connection.execute(
         ADD, export.tenant_id, export.export_id, list(mailed.recipients), schedule_of(export.key),
-        mailed.end, now,
+        final, now,
     )  # fmt: skip
     for place in range(1, len(mailed.recipients) + 1):
         await tasks.add(
@@ -152,13 +150,26 @@ async def became(
     )
 
 
-SINCE = "select count(*) from report_letters where tenant_id = $1 and created_at > $2"
+# One statement sees one moment: what is being finished is a letter there, or an export here.
+SINCE = """
+select (select count(*) from report_letters where tenant_id = $1 and created_at > $2)::integer
+    + (
+        select coalesce(sum(jsonb_array_length(spec -> 'recipients')), 0) from exports
+        where tenant_id = $1 and state in (1, 2) and spec ? 'recipients'
+    )::integer as letters,
+    (select count(distinct export_id) from report_letters where tenant_id = $1 and state = 1)
+        as waiting"""
 
 
-async def count(connection: Connection, tenant_id: int, since: int) -> int:
-    """How many letters a tenant's reports began after an instant."""
-    found: int = await connection.fetchval(SINCE, tenant_id, since)
-    return found
+async def count(connection: Connection, tenant_id: int, since: int) -> tuple[int, int]:
+    """How many letters a tenant's reports began after an instant, and how many files they keep.
+
+    Those of reports that are being made are counted as if they had begun; a file is kept by the
+    letters that wait to go with it.
+    """
+    row = await connection.fetchrow(SINCE, tenant_id, since)
+    assert row is not None
+    return row["letters"], row["waiting"]
 
 
 OF_EXPORTS = f"""

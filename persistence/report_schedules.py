@@ -20,7 +20,8 @@ from persistence.door import Door
 PREFIX: Final = "rsc"
 
 #: What begins the key of an export that a schedule made; its number and a stretch's name follow.
-KEYS: Final = "report/"
+#: Nobody else has such a key of an export.
+KEYS: Final = "kuota-schedule/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +36,7 @@ class Schedule:
     active: bool
     since: int  #: what was due by then is not made
     created_by: str
+    changed_by: str  #: who did so last, or created it, as `created_by`: it is theirs
     created_at: int
     ended_at: int | None  #: when it was deleted; None: it is there
     last_export: int | None  #: the last it made
@@ -54,7 +56,7 @@ def schedule_of(key: str) -> int | None:
 
 
 COLUMNS: Final = """tenant_id, schedule_id, rhythm, hour, spec::text as spec, active, since,
-    created_by, created_at, ended_at, last_export, last_error, content"""
+    created_by, changed_by, created_at, ended_at, last_export, last_error, content"""
 
 # Who adds schedules to one tenant at the same time does so one after the other.
 LOCK = "select from tenants where tenant_id = $1 for no key update"
@@ -79,8 +81,8 @@ async def by_key(connection: Connection, tenant_id: int, key: str) -> Schedule |
 
 ADD = f"""
 insert into report_schedules (tenant_id, key, content, rhythm, hour, spec, active, since,
-    created_by, created_at)
-values ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $8)
+    created_by, changed_by, created_at)
+values ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8, $9, $9, $8)
 returning {COLUMNS}"""
 
 
@@ -122,10 +124,12 @@ async def find(
     return None if row is None else _from_row(row)
 
 
+# What has ended is kept for its key, which needs none of the report.
 KEEP = """
 update report_schedules
-set rhythm = $3, hour = $4, spec = $5::text::jsonb, active = $6, since = $7, ended_at = $8,
-    last_export = $9, last_error = $10
+set rhythm = $3, hour = $4, active = $6, since = $7, ended_at = $8,
+    spec = case when $8::bigint is null then $5::text::jsonb else '{}' end,
+    last_export = $9, last_error = $10, changed_by = $11
 where tenant_id = $1 and schedule_id = $2"""
 
 
@@ -134,8 +138,18 @@ async def keep(connection: Connection, schedule: Schedule) -> None:
     await connection.execute(
         KEEP, schedule.tenant_id, schedule.schedule_id, schedule.rhythm, schedule.hour,
         schedule.spec, schedule.active, schedule.since, schedule.ended_at, schedule.last_export,
-        schedule.last_error,
+        schedule.last_error, schedule.changed_by,
     )  # fmt: skip
+
+
+FAILED = """
+update report_schedules set last_error = $3
+where tenant_id = $1 and last_export = $2 and ended_at is null"""
+
+
+async def failed(connection: Connection, tenant_id: int, export_id: int, why: str) -> None:
+    """Say why the last report of a schedule could not be made, if a schedule made that export."""
+    await connection.execute(FAILED, tenant_id, export_id, why)
 
 
 async def change(connection: Connection, schedule: Schedule, due_at: int) -> None:

@@ -29,7 +29,7 @@ from persistence.tenants import find_by_keys
 
 KEY_LENGTH_MAX = 255
 #: How keys begin under which we act ourselves, such as payments that credit: nobody else has those.
-OURS = ("payment/", "taken_back/", "close/", "invoice/", "dunning/", "ending/", "report/")
+OURS = ("payment/", "taken_back/", "close/", "invoice/", "dunning/", "ending/")
 TEXT_LENGTH_MAX = 1_000
 #: What the audit calls what was done: the mutation's name.
 NAMES: Mapping[ActionKind, str] = {

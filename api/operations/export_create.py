@@ -11,21 +11,26 @@ from datetime import date
 
 from msgspec import structs
 
+from api import ids
 from api.limits import EXPORTS_KEPT_MAX, EXPORTS_UNFINISHED_MAX
 from api.operations.acting import check_key
 from api.operations.checks import find_tenant
-from api.operations.report_checks import check_letters, checked_recipients
+from api.operations.report_checks import MAILS, check_letters, checked_recipients
 from api.reports import spec as specs
 from api.reports.checks import check, check_range
 from api.reports.spec import Spec
 from api.rights import Principal
 from domain.periods import Interval, Zone, date_of
 from domain.problems import Problem
+from domain.ranges import CHART_DAYS
 from persistence import exports, tasks
 from persistence.audit import Words, trace
+from persistence.catalogue import Catalogue
 from persistence.connection import Connection
 from persistence.door import Door
 from persistence.exports import ExportRecord, span_of
+from persistence.report_schedules import KEYS
+from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 
 SCOPE = "billing:read"
@@ -62,7 +67,7 @@ async def run(
     kinds = _checked(request, tenant.zone, now)
     tenant_id, key = tenant.tenant_id, request.idempotency_key
     async with door.tenant_tx(tenant_id) as connection:
-        before = await _room(connection, tenant_id, key)
+        before = await _room(connection, tenant_id, key, now)
         if before is not None:
             if (before.year, before.kinds) != (request.year, kinds):
                 raise _reused()
@@ -78,27 +83,35 @@ async def run(
 
 
 async def run_report(
-    door: Door, principal: Principal, request: ReportCreate, *, mails: bool, now: int
+    door: Door,
+    principal: Principal,
+    request: ReportCreate,
+    *,
+    mails: bool,
+    now: int,
+    catalogue: Catalogue | None = None,
 ) -> tuple[TenantRecord, ExportRecord]:
     """The report's export, or the one that the same key began, as it stands now.
 
-    `mails`: whether this installation has a server of mail.
+    `mails`: whether this installation has a server of mail. `catalogue` knows how long the plan
+    lets a chart's range be; None: as long as one that says nothing. Who has it mailed writes to
+    people in the tenant's name, and needs more than who reads it.
     """
     for scope in specs.scopes(request.spec):
         principal.require(scope)
+    if request.spec.recipients:
+        principal.require(MAILS)
     tenant = await find_tenant(door, principal, request.tenant)
-    check_key(request.idempotency_key)
+    _check_key(request.idempotency_key)
     start, end = request.range(tenant.zone, now)
-    try:
-        recipients = checked_recipients(request.spec.recipients, mails=mails)
-    except Problem as problem:
-        raise Problem(problem.code, problem.message, f"report.{problem.field}") from None
+    recipients = checked_recipients(request.spec.recipients, mails=mails)
     spec = structs.replace(request.spec, start=start, end=end, recipients=recipients)
     check(spec)
-    check_range(tenant, spec, now)
+    days = CHART_DAYS
+    if catalogue is not None:
+        days = standing_of(catalogue, tenant).holding(now).plan.chart_days
+    check_range(tenant, spec, now, chart_days=days)
     async with door.tenant_tx(tenant.tenant_id) as connection:
-        if await exports.by_key(connection, tenant.tenant_id, request.idempotency_key) is None:
-            await check_letters(connection, tenant.tenant_id, recipients, now)
         return tenant, await begin(connection, tenant, spec, request.idempotency_key, now)
 
 
@@ -108,32 +121,53 @@ async def begin(
     """Have a report made, in the caller's transaction; or the one that the same key began.
 
     The spec was checked, and whether whoever wants it may have it. A Problem where the tenant has
-    as many exports that are not finished as it may have.
+    as many exports that are not finished as it may have, or too many letters; nothing is written
+    then.
     """
     tenant_id, spelt = tenant.tenant_id, specs.spelt(spec)
-    before = await _room(connection, tenant_id, key)
+    money = specs.BILLING_SCOPE in specs.scopes(spec)
+    before = await _room(
+        connection, tenant_id, key, now, money=money, recipients=spec.recipients
+    )  # fmt: skip
     if before is not None:
-        if before.spec is None or not specs.same(specs.read(before.spec), spec):
+        earlier = None if before.spec is None else specs.read(before.spec)
+        if earlier is not None and specs.moved(earlier, spec):
+            raise _moved(spec)
+        if earlier != spec:
             raise _reused()
         return before
     export = await exports.begin(
         connection, tenant_id, key, year=None, kinds=(), total=0, at=now, spec=spelt,
-        money=specs.BILLING_SCOPE in specs.scopes(spec),
+        money=money,
     )  # fmt: skip
     await _begun(connection, export, specs.words(spec), now)
     return export
 
 
-async def _room(connection: Connection, tenant_id: int, key: str) -> ExportRecord | None:
-    """The export that a key began; None: there is none, and room for it."""
-    unfinished = await exports.locked(connection, tenant_id)
+async def _room(
+    connection: Connection,
+    tenant_id: int,
+    key: str,
+    now: int,
+    *,
+    money: bool = True,
+    recipients: tuple[str, ...] = (),
+) -> ExportRecord | None:
+    """The export that a key began; None: there is none, and room for it and its letters."""
+    unfinished = await exports.locked(connection, tenant_id, money=money)
     before = await exports.by_key(connection, tenant_id, key)
     if before is not None:
         return before
-    if unfinished >= EXPORTS_UNFINISHED_MAX:
-        message = f"{unfinished} exports of the tenant are not finished: wait for one of them"
+    if len(unfinished) >= EXPORTS_UNFINISHED_MAX:
+        names = ", ".join(ids.encode(PREFIX, each) for each in unfinished)
+        message = (
+            f"at most {EXPORTS_UNFINISHED_MAX} exports of a tenant are made at a time, and so many "
+            f"are not finished: wait for one of {names}"
+        )
         raise Problem("TOO_MANY", message, "tenant")
-    await exports.make_room(connection, tenant_id, keep=EXPORTS_KEPT_MAX - 1 - unfinished)
+    await check_letters(connection, tenant_id, recipients, now)
+    keep = EXPORTS_KEPT_MAX - 1 - len(unfinished)
+    await exports.make_room(connection, tenant_id, money=money, keep=keep)
     return None
 
 
@@ -146,6 +180,23 @@ async def _begun(connection: Connection, export: ExportRecord, after: Words, now
     )  # fmt: skip
 
 
+def _check_key(key: str) -> None:
+    """An idempotency key that no schedule makes."""
+    check_key(key)
+    if key.startswith(KEYS):
+        message = f"idempotencyKey does not begin with {KEYS}: what schedules make does"
+        raise Problem("INVALID", message, "idempotencyKey")
+
+
+def _moved(spec: Spec) -> Problem:
+    """The same words on another day: what was made is of other days than are meant now."""
+    message = (
+        f"this key came before, when {spec.preset} meant other days: put the day into the key "
+        "where a new report is wanted each day"
+    )
+    return Problem("IDEMPOTENCY_KEY_REUSED", message, "idempotencyKey")
+
+
 def _reused() -> Problem:
     message = "this key came before with another request; use a new key for a new one"
     return Problem("IDEMPOTENCY_KEY_REUSED", message, "idempotencyKey")
@@ -153,7 +204,7 @@ def _reused() -> Problem:
 
 def _checked(request: ExportCreate, zone: Zone, now: int) -> tuple[str, ...]:
     """What is to be in it, each kind once."""
-    check_key(request.idempotency_key)
+    _check_key(request.idempotency_key)
     this: date = date_of(zone.date(now))
     if not YEAR_MIN <= request.year <= this.year:
         message = f"year is {YEAR_MIN} to {this.year}, by the tenant's clock"

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from api.limits import REPORT_LETTERS_OF_DAY_MAX, REPORT_RECIPIENTS_MAX
+from api.limits import EXPORTS_KEPT_MAX, REPORT_LETTERS_OF_DAY_MAX, REPORT_RECIPIENTS_MAX
 from api.operations.mailbox_set import checked_address
 from domain.periods import DAY
 from domain.problems import Problem
 from persistence import report_letters
 from persistence.connection import Connection
 
-FIELD = "recipients"
+#: What has letters sent to whomever it names, as mailboxes do.
+MAILS: Final = "billing:write"
 
-NO_SERVER = (
-    "nobody mails letters here: name no recipients and download the report, or have the operator "
-    "set KUOTA_SMTP_URL"
+FIELD: Final = "report.recipients"
+
+#: Files of a tenant that are kept because letters wait to go with them.
+WAITING_MAX: Final = 4 * EXPORTS_KEPT_MAX
+
+NO_SERVER: Final = (
+    "reports are not mailed here: ask the operator for a server of mail, or download what "
+    "`exportCreate` makes when it names no recipients"
 )
 
 
@@ -36,25 +43,30 @@ def checked_recipients(addresses: Sequence[str], *, mails: bool) -> tuple[str, .
         try:
             found[checked_address(address)] = None
         except Problem as problem:
-            raise replace_field(problem, f"{FIELD}[{place}]") from None
+            field = f"{FIELD}[{place}]"
+            raise Problem(problem.code, problem.message, field) from None
     return tuple(found)
-
-
-def replace_field(problem: Problem, field: str) -> Problem:
-    """The same problem, of another field."""
-    return Problem(problem.code, problem.message, field)
 
 
 async def check_letters(
     connection: Connection, tenant_id: int, recipients: Sequence[str], now: int
 ) -> None:
-    """A tenant's reports are not mailed more often in a day than anybody needs."""
+    """A tenant's reports are not mailed more often in a day than anybody needs.
+
+    Whoever asks has locked the tenant: nobody else begins a report of it meanwhile.
+    """
     if not recipients:
         return
-    lately = await report_letters.count(connection, tenant_id, now - DAY)
+    lately, waiting = await report_letters.count(connection, tenant_id, now - DAY)
     if lately + len(recipients) > REPORT_LETTERS_OF_DAY_MAX:
         message = (
-            f"{lately} letters with reports went in the last 24 hours, of "
+            f"{lately} letters with reports went in the last 24 hours or are to go, of at most "
             f"{REPORT_LETTERS_OF_DAY_MAX}: name fewer recipients, or download the report"
+        )
+        raise Problem("TOO_MANY", message, FIELD)
+    if waiting >= WAITING_MAX:
+        message = (
+            f"letters with {waiting} reports wait for the server of mail, of at most "
+            f"{WAITING_MAX}: name no recipients and download the report, or wait"
         )
         raise Problem("TOO_MANY", message, FIELD)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Final
 
 import msgspec
 from msgspec import structs
 
+from api import ids
 from api.limits import REPORT_SCHEDULES_MAX
 from api.operations.acting import check_key
 from api.operations.checks import check_storable, find_tenant
-from api.operations.report_checks import FIELD, checked_recipients
+from api.operations.report_checks import FIELD, MAILS, checked_recipients
 from api.reports import checks
 from api.reports import spec as specs
 from api.reports.spec import Spec
@@ -24,8 +26,13 @@ from persistence.door import Door
 from persistence.report_schedules import PREFIX, Schedule
 from persistence.tenants import TenantRecord
 
-#: What sees schedules; who handles one may have its report as well.
+#: What sees schedules; who handles one may have its report and have letters sent as well.
 SCOPE: Final = specs.USAGE_SCOPE
+
+UNKNOWN: Final = (
+    "only your issuer knows you here, and nobody can ask it when a report is due: use a key, or "
+    "be entered with `userCreate`"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +52,12 @@ async def run(
 ) -> tuple[TenantRecord, Schedule]:
     """The schedule, or the one that the same key created, as it stands now.
 
-    `mails`: whether this installation has a server of mail. Rights are asked here and not again
-    when a report is due: whoever may have it now has it sent to whom it names.
+    `mails`: whether this installation has a server of mail. Rights are asked here, and again of
+    the same person or key whenever a report is due.
     """
     require(principal, request.spec)
     tenant = await find_tenant(door, principal, request.tenant)
+    holder = holder_of(principal)
     check_key(request.idempotency_key)
     spec, hour = checked_spec(request.spec, mails=mails), checked_hour(request.hour)
     check_stretch(tenant, spec, request.rhythm, hour, now)
@@ -71,7 +79,7 @@ async def run(
             raise Problem("TOO_MANY", message, "tenant")
         made = await report_schedules.add(
             connection, tenant_id, key, content, rhythm=request.rhythm, hour=hour,
-            spec=specs.spelt(spec), active=request.active, created_by=principal.name,
+            spec=specs.spelt(spec), active=request.active, created_by=holder,
             due_at=following(tenant.zone, request.rhythm, hour, now).due_at, now=now,
         )  # fmt: skip
         await trace(
@@ -82,22 +90,36 @@ async def run(
 
 
 def require(principal: Principal, spec: Spec) -> None:
-    """Raise FORBIDDEN unless somebody may have a report, and see schedules at all."""
-    for scope in (SCOPE, *specs.scopes(spec)):
+    """Raise FORBIDDEN unless somebody may see schedules, have letters sent, and have a report."""
+    for scope in needs(spec):
         principal.require(scope)
+
+
+def needs(spec: Spec) -> tuple[str, ...]:
+    """The scopes that whoever has a report mailed again and again needs all the while."""
+    return tuple(dict.fromkeys((SCOPE, MAILS, *specs.scopes(spec))))
+
+
+def holder_of(principal: Principal) -> str:
+    """Whose a schedule is that somebody creates or changes: as `holding` finds them again."""
+    known = principal.key_id is not None
+    if principal.role is not None:
+        known = ids.decode("usr", principal.name.removeprefix("user ")) is not None
+    elif principal.key_id is None:
+        known = principal.is_operator  # with the key of the environment
+    if not known:
+        raise Problem("UNKNOWN_PERSON", UNKNOWN)
+    return principal.name
 
 
 def checked_spec(spec: Spec, *, mails: bool) -> Spec:
     """A report that can be made, and is for somebody."""
     check_storable({"report": {"filter": dict(spec.only), "locale": spec.locale}})
     checks.check(spec)
-    try:
-        recipients = checked_recipients(spec.recipients, mails=mails)
-    except Problem as problem:
-        raise Problem(problem.code, problem.message, f"report.{problem.field}") from None
+    recipients = checked_recipients(spec.recipients, mails=mails)
     if not recipients:
         message = "`recipients` is empty: name who is to have the report"
-        raise Problem("INVALID", message, f"report.{FIELD}")
+        raise Problem("INVALID", message, FIELD)
     return structs.replace(spec, recipients=recipients, start=0, end=0, preset="")
 
 
@@ -115,9 +137,12 @@ def checked_hour(hour: int) -> int:
 
 
 def _content(spec: Spec, request: ReportScheduleCreate) -> str:
-    """What was asked for, as it is compared with what comes under the same key."""
+    """A digest of what was asked for, as it is compared with what comes under the same key.
+
+    It is kept for ever, and a filter may be long.
+    """
     asked = specs.spelt(spec), request.rhythm.name, request.hour, request.active
-    return msgspec.json.encode(asked).decode()
+    return sha256(msgspec.json.encode(asked)).hexdigest()
 
 
 def told(schedule: Schedule) -> Words:

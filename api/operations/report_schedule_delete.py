@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from api.operations.checks import find_tenant
+from api.operations.report_checks import MAILS
 from api.operations.report_schedule_create import SCOPE, told
 from api.operations.report_schedule_update import locked
 from api.rights import Principal
@@ -27,6 +28,7 @@ async def run(
 ) -> Schedule:
     """The schedule as it was; letters of it that wait are not sent."""
     principal.require(SCOPE)
+    principal.require(MAILS)
     tenant = await find_tenant(door, principal, request.tenant)
     async with door.tenant_tx(tenant.tenant_id) as connection:
         found = await locked(connection, principal, tenant, request.id)

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 
 from api import ids
 from api.operations.checks import find_tenant
+from api.operations.report_checks import MAILS
 from api.operations.report_schedule_create import (
     SCOPE,
     check_stretch,
     checked_hour,
     checked_spec,
+    holder_of,
     require,
     told,
 )
@@ -44,10 +46,11 @@ async def run(
 ) -> tuple[TenantRecord, Schedule]:
     """The schedule as it now is; the same again changes nothing.
 
-    Whoever changes one must be allowed to have the report it was for, and the one it is for then.
-    What was due while it was paused is not made when it goes on.
+    Whoever changes one must be allowed to have the report it was for, and the one it is for then:
+    it is theirs from then on. What was due while it was paused is not made when it goes on.
     """
     principal.require(SCOPE)
+    principal.require(MAILS)
     if request.spec is not None:
         require(principal, request.spec)
     tenant = await find_tenant(door, principal, request.tenant)
@@ -63,9 +66,12 @@ async def run(
         if request.hour is not None:
             after = replace(after, hour=checked_hour(request.hour))
         if request.active is not None:
-            after = replace(after, active=request.active)
+            goes_on = request.active and not before.active
+            error = None if goes_on else after.last_error
+            after = replace(after, active=request.active, last_error=error)
         if after == before:
             return tenant, before
+        after = replace(after, changed_by=holder_of(principal))
         check_stretch(tenant, specs.read(after.spec), after.rhythm, after.hour, now)
         timing = after.rhythm, after.hour, after.active
         if timing == (before.rhythm, before.hour, before.active):

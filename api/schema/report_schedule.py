@@ -26,7 +26,7 @@ from api.schema.fields import computed, mutation
 from api.schema.metric import UsageFilter
 from api.schema.owner import Owner
 from api.schema.payload import Payload, attempt
-from api.schema.report import ReportFormat, ReportKind, spec_of
+from api.schema.report import Reported, ReportFormat, ReportKind, reported, spec_of
 from api.schema.scalars import DateTime
 from api.schema.usage_chart import ChartInput
 from domain.report_schedules import Rhythm, following
@@ -49,36 +49,9 @@ class ReportRhythm(Enum):
     )
 
 
-@strawberry.type(description="One dimension that a report is narrowed to.")
-class ReportFilterValues:
-    dimension: str = strawberry.field(description="Its name, such as `NUMBER`.")
-    values: list[str] = strawberry.field(description="What is in the report; empty: nothing is.")
-
-
 @strawberry.type(description="A report that is made again and again, each time of other days.")
-class ScheduledReport:
-    kind: ReportKind = strawberry.field(description="What it lists.")
-    format: ReportFormat = strawberry.field(description="What it is written as.")
-    filter: list[ReportFilterValues] = strawberry.field(description="What it is narrowed to.")
-    costs: bool = strawberry.field(description="Whether its columns of costs are in it.")
-    locale: str | None = strawberry.field(
-        description="Of pictures and letters; null: the tenant's."
-    )
-    recipients: list[str] = strawberry.field(description="Addresses it is mailed to.")
-
-    @classmethod
-    def of(cls, spec: Spec) -> ScheduledReport:
-        return cls(
-            kind=ReportKind(spec.kind.value),
-            format=ReportFormat(spec.format.value),
-            filter=[
-                ReportFilterValues(dimension=dimension, values=list(values))
-                for dimension, values in spec.only
-            ],
-            costs=spec.costs,
-            locale=spec.locale or None,
-            recipients=list(spec.recipients),
-        )
+class ScheduledReport(Reported):
+    pass
 
 
 @strawberry.type(description="A report that is mailed again and again.")
@@ -95,8 +68,13 @@ class ReportSchedule:
     created_by: str = strawberry.field(
         description="Who created it: `user ` with the id of a person, or `key ` with its prefix."
     )
+    changed_by: str = strawberry.field(
+        description="Who changed it last, or created it, as `createdBy` says it: it is made as "
+        "long as they may have its report."
+    )
     last_error: str | None = strawberry.field(
-        description="Why the last one that was due was not begun; null: it was, or none was due."
+        description="Why the last one that was due was not begun, or why it was paused; null: it "
+        "was begun, or none was due."
     )
     record: strawberry.Private[Schedule]
     tenant: strawberry.Private[TenantRecord]
@@ -130,12 +108,13 @@ class ReportSchedule:
             record=record,
             tenant=tenant,
             id=strawberry.ID(ids.encode(PREFIX, record.schedule_id)),
-            report=ScheduledReport.of(specs.read(record.spec)),
+            report=ScheduledReport(**reported(specs.read(record.spec))),
             rhythm=ReportRhythm(record.rhythm.value),
             hour=record.hour,
             active=record.active,
             created_at=DateTime(record.created_at),
             created_by=record.created_by,
+            changed_by=record.changed_by,
             last_error=record.last_error,
         )
 
@@ -254,9 +233,10 @@ class ReportScheduleMutations:
     @mutation(
         "Have a report made and mailed every day, week or month, of the days then over. Each is an "
         "export of its own and made once, whatever clocks do; of those that were missed the latest "
-        "is made. With the scope `usage:read`, and `billing:read` where it shows costs: that is "
-        "asked now, and not when it is made. `NO_MAIL_SERVER` where nobody mails letters. Once per "
-        "`idempotencyKey`."
+        "is made. With the scopes `usage:read` and `billing:write`, and `billing:read` where it "
+        "shows costs: of whoever created or last changed it they are asked whenever it is due, and "
+        "without them it is paused and says so in `lastError`. `UNKNOWN_PERSON` where they could "
+        "not be asked. `NO_MAIL_SERVER` where nobody mails letters. Once per `idempotencyKey`."
     )
     async def report_schedule_create(
         self, info: Info[Context, None], input: Annotated[ReportScheduleCreateInput, Input]
@@ -282,8 +262,9 @@ class ReportScheduleMutations:
     @mutation(
         "Change what is mailed again and again, to whom or when, or pause it. Of days that were "
         "told by another hour or report nothing is told again; letters that wait do not go to an "
-        "address that is named no more, nor of a schedule that is paused. With the scopes that its "
-        "report needs, before and after."
+        "address that is named no more, nor of a schedule that is paused. With the scope "
+        "`billing:write` and those that its report needs, before and after; it is made for as long "
+        "as whoever changed it last has them."
     )
     async def report_schedule_update(
         self, info: Info[Context, None], input: Annotated[ReportScheduleUpdateInput, Input]
@@ -308,7 +289,7 @@ class ReportScheduleMutations:
 
     @mutation(
         "Have a report not made any more, and letters that wait not sent; files that were made "
-        "stay. With the scopes that its report needs."
+        "stay. With the scope `billing:write` and those that its report needs."
     )
     async def report_schedule_delete(
         self, info: Info[Context, None], input: Annotated[ReportScheduleDeleteInput, Input]

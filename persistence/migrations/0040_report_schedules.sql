@@ -1,9 +1,10 @@
 -- migrate:up
 
 -- Reports that are made again and again, each of the last whole day, week or month. `spec` is the
--- report without its range; `content` what was asked for under the key, which means it for ever:
--- the row outlives its schedule, which has ended then. `since`: nothing that was due by then is
--- made.
+-- report without its range; `content` a digest of what was asked for under the key, which means it
+-- for ever: the row outlives its schedule, which has ended then, and has nothing of the report any
+-- more. `since`: nothing that was due by then is made. `changed_by` is who created or last changed
+-- it: whoever that is must still be allowed to have its report when one is due.
 create table report_schedules (
     tenant_id bigint not null,
     schedule_id bigint not null generated always as identity,
@@ -15,6 +16,7 @@ create table report_schedules (
     active boolean not null,
     since bigint not null,
     created_by text not null,
+    changed_by text not null,
     created_at bigint not null,
     ended_at bigint,
     last_export bigint,
@@ -41,6 +43,8 @@ create table report_letters (
 ) with (fillfactor = 80);
 -- How many a tenant has had lately.
 create index report_letters_by_time on report_letters (tenant_id, created_at);
+-- Whose files stay because they did not go yet.
+create index report_letters_waiting on report_letters (tenant_id, export_id) where state = 1;
 
 do $$
 declare

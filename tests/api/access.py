@@ -78,6 +78,8 @@ ADJUSTS = operator("billing:adjust")
 TOPS_UP = operator("billing:write")
 PAYS = scope("billing:write")
 ANSWERS = VIEW.and_(PAYS)
+#: Whoever has reports mailed writes to people in the tenant's name.
+MAILS = USAGE.and_(PAYS)
 PUBLISHES = operator("prices:publish")
 OPERATOR = Need(operator=True)
 
@@ -169,9 +171,9 @@ GUARDED = {
     "Mutation.subscriptionResume": ADJUSTS,
     "Mutation.subscriptionCancel": ADJUSTS,
     "Mutation.subscriptionRenew": ADJUSTS,
-    "Mutation.reportScheduleCreate": USAGE,
-    "Mutation.reportScheduleUpdate": USAGE,
-    "Mutation.reportScheduleDelete": USAGE,
+    "Mutation.reportScheduleCreate": MAILS,
+    "Mutation.reportScheduleUpdate": MAILS,
+    "Mutation.reportScheduleDelete": MAILS,
     "Mutation.exportCreate": VIEW,
     "Mutation.tenantStatusSet": ADJUSTS,
     "Mutation.periodClose": ADJUSTS,
@@ -361,16 +363,19 @@ TYPES: dict[str, tuple[Need, str]] = {
     "Download": (CREDENTIAL, "expiresAt name url"),
     "Export": (
         REPORTS,
-        "asOf createdAt done download finishedAt id kinds letters report size state total year",
+        "asOf createdAt done download error estimate finishedAt id kinds letters report size state "
+        "total year",
     ),
     "ExportConnection": (REPORTS, "edges nodes pageInfo"),
     "ExportEdge": (REPORTS, "cursor node"),
     "ReportSchedule": (
-        USAGE, "active createdAt createdBy hour id lastError lastExport nextAt report rhythm"
+        USAGE,
+        "active changedBy createdAt createdBy hour id lastError lastExport nextAt report rhythm",
     ),
-    "ScheduledReport": (USAGE, "costs filter format kind locale recipients"),
-    "ReportFilterValues": (USAGE, "dimension values"),
-    "Report": (REPORTS, "costs end format kind recipients start"),
+    "ScheduledReport": (USAGE, "chart costs filter format kind locale recipients"),
+    "ReportFilterValues": (REPORTS, "dimension values"),
+    "ReportChart": (REPORTS, "bucket groupBy height metrics theme width"),
+    "Report": (REPORTS, "chart costs end filter format kind locale recipients start"),
     "ReportColumn": (CREDENTIAL, "cost description name type unit"),
     "ReportLetter": (REPORTS, "email error sentAt state"),
     "Mailbox": (
@@ -525,7 +530,7 @@ TYPES: dict[str, tuple[Need, str]] = {
     "UsagePoint": (USAGE, "complete end start value"),
     "UsagePrevious": (USAGE, "change compact end points start toDate total"),
     "UsageRangeBefore": (USAGE, "end reach start"),
-    "UsageRanges": (CREDENTIAL, "usage users"),
+    "UsageRanges": (CREDENTIAL, "chartDays usage users"),
     "UsageResult": (EVENTS, "charges id message path reason status"),
     "UsageSeries": (
         USAGE, "asOf compact currency estimate key metric points previous total"

@@ -132,7 +132,7 @@ KINDS = {
 #: Types of which the world has no object: others prove what they show, nothing here guards it.
 UNSEEN = {
     "FreeCountPosition", "TierPosition", "RateIncrements", "RateTier",
-    "VerificationUnsettled", "InvoicePeriod",
+    "VerificationUnsettled", "InvoicePeriod", "ReportChart",
 }  # fmt: skip
 
 WALK = Walk(schema._schema, GUARDED, SAMPLES)

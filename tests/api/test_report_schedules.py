@@ -28,8 +28,9 @@ from tests.scenarios.world import World
 KeyOf = Callable[..., Awaitable[str]]
 
 NOON = local("2026-11-24 12:00")
-FIELDS = """id rhythm hour active nextAt createdBy lastError lastExport { id }
-report { kind format costs locale recipients filter { dimension values } }"""
+CHART = "chart { metrics bucket groupBy theme width height }"
+FIELDS = f"""id rhythm hour active nextAt createdBy changedBy lastError lastExport {{ id }}
+report {{ kind format costs locale recipients filter {{ dimension values }} {CHART} }}"""
 CREATE = f"""mutation ($input: ReportScheduleCreateInput!) {{ reportScheduleCreate(input: $input) {{
   schedule {{ {FIELDS} }} userErrors {{ field code message }} }} }}"""
 UPDATE = f"""mutation ($input: ReportScheduleUpdateInput!) {{ reportScheduleUpdate(input: $input) {{
@@ -76,7 +77,7 @@ async def create(ask: Ask, *, key: str | None = None, **given: Any) -> Json:
 
 
 async def test_a_schedule_is_created_changed_listed_and_deleted(shop: Ask, key_of: KeyOf) -> None:
-    key = await key_of("shop", "usage:read")
+    key = await key_of("shop", "usage:read", "billing:write")
     report = VISITORS | {"locale": "id", "filter": {"countries": ["ID"]}}
     made = await create(shop, key=key, report=report)
     assert made["userErrors"] == []
@@ -85,11 +86,11 @@ async def test_a_schedule_is_created_changed_listed_and_deleted(shop: Ask, key_o
     assert prefix.startswith("key ")
     assert schedule == {
         "id": schedule["id"], "rhythm": "DAILY", "hour": 7, "active": True,
-        "nextAt": "2026-11-25T00:00:00Z", "createdBy": prefix, "lastError": None,
-        "lastExport": None,
+        "nextAt": "2026-11-25T00:00:00Z", "createdBy": prefix, "changedBy": prefix,
+        "lastError": None, "lastExport": None,
         "report": {
             "kind": "VISITORS", "format": "CSV", "costs": False, "locale": "id",
-            "recipients": ["ana@shop.example"],
+            "recipients": ["ana@shop.example"], "chart": None,
             "filter": [{"dimension": "COUNTRY", "values": ["ID"]}],
         },
     }  # fmt: skip
@@ -105,14 +106,36 @@ async def test_a_schedule_is_created_changed_listed_and_deleted(shop: Ask, key_o
     assert (await shop(LIST, key=key))["data"]["tenant"]["reportSchedules"] == []
 
 
+async def test_whoever_only_reads_mails_nothing(shop: Ask, key_of: KeyOf) -> None:
+    """An operator's key that reads, too; a report that names nobody it may have."""
+    made = await create(shop)
+    named = {"tenant": "shop", "id": made["schedule"]["id"]}
+    once = VISITORS | {"range": {"preset": "YESTERDAY"}}
+    for tenant in ("shop", None):
+        key = await key_of(tenant, "usage:read", "billing:read")
+        for document, given in (
+            (CREATE, {"tenant": "shop", "rhythm": "DAILY", "report": VISITORS,
+                      "idempotencyKey": "another"}),
+            (UPDATE, named | {"active": False}),
+            (DELETE, named),
+            (EXPORT, {"tenant": "shop", "report": once, "idempotencyKey": "once"}),
+        ):  # fmt: skip
+            (error,) = (await shop(document, key=key, input=given))["errors"]
+            assert error["extensions"]["code"] == "FORBIDDEN"
+            assert "billing:write" in error["message"]
+        alone = {"tenant": "shop", "report": once | {"recipients": []}, "idempotencyKey": "alone"}
+        answer = await shop(EXPORT, key=key, input=alone)
+        assert answer["data"]["exportCreate"]["userErrors"] == []
+
+
 async def test_who_may_not_read_costs_schedules_none(shop: Ask, key_of: KeyOf) -> None:
-    key = await key_of("shop", "usage:read")
+    key = await key_of("shop", "usage:read", "billing:write")
     for kind in ("BROADCASTS", "LEDGER"):
         answer = await create(shop, key=key, report=VISITORS | {"kind": kind, "costs": True})
         (error,) = answer["errors"]
         assert error["extensions"]["code"] == "FORBIDDEN"
         assert "billing:read" in error["message"]
-    both = await key_of("shop", "usage:read", "billing:read")
+    both = await key_of("shop", "usage:read", "billing:read", "billing:write")
     made = await create(shop, key=both, report=VISITORS | {"kind": "LEDGER"})
     assert made["userErrors"] == []
     named = {"tenant": "shop", "id": made["schedule"]["id"]}
@@ -123,7 +146,7 @@ async def test_who_may_not_read_costs_schedules_none(shop: Ask, key_of: KeyOf) -
 
 async def test_another_tenants_schedules_do_not_exist(shop: Ask, key_of: KeyOf) -> None:
     made = await create(shop)
-    key = await key_of("rival", "usage:read", "billing:read")
+    key = await key_of("rival", "usage:read", "billing:read", "billing:write")
     assert (await shop(LIST, key=key))["data"]["tenant"] is None
     named = {"tenant": "shop", "id": made["schedule"]["id"]}
     for document, name in ((UPDATE, "reportScheduleUpdate"), (DELETE, "reportScheduleDelete")):
@@ -142,7 +165,7 @@ async def test_another_tenants_schedules_do_not_exist(shop: Ask, key_of: KeyOf) 
         ({"report": VISITORS | {"format": "PNG"}}, "INVALID", "report.format"),
         ({"report": VISITORS | {"kind": "USAGE_CHART", "format": "PNG"}}, "INVALID",
          "report.chart"),
-        ({"idempotencyKey": "report/1"}, "INVALID", "idempotencyKey"),
+        ({"idempotencyKey": "payment/1"}, "INVALID", "idempotencyKey"),
         ({"tenant": "nobody"}, "NOT_FOUND", "tenant"),
     ],
 )  # fmt: skip
@@ -158,7 +181,32 @@ async def test_what_cannot_be_scheduled_is_said(
 async def test_a_picture_is_scheduled_like_a_table(shop: Ask) -> None:
     chart = {"metrics": ["MESSAGES_OUT"], "bucket": "DAY"}
     report = VISITORS | {"kind": "USAGE_CHART", "format": "PNG", "chart": chart}
-    assert (await create(shop, rhythm="MONTHLY", report=report))["userErrors"] == []
+    made = await create(shop, rhythm="MONTHLY", report=report)
+    assert made["userErrors"] == []
+    assert made["schedule"]["report"]["chart"] == {
+        "metrics": ["MESSAGES_OUT"], "bucket": "DAY", "groupBy": [], "theme": "LIGHT",
+        "width": 960, "height": 540,
+    }  # fmt: skip
+
+
+async def test_an_export_tells_all_that_was_asked_for(shop: Ask) -> None:
+    """A picture's metrics, its filter and its language: what it was made of can be made again."""
+    chart = {
+        "metrics": ["MESSAGES_OUT", "MESSAGES_IN"], "bucket": "WEEK", "groupBy": ["CHANNEL"],
+        "theme": "DARK", "width": 800, "height": 450,
+    }  # fmt: skip
+    report = {
+        "kind": "USAGE_CHART", "format": "SVG", "range": {"preset": "LAST_7_DAYS"}, "locale": "es",
+        "chart": chart, "filter": {"channels": ["whatsapp"], "users": []},
+    }  # fmt: skip
+    answer = await shop(REPORTED, input={"tenant": "shop", "report": report, "idempotencyKey": "k"})
+    assert answer["data"]["exportCreate"]["userErrors"] == []
+    assert answer["data"]["exportCreate"]["export"]["report"] == {
+        "kind": "USAGE_CHART", "format": "SVG", "locale": "es", "chart": chart, "recipients": [],
+        "filter": [
+            {"dimension": "CHANNEL", "values": ["whatsapp"]}, {"dimension": "USER", "values": []},
+        ],
+    }  # fmt: skip
 
 
 async def test_without_a_server_of_mail_nothing_is_scheduled(
@@ -181,7 +229,7 @@ async def test_without_a_server_of_mail_nothing_is_scheduled(
                 answer = (await client.post("/graphql", json=body, headers=headers)).json()
     (error,) = answer["data"]["reportScheduleCreate"]["userErrors"]
     assert (error["code"], error["field"]) == ("NO_MAIL_SERVER", "report.recipients")
-    assert "KUOTA_SMTP_URL" in error["message"]
+    assert "reports are not mailed here: ask the operator" in error["message"]
 
 
 @pytest.mark.parametrize("form", [Format.CSV, Format.XLSX])
@@ -226,6 +274,9 @@ async def test_a_report_goes_from_its_schedule_to_its_letter(
 
 EXPORT = """mutation ($input: ExportCreateInput!) { exportCreate(input: $input) {
   export { id letters { email } } userErrors { field code message } } }"""
+REPORTED = f"""mutation ($input: ExportCreateInput!) {{ exportCreate(input: $input) {{
+  export {{ report {{ kind format locale recipients filter {{ dimension values }} {CHART} }} }}
+  userErrors {{ field code message }} }} }}"""
 LETTERS = """{ tenant(key: "shop") { exports { nodes {
   state asOf letters { email state sentAt error } } } } }"""
 

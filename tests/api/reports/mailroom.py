@@ -16,7 +16,7 @@ from typing import Any
 
 from msgspec import structs
 
-from api import ids
+from api import auth, ids, tokens
 from api.metrics import Metrics
 from api.operations import (
     report_schedule_create,
@@ -31,11 +31,11 @@ from api.reports import spec as specs
 from api.reports.mailing import Mailing
 from api.reports.scheduling import Scheduling
 from api.reports.spec import Format, Kind, Spec
-from api.rights import Principal
+from api.rights import Principal, Role
 from api.tasks import Tasks
 from domain.periods import date_of, instant
 from domain.report_schedules import Rhythm
-from persistence import exports, report_letters, tasks
+from persistence import access, credentials, exports, people, report_letters, tasks
 from persistence.exports import ExportRecord, State
 from persistence.report_letters import ReportLetter
 from persistence.report_schedules import PREFIX, Schedule
@@ -101,27 +101,32 @@ class MailRoom:
             return await exports.begin(
                 connection, tenant_id, key or f"asked-{next(names)}", year=None, kinds=(),
                 total=0, at=self.world.clock.at, spec=specs.spelt(spec),
+                money=specs.BILLING_SCOPE in specs.scopes(spec),
             )  # fmt: skip
 
-    async def made(self, export: ExportRecord, *parts: bytes, rows: int = 3) -> ExportRecord:
+    async def made(
+        self, export: ExportRecord, *parts: bytes, rows: int = 3, final: bool = False
+    ) -> ExportRecord:
         """The same, done: its file is there, and its letters are on their way."""
         now, size = self.world.clock.at, sum(map(len, parts))
         done = replace(
-            export, state=State.DONE, done=rows, total=rows, size=size, finished_at=now
+            export, state=State.DONE, done=rows, total=rows, size=size, finished_at=now,
+            progress=replace(export.progress, final=final),
         )  # fmt: skip
         async with self.world.door.tenant_tx(export.tenant_id) as connection:
             pieces = [(exports.WHOLE, place, part) for place, part in enumerate(parts, 1)]
             assert await exports.go_on(connection, done, pieces)
-            await report_letters.begin(connection, done, now)
+            await report_letters.begin(connection, done, now, final=final)
         return done
 
     async def report(
-        self, tenant: str, *recipients: str, file: bytes = b"day,visitors\r\n", **more: Any
-    ) -> ExportRecord:
+        self, tenant: str, *recipients: str, file: bytes = b"day,visitors\r\n",
+        final: bool = False, **more: Any,
+    ) -> ExportRecord:  # fmt: skip
         """A report that is done and named some recipients, or the one there usually is."""
         changed = {"recipients": recipients} if recipients else {}
         spec = structs.replace(VISITORS, **changed, **more)
-        return await self.made(await self.asked(tenant, spec), file)
+        return await self.made(await self.asked(tenant, spec), file, final=final)
 
     async def schedule(
         self,
@@ -198,6 +203,36 @@ class MailRoom:
             tenant, "select kind, due_at from tasks where tenant_id = $1 order by due_at, key"
         )
         return [(row["kind"], row["due_at"]) for row in rows]
+
+    async def person(
+        self, role: Role, *rights: str, tenant: str = "shop", now: int = 0
+    ) -> Principal:
+        """Somebody new of a tenant, or the operator's, with rights beyond those of the role."""
+        tenant_id = None if role is Role.OPERATOR else self.world.tenants[tenant].tenant_id
+        user = await people.create_user(
+            self.world.door, tenant_id, issuer=None, subject=None, name="Ana",
+            email=f"u{next(names)}@shop.example", role=role, catalogue=self.world.catalogue,
+            now=now,
+        )  # fmt: skip
+        if rights:
+            await access.grant(self.world.door, user, rights, by="test", now=now)
+        found = await people.find_user(self.world.door, user.user_id, tenant_id)
+        assert found is not None
+        return tokens.principal_of(found, 1 << 62)
+
+    async def key(
+        self, tenant: str | None, *scopes: str, expires_at: int | None = None
+    ) -> Principal:
+        """A new key of a tenant, or the operator's."""
+        tenant_id = None if tenant is None else self.world.tenants[tenant].tenant_id
+        secret = auth.new_secret()
+        await credentials.create_key(
+            self.world.door, tenant_id, name="of a test", prefix=secret.prefix,
+            digest=secret.digest, scopes=scopes, expires_at=expires_at, now=0,
+        )  # fmt: skip
+        found = await credentials.find_by_prefix(self.world.door, secret.prefix)
+        assert found is not None
+        return auth.principal_of(found)
 
     async def rows(self, tenant: str, statement: str) -> Sequence[Any]:
         """Rows of a tenant, which the statement knows as $1."""

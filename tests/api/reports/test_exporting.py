@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +14,20 @@ import openpyxl
 import pytest
 from msgspec import structs
 
-from api.invoicing.exporting import Exporting
+from api import ids
+from api.faults import Fault
+from api.invoicing.exporting import GIVEN_UP, Exporting
 from api.metrics import Metrics
 from api.operations import export_create
 from api.operations.export_create import ReportCreate
 from api.reports import exporting, parquet_file
 from api.reports import spec as specs
-from api.reports.spec import Format, Kind
+from api.reports.spec import TABLE_FORMATS, ChartSpec, Format, Kind
 from api.tasks import LEASE, Tasks
 from domain.periods import DAY, HOUR, Zone
 from domain.problems import Problem
-from persistence import exports, report_letters, tasks
+from domain.report_schedules import Rhythm
+from persistence import exports, report_letters, report_schedules, tasks
 from persistence.exports import ExportRecord, State
 from tests.api.conftest import NUMBER_CREATE, Ask, Json
 from tests.api.reports.worlds import ALL, SPRING, all_channels, spec_of
@@ -49,7 +53,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def begin(world: World, key: str = "a", **more: Any) -> ExportRecord:
-    spec = spec_of(Kind.OTHER_SERVICES, more.pop("format", Format.CSV), 0, 0, **more)
+    kind = more.pop("kind", Kind.OTHER_SERVICES)
+    spec = spec_of(kind, more.pop("format", Format.CSV), 0, 0, **more)
 
     def ranged(zone: Zone, now: int) -> tuple[int, int]:
         return zone.hour_start(RANGE[0]), zone.hour_start(RANGE[1])
@@ -103,18 +108,45 @@ async def test_a_report_is_made_in_parts_and_is_whole(world: World) -> None:
         assert len(await file_of(world, other)) == other.size
 
 
-async def test_a_range_of_a_name_is_the_same_request_on_another_day(world: World) -> None:
-    """`LAST_7_DAYS` sent again tomorrow under its key is the report of today."""
+async def test_a_report_is_final_as_its_rows_are(world: World) -> None:
+    """FI-1: where its range is closed, as they were read; never where later days still change it:
+    broadcasts go on, charges are refunded and revised, purchases paid and given back."""
+    words = "update tenant_head set closed_until = $2 where tenant_id = $1"
+    end = world.tenants[ALL].zone.hour_start(RANGE[1])
+    chart = ChartSpec(metrics=("COST",), bucket="day")
+    kinds = [(kind, Format.CSV, None) for kind in Kind if kind is not Kind.USAGE_CHART]
+    found: dict[tuple[str, bool], bool | None] = {}
+    for closed in (end - HOUR, end):
+        async with world.door.tenant_tx(world.tenants[ALL].tenant_id) as connection:
+            await connection.execute(words, world.tenants[ALL].tenant_id, closed)
+        for kind, form, drawn in (*kinds, (Kind.USAGE_CHART, Format.SVG, chart)):
+            key = f"{kind.value} {closed}"
+            export = await begin(world, key, kind=kind, format=form, chart=drawn)
+            assert export.progress.final is None
+            await doing(world).quiet()
+            done = await now(world, export)
+            assert done.state is State.DONE, done.error
+            found[kind.name, closed == end] = done.progress.final
+    final = {"WHATSAPP_USAGE", "VISITORS", "OTHER_SERVICES", "LEDGER", "USAGE_CHART"}
+    assert found == {
+        (kind.name, closed): closed and kind.name in final
+        for kind in Kind for closed in (False, True)
+    }  # fmt: skip
+
+
+async def test_a_range_of_a_name_is_another_request_on_another_day(world: World) -> None:
+    """`LAST_7_DAYS` sent again tomorrow under its key is not the report of today, and says so."""
     first = await begin(world, preset="LAST_7_DAYS")
     spec = specs.read(first.spec or "")
     later = structs.replace(spec, start=spec.start + DAY, end=spec.end + DAY)
     other = structs.replace(later, preset="")
     async with world.door.tenant_tx(first.tenant_id) as connection:
-        again = await export_create.begin(connection, world.tenants[ALL], later, "a", 1)
-        assert again == first
-        with pytest.raises(Problem) as caught:
-            await export_create.begin(connection, world.tenants[ALL], other, "a", 1)
-    assert caught.value.code == "IDEMPOTENCY_KEY_REUSED"
+        assert await export_create.begin(connection, world.tenants[ALL], spec, "a", 1) == first
+        for asked, words in ((later, "LAST_7_DAYS meant other days"), (other, "another request")):
+            with pytest.raises(Problem) as caught:
+                await export_create.begin(connection, world.tenants[ALL], asked, "a", 1)
+            assert caught.value.code == "IDEMPOTENCY_KEY_REUSED"
+            assert words in caught.value.message
     assert await count(world, "exports") == 1
 
 
@@ -195,9 +227,74 @@ async def test_a_report_that_cannot_be_made_is_given_up(
     for _ in range(4):
         await doing(world).quiet()
         world.clock.at += HOUR
-    assert (await now(world, export)).state is State.FAILED
+    failed = await now(world, export)
+    assert (failed.state, failed.error) == (State.FAILED, GIVEN_UP)
     assert await count(world, "export_parts") == 0
     assert await count(world, "tasks", "and kind = 'export'") == 0
+
+
+@pytest.mark.parametrize(
+    "refused", [Problem("TOO_LARGE", "narrow it", "report"), Fault("BAD_USER_INPUT", "narrow it")]
+)
+async def test_what_cannot_be_made_as_asked_is_said_and_not_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch, refused: Exception
+) -> None:
+    """In words, on the export and on the schedule that began it."""
+
+    async def refuse(*_: Any) -> Any:
+        raise refused
+
+    monkeypatch.setattr(exporting, "render", refuse)
+    tenant = world.tenants[ALL]
+    async with world.door.tenant_tx(tenant.tenant_id) as connection:
+        schedule = await report_schedules.add(
+            connection, tenant.tenant_id, "s", "", rhythm=Rhythm.DAILY, hour=7, spec="{}",
+            active=False, created_by="x", due_at=0, now=1,
+        )  # fmt: skip
+        export = await begin(world)
+        schedule = replace(schedule, last_export=export.export_id)
+        await report_schedules.keep(connection, schedule)
+    await doing(world).quiet()
+    failed = await now(world, export)
+    assert (failed.state, failed.error, failed.failures) == (State.FAILED, "narrow it", 1)
+    assert await count(world, "tasks", "and kind = 'export'") == 0
+    found = (await report_schedules.of_tenants(world.door, [tenant.tenant_id]))[0]
+    assert [each.last_error for each in found] == ["narrow it"]
+
+
+async def test_of_a_schedule_that_ended_nothing_is_kept_but_its_key(world: World) -> None:
+    """A filter may be long, and the row is there for ever."""
+    tenant_id = world.tenants[ALL].tenant_id
+    async with world.door.tenant_tx(tenant_id) as connection:
+        made = await report_schedules.add(
+            connection, tenant_id, "s", "digest", rhythm=Rhythm.DAILY, hour=7,
+            spec='{"only": "much"}', active=True, created_by="x", due_at=9, now=1,
+        )  # fmt: skip
+        await report_schedules.change(connection, replace(made, hour=8), 9)
+        kept = await report_schedules.by_key(connection, tenant_id, "s")
+        assert kept == replace(made, hour=8)
+        await report_schedules.change(connection, replace(made, ended_at=2), 9)
+        ended = await report_schedules.by_key(connection, tenant_id, "s")
+    assert ended == replace(made, ended_at=2, spec="{}")
+
+
+async def test_what_is_away_for_a_moment_is_tried_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who draws charts may have too many of them."""
+    render = exporting.render
+
+    async def away(*_: Any) -> Any:
+        raise Fault("SERVICE_UNAVAILABLE", "too many charts are drawn")
+
+    monkeypatch.setattr(exporting, "render", away)
+    export = await begin(world)
+    await doing(world).quiet()
+    assert (await now(world, export)).error is None
+    monkeypatch.setattr(exporting, "render", render)
+    world.clock.at += HOUR
+    await doing(world).quiet()
+    assert (await now(world, export)).state is State.DONE
 
 
 async def test_letters_begin_with_the_commit_that_ends_it(world: World) -> None:
@@ -210,33 +307,56 @@ async def test_letters_begin_with_the_commit_that_ends_it(world: World) -> None:
 
 
 async def test_only_so_many_are_made_at_a_time(world: World) -> None:
-    for key in "abc":
-        await begin(world, key)
+    names = [ids.encode("exp", (await begin(world, key)).export_id) for key in "abc"]
     with pytest.raises(Problem) as caught:
         await begin(world, "d")
     assert caught.value.code == "TOO_MANY"
+    assert caught.value.message.startswith("at most 3 exports of a tenant are made at a time")
+    assert caught.value.message.endswith(", ".join(names))
     assert (await begin(world, "c")).key == "c"
+
+
+async def test_a_report_of_too_many_bytes_is_refused_on_the_way(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """In every form: a disk is not filled, and whoever wanted it knows what to ask for."""
+    monkeypatch.setattr("api.reports.tables.REPORT_BYTES_MAX", 1 << 10)
+    monkeypatch.setattr("api.reports.csv_file.PIECE_BYTES", 100)
+    monkeypatch.setattr(exporting, "gettempdir", lambda: str(tmp_path))
+    for form in TABLE_FORMATS:
+        export = await begin(world, form.value, format=form)
+        await doing(world).quiet()
+        failed = await now(world, export)
+        assert failed.state is State.FAILED
+        assert failed.error is not None
+        assert "narrow the range or the filter" in failed.error
+        assert os.listdir(tmp_path) == []
 
 
 def test_what_a_killed_process_left_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A day later, and nothing of anybody else's."""
+    """At once, and nothing that somebody makes a report in, however long that takes."""
     monkeypatch.setattr(exporting, "gettempdir", lambda: str(tmp_path))
-    for name in ("kuota-report-old", "kuota-report-new", "another"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "part").write_bytes(b"x")
-    for name in ("kuota-report-old", "another"):
-        os.utime(tmp_path / name, (0, 0))
-    exporting.sweep()
-    assert sorted(os.listdir(tmp_path)) == ["another", "kuota-report-new"]
+    with exporting.spool() as mine:
+        (mine / "part").write_bytes(b"x")
+        for name in ("kuota-report-old", "kuota-report-new", "another"):
+            (tmp_path / name).mkdir()
+            (tmp_path / name / "lock").write_bytes(b"")
+        for folder in (mine, tmp_path / "kuota-report-old", tmp_path / "another"):
+            os.utime(folder, (0, 0))
+        exporting.sweep()
+        left = sorted(path.name for path in tmp_path.iterdir() if path != mine)
+        assert left == ["another", "kuota-report-new"]
+        assert (mine / "part").exists()
+    assert not mine.exists()
 
 
 # As clients see it
 
 
 CREATE = """mutation ($input: ExportCreateInput!) { exportCreate(input: $input) {
-  export { id state year kinds done total report { kind format costs start end recipients } }
+  export { id state error year kinds done total report { kind format costs start end recipients } }
   userErrors { code field message } } }"""
 LIST = """{ tenant(key: "one") { exports { nodes { id report { kind } } } } }"""
 ONE = """query ($id: ID!) { tenant(key: "one") { export(id: $id) {
@@ -273,7 +393,9 @@ async def test_what_cannot_be_is_said(
     assert await refusal(ask, kind="LEDGER", filter=narrowed) == (
         "INVALID", "report.filter.channels",
     )  # fmt: skip
-    assert (await refusal(ask, filter={"channels": ["fax"]}))[0] == "BAD_USER_INPUT"
+    for wrong in ({"channels": ["fax"]}, {"users": ["a\0"]}, {"users": ["a" * 101]}):
+        code, words = await refusal(ask, kind="OTHER_SERVICES", filter=wrong)
+        assert code == "BAD_USER_INPUT", words
     cut = {"instants": {"start": "2026-09-01T00:10:00Z", "end": "2026-09-02T00:00:00Z"}}
     code, words = await refusal(ask, range=cut)
     assert code == "BAD_USER_INPUT"

@@ -108,13 +108,14 @@ async def test_a_letter_says_of_what_days_as_of_when_and_how_sure(room: MailRoom
     assert letter["Message-ID"] == f"<{name}.1@kuota.example>"
 
 
-async def test_figures_of_a_closed_period_are_final(room: MailRoom) -> None:
+async def test_a_letter_says_of_its_file_whether_it_is_final(room: MailRoom) -> None:
+    """It is what was found with the rows, whatever is closed until it is mailed."""
+    for end, final in (("2026-11-01 00:00", True), ("2026-11-02 00:00", False)):
+        await room.report(SHOP, start=local("2026-10-01 00:00"), end=local(end), final=final)
     await room.rows(
         SHOP,
-        f"update tenant_head set closed_until = {local('2026-11-01 00:00')} where tenant_id = $1",
+        f"update tenant_head set closed_until = {local('2026-12-01 00:00')} where tenant_id = $1",
     )
-    await room.report(SHOP, start=local("2026-10-01 00:00"), end=local("2026-11-01 00:00"))
-    await room.report(SHOP, start=local("2026-10-01 00:00"), end=local("2026-11-02 00:00"))
     await room.quiet()
     told = {str(each["Subject"]): plain(each) for each in room.office.read}
     assert "Figures: final" in told["shop: Visitors, October 1, 2026 to October 31, 2026"]

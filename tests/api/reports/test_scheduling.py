@@ -13,7 +13,7 @@ from api.errors import Fault
 from api.limits import REPORT_RECIPIENTS_MAX, REPORT_SCHEDULES_MAX
 from api.reports import spec as specs
 from api.reports.spec import Kind
-from api.rights import OF_ROLE, Principal, Role
+from api.rights import Role
 from domain.periods import DAY, HOUR, MINUTE, iso
 from domain.problems import Problem
 from domain.report_schedules import Rhythm
@@ -52,13 +52,6 @@ async def room(world: World, office: Office) -> MailRoom:
     return MailRoom.of(world, office)
 
 
-def person(role: Role, *more: str, tenant: str = SHOP, number: int = 1) -> Principal:
-    """Somebody of a tenant."""
-    return Principal(
-        "tenant", number, tenant, OF_ROLE[role] | set(more), None, name="user usr_x", role=role
-    )
-
-
 async def now_of(room: MailRoom, schedule: Schedule) -> Schedule:
     """A schedule as it is kept."""
     async with room.world.door.tenant_tx(schedule.tenant_id) as connection:
@@ -75,7 +68,7 @@ async def test_yesterday_is_mailed_every_morning(room: MailRoom) -> None:
     assert await room.exports(SHOP) == []
     await room.on(1)
     (export,) = await room.exports(SHOP)
-    assert export.key == f"report/{schedule.schedule_id}/2026-11-24"
+    assert export.key == f"kuota-schedule/{schedule.schedule_id}/2026-11-24"
     await room.finish(SHOP)
     await room.quiet()
     assert await room.stretches(SHOP) == ["2026-11-24 2026-11-24"]
@@ -358,10 +351,8 @@ async def test_a_report_waits_for_others_of_its_tenant(room: MailRoom) -> None:
 
 async def test_the_rights_of_a_report_are_asked_when_its_schedule_is_made(room: MailRoom) -> None:
     """PE-1: its costs need the billing grant; whoever has none changes none that shows them."""
-    admin, boss = person(Role.ADMIN), person(Role.SUPER_ADMIN)
-    admin, boss = (
-        replace(each, tenant_id=room.world.tenants[SHOP].tenant_id) for each in (admin, boss)
-    )
+    admin = await room.person(Role.ADMIN, "billing:write")
+    boss = await room.person(Role.SUPER_ADMIN)
     plain_one = await room.schedule(SHOP, principal=admin)
     with pytest.raises(Fault, match="Ask a super-admin for billing access"):
         await room.schedule(SHOP, principal=admin, kind=Kind.BROADCASTS, costs=True)
@@ -385,7 +376,7 @@ async def test_the_rights_of_a_report_are_asked_when_its_schedule_is_made(room: 
 async def test_schedules_of_another_tenant_do_not_exist(room: MailRoom) -> None:
     await room.world.tenant("rival")
     mine = await room.schedule(SHOP)
-    rival = person(Role.SUPER_ADMIN, tenant="rival", number=room.world.tenants["rival"].tenant_id)
+    rival = await room.person(Role.SUPER_ADMIN, tenant="rival")
     for tenant, why in ((SHOP, "there is no tenant"), ("rival", "the tenant has no schedule")):
         with pytest.raises(Problem, match=why):
             await room.change(tenant, mine, principal=rival, active=False)
@@ -409,8 +400,7 @@ async def test_schedules_of_another_tenant_do_not_exist(room: MailRoom) -> None:
         ),
         ({"hour": 24}, "INVALID", "hour is 0 to 23"),
         ({"hour": -1}, "INVALID", "hour is 0 to 23"),
-        ({"mails": False}, "NO_MAIL_SERVER", "KUOTA_SMTP_URL"),
-        ({"key": "report/1/2026-11-01"}, "INVALID", "does not begin with"),
+        ({"mails": False}, "NO_MAIL_SERVER", "reports are not mailed here: ask the operator"),
         ({"key": ""}, "INVALID", "1 to 255 characters"),
     ],
 )  # fmt: skip
@@ -467,6 +457,8 @@ async def test_a_report_that_cannot_be_made_keeps_no_later_one(room: MailRoom) -
     assert await room.stretches(SHOP) == ["2026-11-24 2026-11-24", "2026-11-25 2026-11-25"]
 
 
-def test_an_operator_may_stop_any() -> None:
-    assert {"usage:read", "billing:read"} <= OPERATOR.scopes
-    assert {"usage:read", "billing:read"} <= OF_ROLE[Role.OPERATOR]
+async def test_an_operator_may_stop_any(room: MailRoom) -> None:
+    """With a key, or the grant to top up."""
+    for operator in (OPERATOR, await room.person(Role.OPERATOR, "billing:write")):
+        schedule = await room.schedule(SHOP, kind=Kind.LEDGER)
+        await room.delete(SHOP, schedule, principal=operator)

@@ -25,7 +25,16 @@ from domain.money import MICRO, text
 from domain.periods import DAY, HOUR
 from persistence import usage
 from persistence.usage import Dimension, Measure, Selection
-from tests.api.reports.worlds import ALL, DANGEROUS, SPRING, all_channels, furnish, made, spec_of
+from tests.api.reports.worlds import (
+    ALL,
+    DANGEROUS,
+    SPRING,
+    all_channels,
+    furnish,
+    made,
+    spec_of,
+    told,
+)
 from tests.conftest import ROOT, Database, environment
 from tests.persistence.rows import rows_of
 from tests.persistence.traffic import NOW, START, TENANTS
@@ -98,8 +107,11 @@ def test_columns_never_change() -> None:
         assert all(column.description.endswith((".", "...")) for column in columns)
 
 
-async def test_every_form_has_the_same_rows(world: World, tmp_path: Path) -> None:
+async def test_every_form_has_the_same_rows(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also of years in which there was nothing, which nobody counts the days of."""
+    monkeypatch.setattr("api.reports.csv_file.PIECE_BYTES", 100)
     for tenant in ("amber", ALL):
         for kind in TABLES:
             found = []
@@ -248,6 +260,28 @@ async def test_charges_are_as_the_list_has_them(world: World, tmp_path: Path) ->
         assert row["amount"] == Decimal(text(each.amount))
         assert (row["rule"], row["balance"], row["fact"]) == (each.rule, each.balance, each.fact_id)
         assert (row["category"], row["market"]) == (each.category, each.market)
+
+
+async def test_names_within_unknown_data_are_nobodys(world: World, tmp_path: Path) -> None:
+    """EV-1, FI-2: what we were not asked to read says who sent a message as little as no word."""
+    unknown = {"user": "bob", "broadcast": "x", "direction": "in"}
+    at = SPRING + DAY + HOUR
+    results = await world.send([
+        told("wa", "message.delivered", at, "nested", contact="+628110009999",
+             category="marketing", template="x", meta=unknown),
+    ])  # fmt: skip
+    assert [each["status"] for each in results] == ["accepted"]
+    range_ = (at - HOUR, at + HOUR)
+    for only in ((("USER", ("",)),), (("BROADCAST", ("",)),), (("USER", ("bob",)),)):
+        spec = spec_of(Kind.CHARGES, Format.CSV, *range_, only=only)
+        rows = (await made(world, ALL, spec, tmp_path))[1]
+        of_usage = spec_of(Kind.WHATSAPP_USAGE, Format.CSV, *range_, only=only)
+        counted = (await made(world, ALL, of_usage, tmp_path))[1]
+        assert total(rows, "amount") == total(counted, "cost"), only
+        found = [row for row in rows if row["fact"] == "nested"]
+        assert [(row["user"], row["broadcast"]) for row in found] == (
+            [] if only == (("USER", ("bob",)),) else [(None, None)]
+        )
 
 
 async def test_purchases_and_refunds_are_told(
