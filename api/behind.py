@@ -6,6 +6,7 @@ collects as well, where somebody waits for a page to pay on; tasks and looks are
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from api.forecasting import Forecasting
@@ -83,5 +84,5 @@ class Behind:
 
     async def stop(self) -> None:
         """Finish what was begun; nobody begins anything any more."""
-        await self.webhooks.stop()
+        await asyncio.gather(self.tasks.stop(), self.webhooks.stop())
         await self.paying.stop()

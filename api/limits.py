@@ -63,10 +63,9 @@ LIST_LENGTH_ASSUMED = 10
 #: Documents kept parsed and validated.
 DOCUMENTS_MAX = 512
 
-#: Rows of one page of a connection.
+#: Rows of one page of a connection, and lines of one document in one answer: an invoice of a month
+#: seldom has more.
 PAGE_SIZE_MAX = 100
-
-#: Lines of one document in one answer: an invoice of a month seldom has more.
 INVOICE_LINES_MAX = 1_000
 
 #: Seconds for which a key that was revoked may still be taken for good.
@@ -110,12 +109,11 @@ RETRY_AFTER_SECONDS = 1
 #: Seconds a signed link is taken: time to click on it, none to pass it on.
 LINK_SECONDS = 300
 
-#: What a download costs its tenant, as values, and a wrong link the address that sent it: sixty a
-#: minute of those, which is more than people mistype.
+#: What a download costs its tenant, as values, where nothing is sent, and a chart, half a second of
+#: work; and a wrong link the address that sent it: sixty a minute, more than people mistype.
 DOWNLOAD_COST = 500
-
-#: What it costs where nothing is sent: whoever asks has it.
 DOWNLOAD_KNOWN_COST = 10
+CHART_COST = 20_000
 
 #: Characters of a link's last part, which is read before its signature says that it is ours.
 LINK_LENGTH_MAX = 2_048
@@ -226,10 +224,9 @@ ESTIMATE_COUNT_MAX = 100_000
 #: Seconds an estimate may look ahead: further, no price is known.
 ESTIMATE_AHEAD_SECONDS_MAX = 366 * 86_400
 
-#: Facts one query simulates, a second or two of work; the command has no limit.
+#: Facts one query simulates, a second or two of work; the command has no limit. And simulations of
+#: a process at a time: a connection each.
 SIMULATE_FACTS_MAX = 20_000
-
-#: Simulations of a process at a time: a connection each.
 SIMULATIONS_MAX = 2
 
 #: Facts that a query verifies while somebody waits for it: a second or two.
@@ -364,10 +361,8 @@ DRY_RUN_CHARGES_MAX = 100
 MAILBOXES_MAX = 20
 
 #: Documents that a process prints at once: one takes a core for ten milliseconds, two let a short
-#: one pass a long one.
+#: one pass a long one. And those that it prints or that wait for it: a second of work, mostly.
 PRINTS_MAX = 2
-
-#: Documents that a process prints, or that wait for it: a second or so of work, mostly.
 PRINTS_WAITING_MAX = 16
 
 #: Bytes of files of documents that a process keeps, and of one of them: who asks for one again
@@ -375,10 +370,9 @@ PRINTS_WAITING_MAX = 16
 FILES_KEPT_BYTES_MAX = 16 * 1024 * 1024
 FILE_KEPT_BYTES_MAX = 8 * 1024 * 1024
 
-#: Exports of a tenant that are not finished yet.
+#: Exports of a tenant that are not finished, and whose files are there: for one more the oldest of
+#: them is removed. Those that say what anything costs are counted apart.
 EXPORTS_UNFINISHED_MAX = 3
-
-#: Exports of a tenant whose files are there: for one more the oldest of them is removed.
 EXPORTS_KEPT_MAX = 10
 
 #: Days the file of an export is there, and how many parts are cleared away at once.
@@ -393,6 +387,9 @@ EXPORT_PART_BYTES_MAX = 4 * 1024 * 1024
 #: before a part of it is kept has failed, too.
 EXPORT_FAILURES_MAX = 3
 EXPORT_RETRY_SECONDS = 60
+
+#: Bytes of a report on disk while it is made: some four million rows, eight at a time.
+REPORT_BYTES_MAX = 512 * 1024 * 1024
 
 #: Schedules of a tenant, addresses of one report, and letters with reports in a day.
 REPORT_SCHEDULES_MAX = 20

@@ -53,6 +53,7 @@ class Progress:
     entries: int = 0  #: files until now
     digest: str = ""  #: of all that went in
     as_of: int | None = None  #: of a report that is done: the instant its figures are of
+    final: bool | None = None  #: and whether they were final then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,22 +75,28 @@ class ExportRecord:
     finished_at: int | None
     spec: str | None = None  #: of a report, as JSON; `api.reports.spec` reads it
     money: bool = True  #: whether it says what anything costs
+    error: str | None = None  #: why it was given up, in words
 
 
 COLUMNS: Final = """
 tenant_id, export_id, key, year, kinds, state, done, total, size, failures,
 progress::text as progress, created_at, finished_at, spec::text as spec,
-money"""
+money, error"""
 
 LOCK = "select from tenants where tenant_id = $1 for no key update"
-UNFINISHED = "select count(*) from exports where tenant_id = $1 and state in (1, 2)"
+UNFINISHED = """
+select export_id from exports where tenant_id = $1 and state in (1, 2) and money = $2
+order by export_id"""
 
 
-async def locked(connection: Connection, tenant_id: int) -> int:
-    """How many are not finished; nobody else begins one before the transaction ends."""
+async def locked(connection: Connection, tenant_id: int, *, money: bool) -> list[int]:
+    """Which are not finished; nobody else begins one before the transaction ends.
+
+    Those that say what anything costs are counted apart from those that do not: whoever may ask
+    for the latter alone keeps nobody from the former.
+    """
     await connection.execute(LOCK, tenant_id)
-    found: int = await connection.fetchval(UNFINISHED, tenant_id)
-    return found
+    return [row["export_id"] for row in await connection.fetch(UNFINISHED, tenant_id, money)]
 
 
 BY_KEY = f"select {COLUMNS} from exports where tenant_id = $1 and key = $2"
@@ -281,16 +288,19 @@ async def begun(connection: Connection, tenant_id: int, export_id: int) -> None:
 
 
 GIVE_UP = """
-update exports set state = 4, finished_at = $4
+update exports set state = 4, finished_at = $4, error = $5
 where tenant_id = $1 and export_id = $2 and state in (1, 2) and failures >= $3"""
 EMPTY = "delete from export_parts where tenant_id = $1 and export_id = $2"
 
 
 async def give_up(
-    connection: Connection, tenant_id: int, export_id: int, *, most: int, at: int
+    connection: Connection, tenant_id: int, export_id: int, why: str, *, most: int, at: int
 ) -> bool:
-    """Give one up that was tried so often, and remove its parts; False: it was not."""
-    told = await connection.execute(GIVE_UP, tenant_id, export_id, most, at)
+    """Give one up that was tried so often, and remove its parts; False: it was not.
+
+    `why` is for whoever wanted it.
+    """
+    told = await connection.execute(GIVE_UP, tenant_id, export_id, most, at, why)
     if told == "UPDATE 0":
         return False
     await connection.execute(EMPTY, tenant_id, export_id)
@@ -298,14 +308,23 @@ async def give_up(
 
 
 OLDEST = """
-select export_id from exports where tenant_id = $1 and state = 3
-order by finished_at desc, export_id desc offset $2"""
+select export_id from (
+    select export_id from exports where tenant_id = $1 and state = 3 and money = $3
+    order by finished_at desc, export_id desc offset $2
+) old
+where not exists (
+    select from report_letters l
+    where l.tenant_id = $1 and l.export_id = old.export_id and l.state = 1
+)"""
 GONE = "update exports set state = 5 where tenant_id = $1 and export_id = $2"
 
 
-async def make_room(connection: Connection, tenant_id: int, *, keep: int) -> None:
-    """Remove the files of a tenant's exports, but of so many that were finished last."""
-    for row in await connection.fetch(OLDEST, tenant_id, keep):
+async def make_room(connection: Connection, tenant_id: int, *, money: bool, keep: int) -> None:
+    """Remove the files of a tenant's exports, but of so many that were finished last.
+
+    Of those with or without money alone; a file that has letters on their way stays.
+    """
+    for row in await connection.fetch(OLDEST, tenant_id, keep, money):
         await connection.execute(EMPTY, tenant_id, row["export_id"])
         await connection.execute(GONE, tenant_id, row["export_id"])
 

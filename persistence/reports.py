@@ -20,6 +20,7 @@ from persistence.connection import Connection
 from persistence.door import Door, tenant_scope
 from persistence.report_charges import CHARGE_DIMENSIONS, CHARGES
 from persistence.report_tables import ABOUT, COLUMNS, OF_USAGE, SPANS, Table
+from persistence.settlements import CLOSED
 from persistence.usage import Dimension
 
 SNAPSHOT: Final = "set transaction isolation level repeatable read, read only"
@@ -65,9 +66,16 @@ async def look(door: Door, tenant_id: int) -> AsyncIterator[Connection]:
     """A connection that sees one tenant, as it is at this instant until it is closed."""
     connection = await door.lane()
     try:
-        async with connection.transaction():
-            await connection.execute(f"{SNAPSHOT}; {tenant_scope([tenant_id])}")
-            yield connection
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute(f"{SNAPSHOT}; {tenant_scope([tenant_id])}")
+        yield connection
+        await transaction.rollback()
+    except BaseException:
+        # Whoever breaks it off waits for nothing: a copy that is under way answers to nobody, and
+        # nothing was written that could be undone.
+        connection.terminate()
+        raise
     finally:
         if not connection.is_closed():
             await connection.close(timeout=CLOSE_SECONDS)
@@ -77,6 +85,12 @@ async def span(connection: Connection, table: Table, tenant_id: int) -> Interval
     """The instants `[first, last]` between which a table has anything; None: it has nothing."""
     row = await connection.fetchrow(SPANS[table], tenant_id, timeout=PATIENCE_SECONDS)
     return None if row is None or row[0] is None else (row[0], row[1])
+
+
+async def closed_until(connection: Connection, tenant_id: int) -> int | None:
+    """Until when the tenant's periods are closed, as the same look sees it."""
+    row = await connection.fetchrow(CLOSED, [tenant_id])
+    return None if row is None else row["closed_until"]
 
 
 async def about(connection: Connection, table: Table, tenant_id: int, start: int, end: int) -> int:

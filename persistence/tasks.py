@@ -7,8 +7,8 @@ was committed is not. What a kind means is its handler's.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -70,10 +70,58 @@ where t.tenant_id = due.tenant_id and t.kind = due.kind and t.key = due.key
 returning t.tenant_id, t.kind, t.key, t.due_at, t.tries, t.body::text as body"""
 
 
-async def take(door: Door, kind: str, now: int, *, lease: int, limit: int) -> list[Task]:
-    """Up to `limit` due tasks of a kind, the longest due first; due again when the lease ends."""
+# Each tenant's first before anybody's second: who has many due holds up nobody who has one. What
+# is under way of a tenant counts as if it came before, and is not taken by who has it.
+TAKE_FAIRLY = """
+update tasks t set due_at = $3, tries = t.tries + 1
+from (
+    select t.tenant_id, t.kind, t.key
+    from (
+        select tenant_id, key, due_at, row_number() over (partition by tenant_id order by due_at)
+            + (select count(*) from unnest($5::bigint[]) of_tenant where of_tenant = tenant_id)
+            as place
+        from (
+            select tenant_id, key, due_at from tasks
+            where kind = $1 and due_at <= $2 and (tenant_id, key) not in (
+                select * from unnest($5::bigint[], $8::text[])
+            )
+            order by due_at limit $7
+        ) oldest
+    ) placed join tasks t using (tenant_id, key)
+    where t.kind = $1 and t.due_at <= $2 and placed.place <= $6
+    order by placed.place, placed.due_at
+    limit $4
+    for update of t skip locked
+) due
+where t.tenant_id = due.tenant_id and t.kind = due.kind and t.key = due.key
+returning t.tenant_id, t.kind, t.key, t.due_at, t.tries, t.body::text as body"""
+
+#: Due tasks that are looked at to find those of other tenants among them.
+LOOKED_AT_MAX: Final = 5_000
+
+
+class Share(NamedTuple):
+    """How much of a kind one tenant may have in a process at a time."""
+
+    most: int
+    busy: Sequence[tuple[int, str]] = ()  #: what is under way there: whose, and its key
+
+
+async def take(
+    door: Door, kind: str, now: int, *, lease: int, limit: int, share: Share | None = None
+) -> list[Task]:
+    """Up to `limit` due tasks of a kind, the longest due first; due again when the lease ends.
+
+    With a share, each tenant's first come before anybody's second, up to what a tenant may have.
+    """
+    given: tuple[Any, ...] = (kind, now, now + lease, limit)
+    statement = TAKE
+    if share is not None:
+        statement = TAKE_FAIRLY
+        tenants, keys = [tenant for tenant, _ in share.busy], [key for _, key in share.busy]
+        given = (*given, tenants, share.most, LOOKED_AT_MAX, keys)
     async with door.system_tx("due tasks are of any tenant") as connection:
-        rows = await connection.fetch(TAKE, kind, now, now + lease, limit)
+        rows = await connection.fetch(statement, *given)
     return [_task(row) for row in rows]
 
 

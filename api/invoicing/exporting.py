@@ -34,7 +34,8 @@ from api.tasks import LEASE
 from domain.invoice_status import status
 from domain.money import DISPLAY_DIGITS
 from domain.periods import SECOND, Zone, date_of
-from persistence import exports, tasks
+from persistence import exports, report_schedules, tasks
+from persistence.connection import Connection
 from persistence.door import CONNECTION_LOST, Door
 from persistence.exports import ExportRecord, Progress, State, span_of
 from persistence.invoices import InvoiceRecord, Kind
@@ -56,6 +57,9 @@ TABLES: Final = {
     LINES: ("lines.csv", rows([lines.COLUMNS])),
     INDEX: ("index.csv", rows([INDEX_COLUMNS])),
 }
+
+#: Why one is given up after so many failures: the log has more, which is for us alone.
+GIVEN_UP: Final = "it failed several times, for a reason that is ours: ask for it again later"
 
 log = structlog.get_logger("kuota.exporting")
 
@@ -86,9 +90,7 @@ class Exporting:
                 return
             if not await tasks.later(connection, task, task.due_at):
                 return
-            if await exports.give_up(
-                connection, tenant_id, export.export_id, most=EXPORT_FAILURES_MAX, at=self._now()
-            ):
+            if await given_up(connection, tenant_id, export.export_id, self._now()):
                 await tasks.done(connection, task)
                 return
             # A failure until there is a part of it: who dies tells nobody.
@@ -147,11 +149,19 @@ class Exporting:
         async with self._door.tenant_tx(task.tenant_id) as connection:
             if not await tasks.later(connection, task, now + EXPORT_RETRY_SECONDS * SECOND):
                 return
-            if await exports.give_up(
-                connection, task.tenant_id, int(task.key), most=EXPORT_FAILURES_MAX, at=now
-            ):
+            if await given_up(connection, task.tenant_id, int(task.key), now):
                 due_at = now + EXPORT_RETRY_SECONDS * SECOND
                 await tasks.done(connection, task._replace(due_at=due_at))
+
+
+async def given_up(connection: Connection, tenant_id: int, export_id: int, now: int) -> bool:
+    """Give an export up that failed too often; False: it did not."""
+    over = await exports.give_up(
+        connection, tenant_id, export_id, GIVEN_UP, most=EXPORT_FAILURES_MAX, at=now
+    )
+    if over:
+        await report_schedules.failed(connection, tenant_id, export_id, GIVEN_UP)
+    return over
 
 
 @dataclass(slots=True)

@@ -9,17 +9,12 @@ from __future__ import annotations
 from api.reports import parquet_file
 from api.reports.kinds import NARROWED_BY, of_usage
 from api.reports.spec import CHART_FORMATS, TABLE_FORMATS, Format, Kind, Spec
+from api.usage.filters import FIELDS
 from api.usage.question import check_hours
 from domain.problems import Problem
+from domain.ranges import CHART_DAYS
 from persistence.tenants import TenantRecord
 from persistence.usage import Dimension
-
-#: What each dimension is called in a filter.
-_FIELDS = {
-    Dimension.NUMBER: "numbers", Dimension.CHANNEL: "channels", Dimension.COUNTRY: "countries",
-    Dimension.DIRECTION: "directions", Dimension.CATEGORY: "categories", Dimension.USER: "users",
-    Dimension.BROADCAST: "broadcasts",
-}  # fmt: skip
 
 
 def check(spec: Spec) -> None:
@@ -41,16 +36,21 @@ def check(spec: Spec) -> None:
     allowed = NARROWED_BY[kind]
     for name, _ in spec.only:
         if Dimension[name] not in allowed:
-            by = ", ".join(_FIELDS[each] for each in Dimension if each in allowed) or "nothing"
+            by = ", ".join(FIELDS[each] for each in Dimension if each in allowed) or "nothing"
             message = f"{kind.name} is narrowed by {by}: leave the rest out"
-            raise Problem("INVALID", message, f"report.filter.{_FIELDS[Dimension[name]]}")
+            raise Problem("INVALID", message, f"report.filter.{FIELDS[Dimension[name]]}")
 
 
-def check_range(tenant: TenantRecord, spec: Spec, now: int) -> None:
-    """Raise BAD_USER_INPUT for a range, or a chart, that a kind has nothing to say of."""
+def check_range(
+    tenant: TenantRecord, spec: Spec, now: int, *, chart_days: int = CHART_DAYS
+) -> None:
+    """Raise BAD_USER_INPUT for a range, or a chart, that a kind has nothing to say of.
+
+    `chart_days` is the plan's; a month, the longest that schedules have, is in every plan's.
+    """
     if spec.chart is not None:
         from api.reports.chart import question  # it draws, which most who ask do not need
 
-        question(tenant, spec, now)
+        question(tenant, spec, now, days_max=chart_days)
     elif of_usage(spec.kind):
         check_hours(tenant.zone, spec.start, spec.end)

@@ -8,20 +8,23 @@ before is removed, and nobody sees a file before it is whole.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from shutil import rmtree
 from tempfile import TemporaryDirectory, gettempdir
 from typing import Final
 
+from api.faults import Fault
 from api.limits import EXPORT_PART_BYTES_MAX
 from api.reports.making import RenderedFile, render
 from api.reports.spec import read
 from api.tasks import LEASE
-from persistence import exports, report_letters, tasks
+from domain.problems import Problem
+from persistence import exports, report_letters, report_schedules, tasks
 from persistence.door import Door
 from persistence.exports import WHOLE, ExportRecord, Progress, State
 from persistence.tasks import Task
@@ -33,17 +36,43 @@ TOLD_SECONDS: Final = 2.0
 COUNTED_MAX: Final = (1 << 31) - 1
 
 
-#: How folders begin in which reports are made, and seconds after which nobody makes one there.
+#: How folders begin in which reports are made, and the file of each that its maker has locked: the
+#: lock goes with the process, however that ends.
 PREFIX: Final = "kuota-report-"
-LEFT_SECONDS: Final = 86_400.0
+LOCK: Final = "lock"
+#: Seconds in which whoever has made a folder locks it.
+BEGUN_SECONDS: Final = 60.0
 
 
 def sweep() -> None:
-    """Remove what processes that were killed left on disk."""
+    """Remove what processes that were killed left on disk, which may be much."""
     for folder in Path(gettempdir()).glob(f"{PREFIX}*"):
         with suppress(OSError):
-            if folder.stat().st_mtime < time.time() - LEFT_SECONDS:
+            if folder.stat().st_mtime < time.time() - BEGUN_SECONDS and not _is_locked(folder):
                 rmtree(folder, ignore_errors=True)
+
+
+def _is_locked(folder: Path) -> bool:
+    """Whether somebody makes a report in a folder."""
+    try:
+        with (folder / LOCK).open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+@contextmanager
+def spool() -> Iterator[Path]:
+    """A folder to make a report in, while nobody else removes it."""
+    with (
+        TemporaryDirectory(prefix=PREFIX, dir=gettempdir()) as folder,
+        (Path(folder) / LOCK).open("wb") as lock,
+    ):
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield Path(folder)
 
 
 class Lost(Exception):  # noqa: N818 - it says what happened
@@ -73,12 +102,28 @@ class Report:
         async with self._door.tenant_tx(self._export.tenant_id) as connection:
             await exports.empty(connection, self._export.tenant_id, self._export.export_id)
         await asyncio.to_thread(sweep)
-        with TemporaryDirectory(prefix=PREFIX) as folder:
+        with spool() as folder:
             try:
-                file = await self._rendered(Path(folder) / "report")
+                file = await self._rendered(folder / "report")
                 await self._keep(file)
             except Lost:
                 return
+            except (Problem, Fault) as refused:
+                if isinstance(refused, Fault) and refused.code != "BAD_USER_INPUT":
+                    raise
+                # It would be the same the next time: whoever wanted it is told why at once.
+                await self._refused(str(refused))
+
+    async def _refused(self, why: str) -> None:
+        """Give up what cannot be made as it was asked for."""
+        of = self._export
+        async with self._door.tenant_tx(of.tenant_id) as connection:
+            if await tasks.done(connection, self._task):
+                # One failure is too many: of the same it would be the same.
+                await exports.give_up(
+                    connection, of.tenant_id, of.export_id, why, most=0, at=self._now()
+                )
+                await report_schedules.failed(connection, of.tenant_id, of.export_id, why)
 
     async def _rendered(self, path: Path) -> RenderedFile:
         """The file, made while the lease is renewed."""
@@ -132,7 +177,9 @@ class Report:
         if last:
             export = replace(
                 export, state=State.DONE, size=file.size, finished_at=now,
-                progress=Progress(digest=file.digest, entries=1, as_of=self._as_of),
+                progress=Progress(
+                    digest=file.digest, entries=1, as_of=self._as_of, final=file.final
+                ),
             )  # fmt: skip
         async with self._door.tenant_tx(was.tenant_id) as connection:
             if last:
@@ -143,6 +190,6 @@ class Report:
                 # Raised inside: what this transaction has written is undone.
                 raise Lost
             if last:
-                await report_letters.begin(connection, export, now)
+                await report_letters.begin(connection, export, now, final=file.final)
         if not last:
             self._task = task._replace(due_at=now + LEASE)

@@ -6,8 +6,8 @@ or taken away. What a value is in the database is `persistence.report_tables`'.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from api.reports.spec import Kind, Spec
@@ -39,6 +39,13 @@ def _text(name: str, description: str) -> Column:
 
 def _count(name: str, unit: str, description: str) -> Column:
     return Column(name, INTEGER, unit, description)
+
+
+def _whole(*columns: Column) -> Iterable[Column]:
+    """Columns of broadcasts: what their descriptions say is not of the range alone."""
+    for column in columns:
+        said = f"{column.description} Of the whole broadcast, whatever the range."
+        yield replace(column, description=said)
 
 
 def _cost(name: str, description: str) -> Column:
@@ -97,7 +104,11 @@ COLUMNS: Final[Mapping[Kind, tuple[Column, ...]]] = {
         _DAY, _CHANNEL, _NUMBER, _DIRECTION, _COUNTRY, _CATEGORY, _USER, _BROADCAST,
         _CONVERSATIONS, _VISITORS, _IN, _OUT, _FREE,
         _count("segments", "segments", "Segments of text messages."),
-        _count("seconds_billed", "seconds", "Seconds of calls and sessions that are charged."),
+        _count(
+            "seconds_billed", "seconds",
+            "Seconds: of calls those that were charged for, or all of one without a charge; of "
+            "sessions how long they lasted.",
+        ),
         _count("emails", "e-mails", "E-mails, one for each recipient."),
         _count("bot_sessions", "sessions", "Sessions that ended."),
         *_PAID,
@@ -107,14 +118,17 @@ COLUMNS: Final[Mapping[Kind, tuple[Column, ...]]] = {
         Column("day", DATE, "the tenant's local day", "The day on which it began."),
         Column("first_at", INSTANT, "UTC", "When the first message of it was sent."),
         Column("last_at", INSTANT, "UTC", "When something was last heard of it."),
-        _count("recipients", "contacts", "Contacts and groups it was sent to."),
-        _count("delivered", "contacts", "Those it reached."),
-        _count("read", "contacts", "Those of them who read it."),
-        _count("failed", "contacts", "Those it failed to reach."),
-        _count("pending", "contacts", "Those nothing more is known of yet."),
-        *_OPENED, _OUT, *_CARDS,
-        _text("countries", "Messages out by country, most first, such as `ID 120, MY 3`."),
-        *_PAID,
+        *_whole(
+            _count("recipients", "contacts", "Contacts and groups it was sent to."),
+            _count("delivered", "contacts", "Those it reached."),
+            _count("read", "contacts", "Those of them who read it."),
+            _count("failed", "contacts", "Those it failed to reach."),
+            _count("pending", "contacts", "Those nothing more is known of yet."),
+            *_OPENED, _OUT, *_CARDS,
+            _text("countries", "Messages out by country, most first, such as `ID 120, MY 3`."),
+            *_PAID[:-1],
+        ),
+        _PAID[-1],
     ),
     Kind.CHARGES: (
         Column(
@@ -140,7 +154,10 @@ COLUMNS: Final[Mapping[Kind, tuple[Column, ...]]] = {
         _text("unit", "The unit of the balance: a currency, or what it counts."),
         Column("initial", DECIMAL, "`unit` of the row", "What allowances paid of it."),
         Column("top_up", DECIMAL, "`unit` of the row", "What all other lots paid of it."),
-        Column("refunded", DECIMAL, "`unit` of the row", "What was given back of it by refunds."),
+        Column(
+            "refunded", DECIMAL, "`unit` of the row",
+            "What refunds gave back of the fact's charges, whichever revision they were of.",
+        ),
         _text("lots", "The lots that paid, each with what it paid."),
         _count("revision", "", "0: as the fact came; more: settled or rated since."),
         _text("status", "What became of the fact: `accepted`, `unrated` or `adjusted`."),
@@ -205,6 +222,17 @@ NARROWED_BY: Final[Mapping[Kind, frozenset[Dimension]]] = {
 def columns_of(spec: Spec) -> tuple[Column, ...]:
     """The columns of a report, in order."""
     return tuple(each for each in COLUMNS[spec.kind] if spec.costs or not each.money)
+
+
+#: What still changes after its range is closed: broadcasts go on, charges are refunded and rated
+#: anew, purchases are paid and given back.
+NEVER_FINAL: Final = frozenset({Kind.BROADCASTS, Kind.CHARGES, Kind.PURCHASES})
+
+
+def is_final(spec: Spec, closed_until: int | None) -> bool:
+    """Whether a report's figures do not change any more."""
+    is_closed = closed_until is not None and closed_until >= spec.end
+    return is_closed and spec.kind not in NEVER_FINAL
 
 
 def of_usage(kind: Kind) -> bool:

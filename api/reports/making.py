@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from shutil import rmtree
 from tempfile import mkdtemp
-from typing import Any, Final
+from typing import Final
 
 from api.reports import csv_file, parquet_file
-from api.reports.kinds import TABLES, columns_of, of_usage
+from api.reports.kinds import TABLES, columns_of, is_final, of_usage
 from api.reports.spec import MEDIA_TYPES, Format, Kind, Spec, file_name
-from api.reports.tables import TableFile
-from api.reports.xlsx_file import XlsxFile
+from api.reports.tables import Row, TableFile, check_bytes, whole
 from api.usage.question import stretches
 from domain.periods import Interval, Zone, date_of
 from domain.problems import Problem
@@ -49,6 +48,7 @@ class RenderedFile:
     size: int  #: bytes
     digest: str  #: SHA-256 of them, in hex
     rows: int  #: of the table; 0: it is a picture
+    final: bool  #: whether its figures do not change any more
 
 
 async def render(
@@ -69,27 +69,30 @@ async def render(
         if spec.kind is Kind.USAGE_CHART:
             from api.reports.chart import chart_file
 
-            await chart_file(door, tenant, spec, part, now)
+            final = await chart_file(door, tenant, spec, part, now)
             rows = 0
         else:
-            rows = await _table(door, tenant, spec, part, now, told)
+            rows, final = await _table(door, tenant, spec, part, now, told)
         size, digest = await asyncio.to_thread(_digest, part)
+        check_bytes(size)
         part.replace(path)
     finally:
         await asyncio.to_thread(rmtree, folder, ignore_errors=True)
     return RenderedFile(
         path=path, name=file_name(spec, tenant.key, tenant.zone),
         media_type=MEDIA_TYPES[spec.format], size=size, digest=digest, rows=rows,
+        final=final,
     )  # fmt: skip
 
 
 async def _table(
     door: Door, tenant: TenantRecord, spec: Spec, path: Path, now: int, told: Told
-) -> int:
-    """Write a table; how many rows it has."""
+) -> tuple[int, bool]:
+    """Write a table; how many rows it has, and whether they are final."""
     if spec.format is Format.PARQUET and not parquet_file.is_there():
         raise Problem("UNAVAILABLE", parquet_file.MISSING, "report.format")
     async with reports.look(door, tenant.tenant_id) as connection:
+        final = is_final(spec, await reports.closed_until(connection, tenant.tenant_id))
         asked = await _asked(connection, tenant, spec)
         total = await reports.about(
             connection, asked.table, asked.tenant_id, asked.start, asked.end
@@ -97,43 +100,45 @@ async def _table(
         told(0, total)
         columns = columns_of(spec)
         if spec.format is Format.CSV:
-            return await csv_file.write(
+            rows = await csv_file.write(
                 connection, asked, columns, path, lambda done: told(done, max(done, total))
             )
-        maker: Callable[..., TableFile] = (
-            XlsxFile if spec.format is Format.XLSX else parquet_file.ParquetFile
-        )
-        file = await asyncio.to_thread(maker, path, columns, spec.kind.value, now)
+            return rows, final
+        file = await asyncio.to_thread(_maker(spec.format), path, columns, spec.kind.value, now)
         try:
-            return await _written(connection, asked, file, total, told)
+            return await _written(connection, asked, file, path.parent, total, told), final
         except BaseException:
             with suppress(Exception):
                 file.drop()
             raise
 
 
+def _maker(form: Format) -> Callable[..., TableFile]:
+    if form is Format.PARQUET:
+        return parquet_file.ParquetFile
+    from api.reports.xlsx_file import XlsxFile  # a library of its own, which few processes need
+
+    return XlsxFile
+
+
 async def _written(
-    connection: Connection, asked: Asked, file: TableFile, total: int, told: Told
+    connection: Connection, asked: Asked, file: TableFile, folder: Path, total: int, told: Told
 ) -> int:
     """Write the rows of a look; how many there were. Others are served meanwhile."""
+
+    def add(rows: Sequence[Row]) -> None:
+        file.add(rows)
+        # Some forms lie beside their file until its end.
+        check_bytes(sum(each.stat().st_size for each in folder.iterdir()))
+
     done = 0
     async for rows in reports.typed(connection, asked):
         # Whoever is told to end waits for these: a file is not let go of while it is written to.
-        await _whole(asyncio.to_thread(file.add, rows))
+        await whole(asyncio.to_thread(add, rows))
         done += len(rows)
         told(done, max(done, total))
-    await _whole(asyncio.to_thread(file.end))
+    await whole(asyncio.to_thread(file.end))
     return done
-
-
-async def _whole(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for work that cannot be broken off."""
-    task = asyncio.ensure_future(work)
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        raise
 
 
 async def _asked(connection: Connection, tenant: TenantRecord, spec: Spec) -> Asked:

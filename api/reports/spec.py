@@ -88,11 +88,10 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     preset: str = ""  #: the range's name where it has one; `start` and `end` are what it meant
 
 
-def same(one: Spec, other: Spec) -> bool:
-    """Whether two requests are the same: one by a range's name is, whenever it was sent again."""
-    if one.preset and one.preset == other.preset:
-        one = msgspec.structs.replace(one, start=other.start, end=other.end)
-    return one == other
+def moved(one: Spec, other: Spec) -> bool:
+    """Whether two differ in what the name of their range meant when they were asked for alone."""
+    there = msgspec.structs.replace(one, start=other.start, end=other.end)
+    return bool(one.preset) and one != other and there == other
 
 
 def spelt(spec: Spec) -> str:

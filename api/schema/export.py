@@ -53,7 +53,7 @@ class ExportState(Enum):
     RUNNING = strawberry.enum_value(State.RUNNING.value, description="It is being made.")
     DONE = strawberry.enum_value(State.DONE.value, description="It is there to be downloaded.")
     FAILED = strawberry.enum_value(
-        State.FAILED.value, description="It could not be made: make a new one, or ask for help."
+        State.FAILED.value, description="It could not be made: `error` says why."
     )
     GONE = strawberry.enum_value(
         State.GONE.value,
@@ -76,6 +76,9 @@ class Export:
     )
     report: Report | None = strawberry.field(
         description="What it lists; null: it is of a year's documents."
+    )
+    error: str | None = strawberry.field(
+        description="Why it is `FAILED`, and what would be right; null: it is not."
     )
     done: int = strawberry.field(
         description="How many documents, or rows of a report, are in it by now."
@@ -112,6 +115,15 @@ class Export:
         return None if as_of is None else DateTime(as_of)
 
     @computed(
+        "Whether figures of a report may still change: a part of its range was not closed when it "
+        "was made, or it is of broadcasts, charges or purchases, which later days change; null: it "
+        "is not done, or is no report."
+    )
+    def estimate(self) -> bool | None:
+        final = self.record.progress.final
+        return None if final is None else not final
+
+    @computed(
         "The letters it is mailed in, as its recipients were named; none before it is done, nor of "
         "one that names nobody."
     )
@@ -128,6 +140,7 @@ class Export:
             year=record.year,
             kinds=[ExportKind(kind) for kind in record.kinds],
             report=Report.read(record.spec),
+            error=record.error,
             done=record.done,
             total=record.total,
             created_at=DateTime(record.created_at),
@@ -229,7 +242,8 @@ def _place(after: str) -> int:
 
 @strawberry.input(
     description="A local year of documents, or a report, that somebody wants in one file: write "
-    f"`year` or `report`. Of a tenant at most {EXPORTS_UNFINISHED_MAX} are made at a time."
+    f"`year` or `report`. Of a tenant at most {EXPORTS_UNFINISHED_MAX} that say costs, and as many "
+    "that do not, are made at a time."
 )
 class ExportCreateInput:
     tenant: str = strawberry.field(description="The tenant's key.")
@@ -242,7 +256,9 @@ class ExportCreateInput:
     )
     report: ReportInput | None = strawberry.field(default=None, description="What it lists.")
     idempotency_key: str = strawberry.field(
-        description="A name of your own for this export: sent again, no other one is made."
+        description="A name of your own for this export: sent again, no other one is made. A range "
+        "with a name means other days tomorrow and is another request then: what asks for a new "
+        "report each day puts the day into the key."
     )
 
 
@@ -261,9 +277,11 @@ class ExportMutations:
     @mutation(
         "Have a local year of a tenant's invoices and credit notes made into one zip file, or a "
         f"report, in the background: it is there for {EXPORTS_KEPT_DAYS} days, or until the tenant "
-        f"has {EXPORTS_KEPT_MAX} newer ones. The same documents give the same bytes; a report is "
-        "of the instant at which it is begun. With the scope `billing:read`, a report without "
-        "costs with `usage:read`, by operators and the tenant itself. Once per `idempotencyKey`. "
+        f"has {EXPORTS_KEPT_MAX} newer ones; of what says costs and of what does not so many each, "
+        "and none goes that is still to be mailed. The same documents give the same bytes; a "
+        "report is of the instant at which it is begun. With the scope `billing:read`, a report "
+        "without costs with `usage:read`, one that is mailed with `billing:write` too, by "
+        "operators and the tenant itself. Once per `idempotencyKey`. "
         "Ask for it by its id, every few seconds, until it is `DONE` or `FAILED`."
     )
     async def export_create(
@@ -300,8 +318,9 @@ async def _begun(context: Context, input: ExportCreateInput) -> tuple[TenantReco
         idempotency_key=input.idempotency_key,
     )  # fmt: skip
     return await export_create.run_report(
-        door, caller, wanted, mails=context.mails, now=context.now
-    )
+        door, caller, wanted, mails=context.mails, now=context.now,
+        catalogue=context.catalogue,
+    )  # fmt: skip
 
 
 def _stored(kind: ExportKind) -> str:

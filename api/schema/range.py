@@ -84,10 +84,21 @@ def interval(given: RangeInput, zone: Zone, now: int) -> Interval:
 
 
 def interval_before(given: RangeInput, zone: Zone, now: int) -> Interval:
-    """The range before a sound one, of the same kind: what it is compared with."""
+    """The range before a sound one, of the same kind: what it is compared with.
+
+    BAD_USER_INPUT where that began before 1970, which is before anything.
+    """
     if given.preset:
         return ranges.named_before(Preset[given.preset.name], zone, now)
-    return ranges.before(zone, *interval(given, zone, now))
+    found = ranges.before(zone, *interval(given, zone, now))
+    # By the clocks of UTC or of the tenant, as the range itself may be written in either.
+    if found[0] < INSTANT_MIN and zone.date(found[0]) < DAYS_MIN:
+        raise Fault(
+            "BAD_USER_INPUT",
+            "the range is compared with as long a one before it, which would begin before 1970: "
+            "write a shorter or a later range, or leave `compare` out",
+        )
+    return found
 
 
 def check_instant(at: int, field: str = "at") -> int:

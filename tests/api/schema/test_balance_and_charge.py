@@ -172,7 +172,7 @@ REFUSALS = [
     (
         "usageSeries(metrics: [COST], range: {preset: TODAY}, "
         'filter: {users: ["\\u0000"]}) { metric }',
-        "NUL",
+        "no text has",
     ),
     (
         'usageSeries(metrics: [COST], range: {preset: TODAY, dates: {from: "2026-01-02", '

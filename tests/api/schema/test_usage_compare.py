@@ -134,7 +134,7 @@ async def test_hours_of_a_day_of_25_are_compared_with_those_of_a_day_of_24(
 
     (series,) = found["usageSeries"]
     assert len(series["compact"]["values"]) == 25
-    assert series["compact"]["values"][13:] == [None] * 12
+    assert series["compact"]["values"][13:] == [*[None] * 11, "8"]
     assert len(series["previous"]["compact"]["values"]) == 24
     assert (series["previous"]["total"], series["previous"]["toDate"]) == ("3", "1")
 
@@ -196,3 +196,25 @@ async def test_costs_need_billing_access_whether_they_are_apart_or_together(ask:
         assert "billing:read" in found["refused"], metric
     found = await ask(query % "UNITS_INITIAL, UNITS_TOP_UP, MESSAGES_FREE", scopes=reads)
     assert len(found["usageSeries"]) == 3
+
+
+async def test_nothing_is_compared_with_a_time_before_1970(rows: Rows, ask: Ask) -> None:
+    """However long the range is, whoever asks is told; the first that has one before it has it."""
+    asked = "usageSummary(range: {%s}, compare: true) { previous { start end } }"
+    for words in (
+        'dates: {from: "1970-01-01", until: "9998-12-31"}',
+        'dates: {from: "1970-01-01", until: "1970-01-01"}',
+        'dates: {from: "1990-01-01", until: "2026-12-31"}',
+        'instants: {start: "1970-01-01T00:00:00Z", end: "9998-12-31T00:00:00Z"}',
+        'instants: {start: "1970-01-01T01:00:00Z", end: "1970-01-01T19:00:00Z"}',
+    ):
+        found = await ask(asked % words)
+        assert "would begin before 1970" in found.get("refused", ""), (words, found)
+    found = await ask(asked % 'dates: {from: "1970-01-02", until: "1970-01-02"}')
+    assert found["usageSummary"]["previous"] == {
+        "start": "1969-12-31T17:00:00Z",
+        "end": "1970-01-01T17:00:00Z",
+    }
+    instants = 'instants: {start: "1970-01-01T05:00:00Z", end: "1970-01-01T10:00:00Z"}'
+    found = await ask(asked % instants)
+    assert found["usageSummary"]["previous"]["start"] == "1970-01-01T00:00:00Z"
