@@ -13,7 +13,13 @@ from domain.books import ANY, Basis, Book, Direction
 from domain.documents import KEY, DocumentError, Table, nearest, read_sample_marks, shown
 from domain.money import DISPLAY_DIGITS, MICRO, charge, text
 from domain.periods import zone
-from domain.ranges import DEFAULT_RANGES, DefaultRanges, read_ranges
+from domain.ranges import (
+    CHART_DAYS,
+    DEFAULT_RANGES,
+    DefaultRanges,
+    read_chart_days,
+    read_ranges,
+)
 from domain.sending import UNSAID, OwnSending, read_sending
 
 VISITOR: Final = "visitor"
@@ -114,6 +120,7 @@ class Plan:
     self_service: bool = False  #: whether tenants top up themselves (AL-6)
     support: str | None = None  #: whom they ask for a top-up: an address, a number, a page
     ranges: DefaultRanges = DEFAULT_RANGES  #: what is shown first (TZ-6)
+    chart_days: int = CHART_DAYS  #: local days of a chart's range at most (TZ-6)
     visitors: Chain | None = field(init=False, repr=False, compare=False)
     _balances: dict[str, BalancePlan] = field(init=False, repr=False, compare=False)
     _chains: dict[tuple[str, str, str], Chain] = field(init=False, repr=False, compare=False)
@@ -161,6 +168,7 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
     self_service = top.flag("self_service")
     support = _read_support(top)
     ranges = read_ranges(top)
+    chart_days = read_chart_days(top)
     top.close()
     if top.problems:
         raise PlanError(f"plan {key}", top.problems)
@@ -181,6 +189,7 @@ def parse_plan(document: Mapping[str, object], book: Book, version: int = 1) -> 
         self_service=self_service,
         support=support,
         ranges=ranges,
+        chart_days=chart_days,
     )
 
 

@@ -1,7 +1,7 @@
 """Ranges of time that have names, and the range before another one (TZ-6).
 
 Owns what "this week" and "last 7 days" are in a zone, what such a range is compared with, and how a
-plan says which are shown first. Does not own how clients write a range, and how wide one may be.
+plan says which are shown first and how long a chart's may be. Does not own how clients write one.
 """
 
 from dataclasses import dataclass
@@ -35,6 +35,12 @@ class DefaultRanges:
 
 DEFAULT_RANGES = DefaultRanges()
 
+#: Local days of a chart's range at most, where a plan says nothing else: a quarter, at whatever end
+#: of it one stands (TZ-6).
+CHART_DAYS = 92
+#: What a plan may say: a month has room in every chart, and a year in the widest.
+CHART_DAYS_MIN, CHART_DAYS_MAX = 31, 366
+
 LAST_DAYS = {Preset.LAST_7_DAYS: 7, Preset.LAST_30_DAYS: 30, Preset.LAST_90_DAYS: 90}
 
 
@@ -50,6 +56,13 @@ def read_ranges(top: Table) -> DefaultRanges:
     }
     table.close()
     return DefaultRanges(**found)
+
+
+def read_chart_days(top: Table) -> int:
+    """Read the `chart_days` of a plan, which may leave it out."""
+    if not top.has("chart_days"):
+        return CHART_DAYS
+    return top.whole("chart_days", CHART_DAYS_MIN, CHART_DAYS_MAX)
 
 
 def named(preset: Preset, zone: Zone, now: int) -> Interval:

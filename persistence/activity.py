@@ -1,4 +1,4 @@
-"""When users were at work: a row for each user and quarter of an hour in which a fact names them.
+"""When users were at work: a row for each user and quarter of an hour in which they did something.
 
 Owns the rows of `user_activity` and the reading of them. They are written with the commit of their
 facts, and only ever move apart: nothing settles them. Which quarter a fact is of is `domain`'s.

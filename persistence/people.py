@@ -141,7 +141,8 @@ async def create_user(
     """Keep somebody new; `catalogue` knows the plan of a tenant where a seat is taken (US-1).
 
     An address, a subject or a name in facts that is taken raises `EMAIL_TAKEN`, `SUBJECT_TAKEN` or
-    `EXTERNAL_ID_TAKEN`; without a seat left an agent or supervisor is refused: `NO_SEATS`.
+    `EXTERNAL_ID_TAKEN`, this also where somebody else once had it; without a seat left an agent or
+    supervisor is refused: `NO_SEATS`.
     """
     if tenant_id is not None and external_id is None:
         external_id = email
@@ -156,6 +157,7 @@ async def create_user(
             made = await user_in(conn, user_id, tenant_id)
             assert made is not None
             if tenant_id is not None:
+                await _check_name(conn, made)
                 await spells.begin(conn, tenant_id, user_id, role, made.active, now)
                 await _seat(conn, catalogue, None, made, now)
             await trace(
@@ -164,6 +166,14 @@ async def create_user(
     except asyncpg.UniqueViolationError as error:
         raise _taken(error, email, external_id or "") from None
     return made
+
+
+async def _check_name(conn: Connection, user: UserRecord) -> None:
+    """Refuse a name in facts that somebody else had: what was counted under it is that one's."""
+    assert user.tenant_id is not None
+    assert user.external_id is not None
+    if await spells.called_so(conn, user.tenant_id, user.external_id, user.user_id):
+        raise _name_taken(user.external_id)
 
 
 async def _seat(
@@ -235,12 +245,17 @@ async def update_user(
             after = await user_in(conn, user.user_id, user.tenant_id)
             assert before is not None
             assert after is not None
-            if user.tenant_id is not None and (before.role, before.active) != (
-                after.role, after.active,
+            if after.external_id != before.external_id:
+                await _check_name(conn, after)
+            if user.tenant_id is not None and (before.role, before.active, before.external_id) != (
+                after.role, after.active, after.external_id,
             ):  # fmt: skip
                 await spells.change(
                     conn, user.tenant_id, user.user_id, after.role, after.active, now
                 )
+            if user.tenant_id is not None and (before.role, before.active) != (
+                after.role, after.active,
+            ):  # fmt: skip
                 await _seat(conn, catalogue, before, after, now)
             await trace(
                 conn, user.tenant_id, "userUpdate", f"usr/{user.user_id}", at=now,
@@ -264,9 +279,17 @@ def _taken(error: asyncpg.UniqueViolationError, email: str, external_id: str) ->
     if error.constraint_name == "users_subject":
         return Problem("SUBJECT_TAKEN", "somebody is known by this subject already", "subject")
     if error.constraint_name == "users_external_id":
-        message = f"facts call somebody else here {external_id} already: give another externalId"
-        return Problem("EXTERNAL_ID_TAKEN", message, "externalId")
+        return _name_taken(external_id)
     raise error
+
+
+def _name_taken(external_id: str) -> Problem:
+    return Problem(
+        "EXTERNAL_ID_TAKEN",
+        f"facts call somebody else here {external_id}, or once did, and what was counted so stays "
+        "that person's: give another externalId",
+        "externalId",
+    )
 
 
 def _told(user: UserRecord) -> dict[str, object]:

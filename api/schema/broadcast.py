@@ -20,7 +20,7 @@ from api.schema.owner import Owner
 from api.schema.paging import PageInfo, cursor, page_size, position
 from api.schema.range import RangeInput, interval
 from api.schema.scalars import DateTime
-from persistence import broadcasts, settlements
+from persistence import broadcasts
 from persistence.broadcasts import NEWEST, Asked, BroadcastRecord, Figures, Taken
 from persistence.tenants import TenantRecord
 
@@ -103,16 +103,12 @@ class Broadcast:
         return DateTime(info.context.now)
 
     @computed(
-        "Whether the period of its latest message is open: what it cost may still be corrected."
+        "Always true: a late fact or a rate that comes later adds to the whole broadcast, also "
+        "where the periods of its messages are closed. What is final is `usageSummary` of a closed "
+        "range, with a filter of this broadcast."
     )
-    async def estimate(self, info: Info[Context, None]) -> bool:
-        context = info.context
-
-        async def load(keys: list[int]) -> list[int | None]:
-            return await settlements.closed_until(context.door, keys)
-
-        closed = await context.loader("closed", load).load(self.record.tenant_id)
-        return closed is None or self.told.last_at >= closed
+    def estimate(self) -> bool:
+        return True
 
     @computed(
         "Messages that reached their contact: where one got several, more than `delivered`. As "

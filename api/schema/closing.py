@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Annotated
 
 import strawberry
+from graphql import FieldNode, SelectionSetNode
+from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
 from api.context import Context
@@ -45,11 +48,34 @@ class TenantClosing(Owner):
 
 async def closed_until_of(context: Context, tenant_id: int) -> int | None:
     """The instant before which everything of a tenant is closed; None: nothing is."""
+    return await _closed(context).load(tenant_id)
 
+
+async def closed_first(info: Info[Context, None], tenants: Iterable[int]) -> None:
+    """Look up what is closed, before figures are read of which `estimate` is asked.
+
+    A period may close at any moment, and its last settling changes figures: those that were read
+    before it are not the ones that it made final (FI-1).
+    """
+    nodes = [info.operation, *info._raw_info.fragments.values()]
+    if any(_names(node.selection_set, "estimate") for node in nodes):
+        await _closed(info.context).load_many(list(tenants))
+
+
+def _closed(context: Context) -> DataLoader[int, int | None]:
     async def load(keys: list[int]) -> list[int | None]:
         return await settlements.closed_until(context.door, keys)
 
-    return await context.loader("closed", load).load(tenant_id)
+    return context.loader("closed", load)
+
+
+def _names(selections: SelectionSetNode | None, field: str) -> bool:
+    """Whether a field of this name is among them, however deep."""
+    return selections is not None and any(
+        (isinstance(node, FieldNode) and node.name.value == field)
+        or _names(getattr(node, "selection_set", None), field)
+        for node in selections.selections
+    )
 
 
 @strawberry.input(description="Which period is to take nothing more.")

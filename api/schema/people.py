@@ -62,8 +62,8 @@ class TenantUser(Node):
     role: UserRole = strawberry.field(description="What the person is.")
     active: bool = strawberry.field(description="Whether the person is let in.")
     external_id: str | None = strawberry.field(
-        description="What facts call the person in `user`, so what its usage is counted by; null: "
-        "one of the operator's."
+        description="What facts call the person in `user`, so what its usage is counted by: what "
+        "was counted by an earlier one is nobody's; null: one of the operator's."
     )
     channels: list[str] = strawberry.field(
         description="The channels it works on, such as `whatsapp`; empty: all."

@@ -41,7 +41,7 @@ class UserCreateInput:
     external_id: str | None = strawberry.field(
         default=None,
         description="What facts call the person in `user`; null: the e-mail address. Nobody else "
-        "here has it.",
+        "here has it, or ever had.",
     )
     channels: list[str] | None = strawberry.field(
         default=None,
@@ -67,7 +67,8 @@ class UserUpdateInput:
     )
     external_id: str | None = strawberry.field(
         default=None,
-        description="Another name in facts; what was counted under the one before stays there.",
+        description="Another name in facts, which nobody else here ever had; what was counted "
+        "under the one before stays there, and is in `unassigned` of `userUsage` from then on.",
     )
     channels: list[str] | None = strawberry.field(
         default=None, description="Other channels it works on; empty: all."

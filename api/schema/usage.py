@@ -13,7 +13,7 @@ from strawberry.dataloader import DataLoader
 from strawberry.types import Info
 
 from api.context import Context
-from api.schema.closing import closed_until_of
+from api.schema.closing import closed_first, closed_until_of
 from api.schema.fields import computed
 from api.schema.metric import Bucket, Dimension, Metric, UsageFilter
 from api.schema.owner import Owner
@@ -25,6 +25,8 @@ from api.usage.filters import Only, only, selection_of
 from api.usage.question import Frame, Question, question_of
 from domain.periods import Unit
 from persistence import usage
+from persistence.standing import standing_of
+from persistence.tenants import TenantRecord
 from persistence.usage import Asked, Measure, Selection, Sum
 
 SCOPE = "usage:read"
@@ -48,7 +50,8 @@ class UsagePoint:
     start: DateTime = strawberry.field(description="Its first instant.")
     end: DateTime = strawberry.field(description="The first instant after it.")
     value: Decimal | None = strawberry.field(
-        description="What was counted; 0 where nothing was, null where it is still to come."
+        description="What was counted; 0 where nothing was, null where that is still to come: it "
+        "has not begun, and no sender whose clock is ahead has told of it."
     )
     complete: bool = strawberry.field(description="Whether it is over; late facts still add.")
 
@@ -142,7 +145,8 @@ class TenantUsage(Owner):
     @computed(
         "Series of usage in buckets of the tenant's zone, one for each metric and, with `groupBy`, "
         "each combination of values that occurs, with `compare` also in the range before only. A "
-        "range has at most 92 local days. Needs `usage:read`; costs need `billing:read` too."
+        "range has at most `usageRanges.chartDays` local days. Needs `usage:read`; "
+        "costs need `billing:read` too."
     )
     async def usage_series(
         self,
@@ -174,20 +178,21 @@ class TenantUsage(Owner):
             end=end,
             bucket=cast(Unit, bucket.value),
             selection=selection_of(measures, split, only_of(filter)),
+            days_max=chart_days(context, self.record),
         )
         if not compare:
-            found = await rows_of(context, question.selection, question.asked())
+            found = await rows_loader(info, question.selection).load(question.asked())
             return _series(self.record.currency, question, answer_of(question, found), {})
         before = before_of(
             where, start, end, context.now, interval_before(range, where, context.now)
         )
-        return await self._compared(context, question, before)
+        return await self._compared(info, question, before)
 
     async def _compared(
-        self, context: Context, question: Question, before: Before
+        self, info: Info[Context, None], question: Question, before: Before
     ) -> list[UsageSeries]:
         parts = before.asked(question.zone, question.tenant_id, by_hour=question.bucket == "hour")
-        loader = rows_loader(context, question.selection)
+        loader = rows_loader(info, question.selection)
         found, to_date, rest = await loader.load_many([question.asked(), *parts])
         both = compared(question, before, found, to_date, rest)
         previous = {
@@ -213,6 +218,11 @@ def measures_of(context: Context, metrics: list[Metric]) -> list[Measure]:
     return measures
 
 
+def chart_days(context: Context, record: TenantRecord) -> int:
+    """How many local days a chart's range has at most, by the plan in force (TZ-6)."""
+    return standing_of(context.catalogue, record).holding(context.now).plan.chart_days
+
+
 def only_of(given: UsageFilter | None) -> Only:
     """A filter as clients write it, checked."""
     if given is None:
@@ -234,18 +244,14 @@ async def is_estimate(context: Context, tenant_id: int, end: int) -> bool:
     return closed is None or closed < end
 
 
-def rows_loader(context: Context, selection: Selection) -> DataLoader[Asked, list[Sum]]:
+def rows_loader(info: Info[Context, None], selection: Selection) -> DataLoader[Asked, list[Sum]]:
     """The operation's loader of what sums the same: one statement for all that ask."""
 
     async def load(keys: list[Asked]) -> list[list[Sum]]:
-        return await read(context.door, selection, keys)
+        await closed_first(info, [key.tenant_id for key in keys])
+        return await read(info.context.door, selection, keys)
 
-    return context.loader(("usage", selection), load)
-
-
-async def rows_of(context: Context, selection: Selection, asked: Asked) -> list[Sum]:
-    """What the rollups have of one tenant."""
-    return await rows_loader(context, selection).load(asked)
+    return info.context.loader(("usage", selection), load)
 
 
 def _series(

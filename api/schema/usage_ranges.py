@@ -1,4 +1,4 @@
-"""The ranges that dashboards of a tenant show first, as its plan says (TZ-6)."""
+"""The ranges that dashboards of a tenant show first, and how long a chart's is at most, by plan."""
 
 from __future__ import annotations
 
@@ -12,20 +12,27 @@ from api.schema.range import RangePreset
 from persistence.standing import standing_of
 
 
-@strawberry.type(description="What is shown first where nobody has asked for a range.")
+@strawberry.type(
+    description="What is shown first where nobody has asked for a range, and what may be asked for."
+)
 class UsageRanges:
     usage: RangePreset = strawberry.field(description="Of series and summaries of usage.")
     users: RangePreset = strawberry.field(description="Of who used what.")
+    chart_days: int = strawberry.field(
+        description="Local days that the range of a series or a chart has at most."
+    )
 
 
 @strawberry.type
 class TenantUsageRanges(Owner):
     """The field of a tenant that gives its default ranges."""
 
-    @computed("The ranges to show first, by the plan in force.")
+    @computed("The ranges to show first, and how long they may be, by the plan in force.")
     def usage_ranges(self, info: Info[Context, None]) -> UsageRanges:
         standing = standing_of(info.context.catalogue, self.record)
-        ranges = standing.holding(info.context.now).plan.ranges
+        plan = standing.holding(info.context.now).plan
         return UsageRanges(
-            usage=RangePreset[ranges.usage.name], users=RangePreset[ranges.users.name]
+            usage=RangePreset[plan.ranges.usage.name],
+            users=RangePreset[plan.ranges.users.name],
+            chart_days=plan.chart_days,
         )

@@ -15,6 +15,7 @@ from api.context import Context
 from api.faults import Fault
 from api.schema.amount import Amount
 from api.schema.balance_usage import UsageBalance, balance_usage
+from api.schema.closing import closed_first
 from api.schema.fields import computed
 from api.schema.metric import Metric, UsageFilter
 from api.schema.owner import Owner
@@ -289,7 +290,7 @@ class TenantUsageSummary(Owner):
             asked += before.asked(where, record.tenant_id)
         return UsageSummary(
             record=record,
-            summed=await _summed(context, narrowed, asked),
+            summed=await _summed(info, narrowed, asked),
             bounds=(start, end),
             now=context.now,
             narrowed=narrowed,
@@ -306,13 +307,14 @@ class TenantUsageSummary(Owner):
         )
 
 
-async def _summed(context: Context, narrowed: Only, asked: list[Asked]) -> Summed:
+async def _summed(info: Info[Context, None], narrowed: Only, asked: list[Asked]) -> Summed:
     selection = summary_selection(narrowed)
 
     async def load(keys: list[Asked]) -> list[list[Total]]:
-        return await read_totals(context.door, selection, keys)
+        await closed_first(info, [key.tenant_id for key in keys])
+        return await read_totals(info.context.door, selection, keys)
 
-    rows = await context.loader(("usage totals", selection), load).load_many(asked)
+    rows = await info.context.loader(("usage totals", selection), load).load_many(asked)
     if len(rows) == 1:
         return Summed(now=Totals.of(rows[0]))
     now, to_date, rest = rows

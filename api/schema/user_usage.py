@@ -19,6 +19,7 @@ from api.faults import Fault
 from api.limits import NAME_LENGTH_MAX
 from api.rights import Role
 from api.schema.amount import Amount
+from api.schema.closing import closed_first
 from api.schema.fields import computed
 from api.schema.metric import UsageFilter
 from api.schema.owner import Owner
@@ -52,6 +53,11 @@ MEASURES = (
 )
 NOTHING = (0,) * len(MEASURES)
 
+NOT_FINAL = (
+    "That a message was read, played or failed is not the sender's doing. A late fact still moves "
+    "it, in a closed period too."
+)
+
 First = Annotated[int, strawberry.argument(description="How many to give, 1 to 100.")]
 After = Annotated[str | None, strawberry.argument(description="The cursor to go on behind.")]
 
@@ -65,17 +71,18 @@ class Scene:
     only: Only
     wanted: Wanted
 
-    async def figures(self, context: Context) -> dict[str, tuple[int, ...]]:
+    async def figures(self, info: Info[Context, None]) -> dict[str, tuple[int, ...]]:
         """Sums of the range by what facts call people: one statement for all who ask alike."""
         selection = selection_of(MEASURES, [usage.Dimension.USER], self.only)
         hours, days = stretches(self.record.zone, self.range.start, self.range.end)
 
         async def load(keys: list[usage.Asked]) -> list[dict[str, tuple[int, ...]]]:
-            found = await read_totals(context.door, selection, keys)
+            await closed_first(info, [key.tenant_id for key in keys])
+            found = await read_totals(info.context.door, selection, keys)
             return [{total.key[0]: total.values for total in each} for each in found]
 
         asked = usage.Asked(tenant_id=self.record.tenant_id, hours=hours, days=days)
-        return await context.loader(("usage of users", selection), load).load(asked)
+        return await info.context.loader(("usage of users", selection), load).load(asked)
 
     async def census(self, context: Context) -> Census:
         """How many people the range has: one statement for all who ask alike."""
@@ -119,7 +126,10 @@ class UserFigures:
     messages_in: BigInt = strawberry.field(description="Messages received.")
     messages_out: BigInt = strawberry.field(description="Messages that reached their contact.")
     conversations: BigInt = strawberry.field(description="Conversations that were opened.")
-    seconds: BigInt = strawberry.field(description="Seconds of calls and sessions, as billed.")
+    seconds: BigInt = strawberry.field(
+        description="Seconds of calls that were charged for, or all of one without a charge, and "
+        "of sessions, as `SECONDS_BILLED` counts them."
+    )
     minutes: Decimal = strawberry.field(
         description="A sixtieth of `seconds`, rounded half up to 6 decimals."
     )
@@ -152,18 +162,27 @@ class UserUsage:
         description="Whether the person was let in at the range's end, or is so far."
     )
 
-    @computed("What was used in the range, of what `filter` leaves.")
+    @computed(
+        "What was used in the range under the `externalId` that the person has now, of what "
+        "`filter` leaves."
+    )
     async def figures(self, info: Info[Context, None]) -> UserFigures:
         scene = self.page.scene
-        found = await scene.figures(info.context)
+        found = await scene.figures(info)
         return UserFigures.of(scene.record, found.get(self.user.external_id or "", NOTHING))
 
-    @computed("The first fact of the range that names the person, whatever `filter` says.")
+    @computed(
+        "The first thing that the person did in the range, by facts that name it, whatever "
+        f"`filter` says. {NOT_FINAL}"
+    )
     async def first_activity(self, info: Info[Context, None]) -> DateTime | None:
         span = await self.page.activity(info.context, self.user.external_id or "")
         return None if span is None else DateTime(span[0])
 
-    @computed("The last fact of the range that names the person, whatever `filter` says.")
+    @computed(
+        "The last thing that the person did in the range, by facts that name it, whatever `filter` "
+        f"says. {NOT_FINAL}"
+    )
     async def last_activity(self, info: Info[Context, None]) -> DateTime | None:
         span = await self.page.activity(info.context, self.user.external_id or "")
         return None if span is None else DateTime(span[1])
@@ -197,7 +216,10 @@ class UserUsageConnection:
     def as_of(self, info: Info[Context, None]) -> DateTime:
         return DateTime(info.context.now)
 
-    @computed("Whether any part of the range is of a period that is not closed.")
+    @computed(
+        "Whether any part of the range is of a period that is not closed, so that figures may "
+        "still change; activity may all the same."
+    )
     async def estimate(self, info: Info[Context, None]) -> bool:
         return await is_estimate(info.context, self.scene.record.tenant_id, self.scene.range.end)
 
@@ -219,11 +241,12 @@ class UserUsageConnection:
 
     @computed(
         "What none of the range's people used: facts that name nobody, somebody unknown, or "
-        "somebody who was not active in it. With the figures of all pages without `roles` and "
-        "`search` it adds up to what `usageSeries` counts."
+        "somebody who was not active in it, and what is counted under an `externalId` that "
+        "somebody had before. With the figures of all pages without `roles` and `search` it "
+        "adds up to what `usageSeries` counts."
     )
     async def unassigned(self, info: Info[Context, None]) -> UserFigures:
-        found = await self.scene.figures(info.context)
+        found = await self.scene.figures(info)
         known = (await self.scene.census(info.context)).known
         rest = [values for name, values in found.items() if name not in known]
         return UserFigures.of(

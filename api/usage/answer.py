@@ -29,14 +29,22 @@ class Line:
     key: Key  #: in the order of the selection's `group_by`
     sums: list[int]  #: one a bucket of the frame, 0 where nothing was, also in the future
 
-    def values(self, frame: Frame) -> list[str | None]:
-        """The sums as exact decimals; null where a bucket is still to come."""
-        # What is counted whole is written as it is: of many points it is most of the time.
-        write = text if self.measure.in_micros else str
+    def counted(self, frame: Frame) -> list[int | None]:
+        """The sums; null where a bucket has not begun.
+
+        Clocks of senders may be minutes ahead: what they said of a bucket before it began counts,
+        in every total too.
+        """
         return [
-            write(value) if start < frame.now else None
+            value if value or start < frame.now else None
             for (start, _), value in zip(frame.cuts, self.sums, strict=True)
         ]
+
+    def values(self, frame: Frame) -> list[str | None]:
+        """What was counted as exact decimals."""
+        # What is counted whole is written as it is: of many points it is most of the time.
+        write = text if self.measure.in_micros else str
+        return [None if value is None else write(value) for value in self.counted(frame)]
 
     def total(self) -> str:
         """The sum of all buckets as an exact decimal."""

@@ -1,7 +1,7 @@
 """A question of usage: of whom, from when to when, in which buckets, and what to sum (FI-3, TZ-6).
 
 Owns how buckets are put together: whole local days from the rollup by day, what a range cuts off
-from the rollup by hour; and how long a range of a chart may be.
+from the rollup by hour; and the refusal of a chart's range that is too long.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from dataclasses import dataclass
 
 from api.faults import Fault
 from domain.periods import Interval, Unit, Zone, buckets, iso
+from domain.ranges import CHART_DAYS
 from persistence.usage import Asked, Selection
-
-#: Local days of a chart's range at most: a quarter, at whatever end of it one stands (TZ-6).
-SERIES_DAYS_MAX = 92
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +58,11 @@ def question_of(
     end: int,
     bucket: Unit,
     selection: Selection,
-    days_max: int | None = SERIES_DAYS_MAX,
+    days_max: int | None = CHART_DAYS,
 ) -> Question:
     """A question over `[start, end)`; BAD_USER_INPUT where that is too long, or cuts an hour.
 
-    Only charts have a longest range: None for `days_max` is any.
+    Only charts have a longest range, which the plan says: None for `days_max` is any.
     """
     if days_max is not None:
         check_days(zone, start, end, days_max)

@@ -25,7 +25,7 @@ create table broadcasts (
 ) with (fillfactor = 50);
 create index broadcasts_begun on broadcasts (tenant_id, first_at, broadcast);
 
--- A user and a quarter of an hour in which a fact names it.
+-- A user and a quarter of an hour in which it did what a fact names it for.
 create table user_activity (
     tenant_id bigint not null,
     agent text collate "C" not null,
@@ -35,7 +35,12 @@ create table user_activity (
     primary key (tenant_id, agent, quarter)
 ) with (fillfactor = 80);
 
--- All of it is there already, in the facts. What nobody asked us to read may have a NUL escaped,
+-- All of it is there already, in the facts; an owner who is no superuser sees no rows of them while
+-- policies hold for owners as well.
+alter table facts no force row level security;
+alter table numbers no force row level security;
+
+-- What nobody asked us to read may have a NUL escaped,
 -- which no text of Postgres can hold: it is read as U+0001, where its backslash is none that is
 -- escaped.
 create function pg_temp.readable(data text) returns json immutable return
@@ -74,7 +79,8 @@ join (
     group by tenant_id, broadcast
 ) counts using (tenant_id, broadcast);
 
--- A call is of its beginning: its seconds, rounded up, before its end.
+-- A call is of its beginning: its seconds, rounded up, before its end. That a message was read,
+-- played or failed is not the user's doing.
 insert into user_activity
 select tenant_id, agent, began - began % 900000000, min(began), max(began)
 from (
@@ -84,7 +90,7 @@ from (
         end as began
     from (
         select tenant_id, at, type, pg_temp.readable(data) as data
-        from facts where data like '%"user":"%'
+        from facts where type not in (4, 5, 6) and data like '%"user":"%'
         offset 0
     ) told
 ) told
@@ -92,6 +98,8 @@ where agent <> ''
 group by tenant_id, agent, began - began % 900000000;
 drop function pg_temp.readable;
 
+alter table facts force row level security;
+alter table numbers force row level security;
 do $$
 declare
     name text;

@@ -328,3 +328,28 @@ async def test_people_have_a_name_in_facts_and_channels(ask: Ask, owner: Connect
     assert nodes[-1]["before"]["externalId"] == "ben@shop.example"
     assert nodes[-1]["after"]["externalId"] == "agent-9"
     assert [node["after"]["channels"] for node in nodes] == [[], ["sms", "email"], ["sms", "email"]]
+
+
+async def test_a_name_in_facts_is_one_persons_for_ever(ask: Ask) -> None:
+    """What was counted under a name is never another's: nobody gets one that somebody had."""
+    for key in ("shop", "club"):
+        await shop_of(ask, key)
+    ana = await made(ask, "shop", "ADMIN", "ana")
+    ben = await made(ask, "shop", "ADMIN", "ben")
+    for name in ("one", "two", "two", "three"):
+        payload = await update(ask, ana, externalId=name)
+        assert payload["user"]["externalId"] == name, payload
+    taken = "externalId", "EXTERNAL_ID_TAKEN"
+    for name in ("ana@shop.example", "one", "two", "three"):
+        assert refused(await update(ask, ben, name="Benjamin", externalId=name)) == taken
+        assert refused(await create(ask, "shop", "ADMIN", "cy", externalId=name)) == taken
+
+    back = await update(ask, ana, externalId="one", email="a@shop.example")
+    assert back["user"]["externalId"] == "one"
+    payload = await create(ask, "shop", "ADMIN", "ana")
+    assert refused(payload) == taken, "the address was a name"
+    assert "give another externalId" in payload["userErrors"][0]["message"]
+    elsewhere = await create(ask, "club", "ADMIN", "cy", externalId="two")
+    assert elsewhere["user"]["externalId"] == "two"
+    kept = await update(ask, ben, active=False)
+    assert kept["user"]["externalId"] == "ben@shop.example"

@@ -259,6 +259,15 @@ def test_a_unit_refill_has_a_price() -> None:
     assert (fault.path, fault.wrong) == ("balances[1].refill", "has no price")
 
 
+@pytest.mark.parametrize("days", [None, 31, 92, 366])
+def test_how_long_a_charts_range_is_at_most_is_a_plans_to_say(days: int | None) -> None:
+    """TZ-6: 92 local days where a plan says nothing else."""
+    document = sample("plan-omnichannel-idr")
+    if days is not None:
+        document["chart_days"] = days
+    assert parse_plan(document, BOOKS["omnichannel-idr"]).chart_days == (days or 92)
+
+
 BALANCE, VISITS, MONEY = ("balances", 0), ("balances", 1), ("balances", 2)
 STEP = ("chains", 1, "steps", 0)
 REFUSALS = [
@@ -274,6 +283,9 @@ REFUSALS = [
     (("locale",), "indonesian", "locale", "language tag"),
     (("seats",), -1, "seats", "from 0 to"),
     (("seats",), "10", "seats", "without quotes"),
+    (("chart_days",), 30, "chart_days", "from 31 to 366"),
+    (("chart_days",), 367, "chart_days", "from 31 to 366"),
+    (("ranges",), {"usage": "last_8_days"}, "ranges.usage", "last_7_days"),
     (("book",), "omnichannel-usd", "book", "the book given is 'omnichannel-idr'"),
     (("balances",), GONE, "balances", "is missing"),
     ((*BALANCE, "kind"), "units", "balances[0].kind", "did you mean 'unit'?"),

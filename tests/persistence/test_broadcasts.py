@@ -72,7 +72,7 @@ class Model:
         kind, data = event["type"].partition("message.")[2], event["data"]
         name, user = data.get("broadcast"), data.get("user")
         began = at - int(data.get("seconds", 0)) * SECOND
-        if user:
+        if user and kind not in ("read", "played", "failed"):  # those are the contact's doing
             self.worked.setdefault((user, began // QUARTER * QUARTER), set()).add(began)
         if not name or kind not in KINDS:
             return

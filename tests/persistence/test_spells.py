@@ -124,6 +124,25 @@ async def test_an_earlier_clock_takes_nothing_back(app_url: str, owner: Connecti
     assert (before.role, after.role) == ("agent", "supervisor")
 
 
+async def test_what_somebody_was_called_stays_known(app_url: str, owner: Connection) -> None:
+    """Each name in facts has a spell, also where several were had at one instant; without a gap."""
+    user_id = await user_of(owner, 1, "ana", 10, "agent")
+    async with Door.open(app_url, size=2) as door, door.tenant_tx(1) as connection:
+        await spells.begin(connection, 1, user_id, "agent", True, 10)
+        for at, name in ((10, "two"), (10, "three"), (9, "four"), (30, "five")):
+            await connection.execute("update users set external_id = $1", name)
+            await spells.change(connection, 1, user_id, "agent", True, at)
+            await spells.change(connection, 1, user_id, "admin", True, at)
+        for name in ("ana", "two", "three", "four", "five"):
+            assert await spells.called_so(connection, 1, name, user_id + 1), name
+            assert not await spells.called_so(connection, 1, name, user_id), name
+    rows = await owner.fetch("select since, until, role, external_id from user_spells order by 1")
+    assert [tuple(row) for row in rows] == [
+        (10, 11, "agent", "ana"), (11, 12, "admin", "two"), (12, 13, "admin", "three"),
+        (13, 30, "admin", "four"), (30, None, "admin", "five"),
+    ]  # fmt: skip
+
+
 async def test_spells_are_of_one_tenant(app_url: str, owner: Connection) -> None:
     """Nobody's spells are written or read for another tenant."""
     user_id = await user_of(owner, 1, "ana", 1, "agent")
@@ -179,6 +198,10 @@ async def test_a_migration_begins_with_what_the_audit_tells(owner: Connection) -
         moved: [(5, 7, "admin", True), (7, 9, "admin", False), (9, None, "supervisor", True)],
         fixed: [(5, 8, "agent", True), (8, None, "agent", False)],
     }
+    called = await owner.fetch(
+        "select s.external_id, email from user_spells s join users u using (tenant_id, user_id)"
+    )
+    assert all(row["external_id"] == row["email"] for row in called)
     seated = await owner.fetch("select seated from tenant_head order by tenant_id")
     assert [row["seated"] for row in seated] == [2, 1]
     names = await owner.fetch("select external_id, email from users order by user_id")

@@ -17,6 +17,7 @@ from api.schema.scalars import SCALARS
 from api.schema.usage import TenantUsage
 from api.schema.usage_ranges import TenantUsageRanges
 from api.schema.usage_summary import TenantUsageSummary
+from api.schema.user_usage import TenantUserUsage
 from domain.periods import DAY, HOUR, month_label, zone
 from persistence.catalogue import Catalogue
 from persistence.door import Door
@@ -34,7 +35,10 @@ NOBODY: Any = None  # intake, authenticator and the feed: nothing here asks for 
 
 
 @strawberry.type
-class Figures(TenantBalances, TenantCharges, TenantUsage, TenantUsageSummary, TenantUsageRanges):
+class Figures(
+    TenantBalances, TenantCharges, TenantUsage, TenantUsageSummary, TenantUsageRanges,
+    TenantUserUsage,
+):  # fmt: skip
     """What is tested of a tenant."""
 
 

@@ -42,6 +42,29 @@ async def test_series_have_every_bucket(rows: Rows, ask: Ask) -> None:
     assert (units["currency"], units["compact"]["values"][1]) == (None, "2")
 
 
+async def test_what_came_before_its_bucket_began_is_in_it(rows: Rows, ask: Ask) -> None:
+    """FI-2: clocks of senders may be minutes ahead: no total has what no bucket has."""
+    tomorrow = JAKARTA.day_start(NOON) + DAY
+    for tables, bucket in (("usage_day", tomorrow), ("usage_hour", tomorrow)):
+        await rows.usage(bucket, tables=(tables,), messages_out=2, agent="ana")
+        await rows.usage(bucket - DAY, tables=(tables,), messages_out=1, agent="ben")
+    days = '{dates: {from: "2026-11-10", until: "2026-11-12"}}'
+    fields = "total points { value complete } compact { values } key { value }"
+    for split in ("", ", groupBy: [USER]"):
+        found = await ask(
+            f"usageSeries(metrics: [MESSAGES_OUT], range: {days}{split}) {{ {fields} }} "
+            f"usageSummary(range: {days}) {{ metrics(only: [MESSAGES_OUT]) {{ value }} }}"
+        )
+        lines = [each["compact"]["values"] for each in found["usageSeries"]]
+        assert lines == ([["0", "2", None], ["1", None, None]] if split else [["1", "2", None]])
+        for each in found["usageSeries"]:
+            points = [point["value"] for point in each["points"]]
+            assert points == each["compact"]["values"]
+            assert each["total"] == str(sum(int(value) for value in points if value))
+            assert [point["complete"] for point in each["points"]] == [False] * 3
+        assert found["usageSummary"]["metrics"] == [{"value": "3"}]
+
+
 async def test_series_split_and_narrowed(rows: Rows, ask: Ask) -> None:
     """FI-4: one series a combination that occurs; numbers in whatever spelling."""
     await rows.number(8, channel=Channel.SMS, address="628110002")

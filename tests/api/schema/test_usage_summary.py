@@ -237,7 +237,8 @@ async def test_money_in_a_summary_needs_billing_access(ask: Ask, field: str) -> 
 
 async def test_default_ranges_are_given_by_the_plan(ask: Ask) -> None:
     """TZ-6: the sample's are usage of the last 7 days and users of today."""
-    found = await ask("usageRanges { usage users }")
+    found = await ask("usageRanges { usage users chartDays }")
     default = DefaultRanges()
-    assert found["usageRanges"] == {"usage": default.usage.name, "users": default.users.name}
-    assert found["usageRanges"] == {"usage": "LAST_7_DAYS", "users": "TODAY"}
+    shown = found["usageRanges"]
+    assert (shown["usage"], shown["users"]) == (default.usage.name, default.users.name)
+    assert shown == {"usage": "LAST_7_DAYS", "users": "TODAY", "chartDays": 92}
