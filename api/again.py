@@ -199,7 +199,7 @@ class Again:
         """Do what time did before an instant: it belongs to the days before it."""
         due = self.refold.state.next_due
         if due is not None and due < at:
-            self.refold.come_to(at - 1)
+            self.refold.advance(at - 1)
 
     def figures(self, at: int) -> Checkpoint:
         """The figures as they were folded up to a midnight."""

@@ -22,7 +22,7 @@ from domain.facts import REACHED, Direction, Fact, Flag, Status, Type
 from domain.ledger import Ledger
 from domain.purse import UNRATED, Purse, Rated
 from domain.rate import is_charged_when_sent, rate_message, rate_visit
-from domain.rollup import add_usage, bucket, usage_of
+from domain.rollup import add_usage, bucket, rated_later, usage_of
 from domain.state import Changes, Outcome, Part, Revision, State
 from domain.terms import NumberTerms, Terms
 from domain.watch import AlertCause
@@ -188,18 +188,17 @@ class Fold:
         _, added, _, parts = self._adjusted(fact, number, at)
         if parts:
             self.state.unsettle(at)
-            added |= flags | Flag.FURTHER
+            added |= flags & ~NOT_OPENED | Flag.FURTHER
             self._revise(Revision(fact, revision + 1, Status.ADJUSTED, added, parts), flags, at)
 
     def _revise(self, revised: Revision, flags: int, at: int | None) -> None:
         """Note a revision of an unrated fact, and roll up what being rated adds to it."""
         fact, is_money = revised.fact, self.ledger.is_money
-        self._roll_up(
-            fact,
-            at,
-            usage_of(fact, revised.status, revised.flags, revised.parts, is_money),
-            usage_of(fact, Status.UNRATED, flags, NOTHING, is_money),
-        )
+        counted, before = rated_later, None
+        if at is None:
+            counted, before = usage_of, usage_of(fact, Status.UNRATED, flags, NOTHING, is_money)
+        after = counted(fact, revised.status, revised.flags, revised.parts, is_money)
+        self._roll_up(fact, at, after, before)
         self.changes.revisions.append(revised)
         self.ledger.look(fact.began if at is None else at, AlertCause.RATED, fact.key.hex())
 

@@ -17,7 +17,7 @@ from domain.facts import Direction, Fact, Type
 from domain.fold import advance, fold
 from domain.ledger import ADJUST, INVOICED, OVERAGE, PAY_OFF, REFUND, TAKE_BACK, WRITTEN_OFF
 from domain.lots import Lot
-from domain.periods import Period, Zone
+from domain.periods import Zone
 from domain.state import Changes, Outcome, State
 from domain.terms import Terms
 from domain.unpaid import leave
@@ -89,7 +89,6 @@ class Refold:
         self.lot_days: dict[tuple[int, int], list[int]] = {}  #: used and moved, by lot and day
         self.lots: dict[int, Lot] = {}  #: every lot that was made or touched
         self.contacts: dict[int, Contact] = {}  #: touched since they were last taken
-        self.periods: dict[int, Period] = {}
         self.present: int | None = None  #: what is ahead of it is taken at this instant
 
     def take(self, inputs: Iterable[Input], repeated: Mapping[bytes, int]) -> list[Outcome]:
@@ -121,12 +120,6 @@ class Refold:
     def advance(self, now: int) -> None:
         """Bring everything to an instant: nothing more comes before it."""
         self._note(advance(self.terms, self.state, now))
-
-    def come_to(self, at: int) -> None:
-        """As `advance`, to an instant at which nothing came: whether a job did tells no row."""
-        known, stored = dict(self.periods), set(self.state.periods)
-        self.advance(at)
-        self.periods, self.state.periods = known, stored
 
     def leave(self, since: int, end: int) -> None:
         """Take out of the lots what periods that end from `since` to `end` leave unpaid (IN-8)."""
@@ -190,7 +183,6 @@ class Refold:
     def _note(self, changes: Changes) -> None:
         self.past.note(changes.transfers)
         self.lots.update(changes.lots)
-        self.periods.update(changes.periods)
         for at, balance_id, debit, credit, amount, cause in changes.transfers:
             moved = movement(self.terms.zone, at, balance_id, debit, credit, cause)
             self.moved[moved] = self.moved.get(moved, 0) + amount

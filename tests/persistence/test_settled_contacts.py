@@ -163,9 +163,6 @@ async def test_after_a_closing_and_from_a_midnight_it_is_the_same(world: World) 
 async def test_whosever_it_is_settling_leaves_nothing_to_be_found(world: World, seed: int) -> None:
     """Few messages, each alone, in groups and on two numbers, days late, with a closing."""
     chance = random.Random(seed)
-    for at in (END - 5 * DAY, END + DAY):
-        world.clock.at = at
-        await send(world, message(f"at {at}", at, message_id=str(at)))
     world.clock.at = END + 3 * DAY
     events = []
     for n in range(120):
