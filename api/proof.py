@@ -201,7 +201,7 @@ class Proof(Again):
             taken_by = row.rated_by
         closed_until = max((at for by, at in self.closings if by < taken_by), default=0)
         if fact.began < closed_until:
-            # Folded again, it has come where it is folded.
+            # Its row says when it came: folding again has changed that in the fact itself.
             return max(row.arrived_at, closed_until)
         return fact.began
 
@@ -329,7 +329,10 @@ class Proof(Again):
                 continue
             found = "never" if closed_at is None else iso(closed_at)
             self.findings.add("periods", month_name(row["month"]), "closed_at", found, right)
-        for month in self.refold.periods.keys() - kept:
+        # What time alone came to needs no row: one stands beside lots, and at closings.
+        needed = {lot.month for lot in self.names.lots.values() if lot.month}
+        needed |= {self.terms.zone.month(at - 1) for _, at in self.closings}
+        for month in sorted(needed - kept):
             self.findings.missing("periods", month_name(month))
 
     async def _keys(self) -> None:

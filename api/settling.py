@@ -289,8 +289,9 @@ class Settling:
         found = corrections(refold, books)
         for lot in (*found.lots, *found.drawn):
             changes.lots[lot.lot_id] = lot
+            if lot.month:  # its period's row stands beside it, whenever it was made
+                changes.periods[lot.month] = period(own.zone, lot.starts_at)
         changes.lot_days.update(found.lot_days)
-        changes.periods.update(refold.periods)
         for balance_id, debit, credit, amount, cause, day in found.moved:
             # What is asked for by the day is dated on its day: at its end, where that is over.
             at = min(now, own.zone.day(day).end - 1) if day else now

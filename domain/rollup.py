@@ -81,7 +81,7 @@ def usage_of(
         if flags & Flag.CONVERSATION_OPENED:
             usage[CONVERSATIONS] = 1
         paid_for = Flag.COVERED | Flag.CONVERSATION_PAID
-        if charges and not charges[0].amount and not flags & paid_for:
+        if charges and not flags & paid_for and not any(part.amount for part in charges):
             usage[MESSAGES_FREE] = 1
     elif kind is Type.MESSAGE_RECEIVED:
         usage[MESSAGES_IN] = 1
@@ -121,10 +121,11 @@ def rated_later(
     is_money: Callable[[int], bool],
     initial: Callable[[Any], bool] = is_initial,
 ) -> list[int] | None:
-    """What an outcome adds to that of a fact which was counted when it came, without a rate."""
+    """What the rate of a closed period's fact adds to what the fact counted for without: what is
+    paid. The message stays on the card where it came, be it that the rate is nothing.
+    """
     after = usage_of(fact, status, flags, charges, is_money, initial)
-    before = usage_of(fact, Status.UNRATED, flags, (), is_money)
-    return after if after is None or before is None else list(map(sub, after, before))
+    return after if after is None else [*[0] * UNITS, *after[UNITS:]]
 
 
 def add_usage(

@@ -18,9 +18,11 @@ from persistence.usage import Dimension
 from persistence.usage_lines import AHEAD_MAX
 
 _JSON: Final = "readable(f.data)"
-_USER: Final = f"""case when f.data like '%"user":"%' then {_JSON} ->> 'user' else '' end"""
+# Looked for before it is read: most have none. It may be the name of something within unknown data.
+_USER: Final = f"""case when f.data like '%"user":"%'
+        then coalesce({_JSON} ->> 'user', '') else '' end"""
 _BROADCAST: Final = f"""case when f.data like '%"broadcast":"%'
-        then {_JSON} ->> 'broadcast' else '' end"""
+        then coalesce({_JSON} ->> 'broadcast', '') else '' end"""
 _CALL: Final = Type.CALL_ENDED.value
 _BEGAN: Final = f"""case when f.type = {_CALL} then f.at
         - ceil(coalesce(({_JSON} ->> 'seconds')::numeric, 0))::bigint * {SECOND} else f.at end"""
@@ -31,7 +33,7 @@ _OUT: Final = ", ".join(
 )  # fmt: skip
 _DIRECTION: Final = f"""case when f.type = {Type.MESSAGE_RECEIVED.value} then 'in'
         when f.type in ({_OUT}) then 'out'
-        when f.type = {_CALL} then {_JSON} ->> 'direction' else '' end"""
+        when f.type = {_CALL} then coalesce({_JSON} ->> 'direction', '') else '' end"""
 _STATUS: Final = "coalesce(v.status, f.status)"
 
 #: By what is narrowed, an expression of text; the values are an array of it.

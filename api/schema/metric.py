@@ -54,13 +54,16 @@ class Metric(Enum):
     )
     MESSAGES_FREE = strawberry.enum_value(
         "messages_free",
-        description="Messages out of any category that cost nothing and that no paid conversation "
-        "covered.",
+        description="Messages out of any category that cost nothing, none of their parts, and that "
+        "no paid conversation covered. What a rate makes free after the period was closed stays in "
+        "its category.",
     )
     SEGMENTS = strawberry.enum_value("segments", description="Segments of text messages.")
     SECONDS_BILLED = strawberry.enum_value(
         "seconds_billed",
-        description="Seconds of calls and sessions that are charged; minutes are a sixtieth of it.",
+        description="Seconds: of calls those that were charged for, begun stretches as a whole, or "
+        "all of one without a charge, also where a rate came after its period was closed; of "
+        "sessions how long they lasted. Minutes are a sixtieth of it.",
     )
     EMAILS = strawberry.enum_value("emails", description="E-mails, one for each recipient.")
     BOT_SESSIONS = strawberry.enum_value("bot_sessions", description="Sessions that ended.")

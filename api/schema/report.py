@@ -7,22 +7,23 @@ an export's to say.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import strawberry
 from strawberry.types import Info
 
+from api.charts.look import HEIGHT, WIDTH
 from api.context import Context
 from api.limits import REPORT_RECIPIENTS_MAX
 from api.reports.kinds import COLUMNS
-from api.reports.spec import Format, Kind, Spec, read
+from api.reports.spec import ChartSpec, Format, Kind, Spec, read
 from api.schema.amount import locale_of
 from api.schema.fields import computed
-from api.schema.metric import UsageFilter
+from api.schema.metric import Bucket, Dimension, Metric, UsageFilter
 from api.schema.range import RangeInput
 from api.schema.scalars import DateTime
 from api.schema.usage import only_of
-from api.schema.usage_chart import ChartInput, chart_spec
+from api.schema.usage_chart import ChartInput, ChartTheme, chart_spec
 from persistence.reports import Shape
 
 
@@ -109,14 +110,72 @@ class ReportColumn:
     cost: bool = strawberry.field(description="Whether a report without costs leaves it out.")
 
 
-@strawberry.type(description="What an export that is a report lists.")
-class Report:
+@strawberry.type(description="One dimension that a report is narrowed to.")
+class ReportFilterValues:
+    dimension: Dimension = strawberry.field(description="Which one.")
+    values: list[str] = strawberry.field(description="What is in the report; empty: nothing is.")
+
+
+@strawberry.type(description="What a report's picture shows, as `ChartInput` asked for it.")
+class ReportChart:
+    metrics: list[Metric] = strawberry.field(description="What it counts.")
+    bucket: Bucket = strawberry.field(description="The length of a bucket.")
+    group_by: list[Dimension] = strawberry.field(description="What it is split by.")
+    theme: ChartTheme = strawberry.field(description="What it stands on.")
+    width: int = strawberry.field(description="In pixels.")
+    height: int = strawberry.field(description="In pixels.")
+
+    @classmethod
+    def of(cls, spec: ChartSpec) -> ReportChart:
+        return cls(
+            metrics=[Metric[name] for name in spec.metrics],
+            bucket=Bucket(spec.bucket),
+            group_by=[Dimension[name] for name in spec.group_by],
+            theme=ChartTheme(spec.theme),
+            width=spec.width or WIDTH,
+            height=spec.height or HEIGHT,
+        )
+
+
+@strawberry.type
+class Reported:
+    """What there is to say of a report, whatever its days are: what `ReportInput` takes."""
+
     kind: ReportKind = strawberry.field(description="What it lists.")
     format: ReportFormat = strawberry.field(description="What it is written as.")
+    filter: list[ReportFilterValues] = strawberry.field(
+        description="What it is narrowed to, a dimension each; none: it is of everything."
+    )
+    costs: bool = strawberry.field(description="Whether its columns of costs are in it.")
+    locale: str | None = strawberry.field(
+        description="Of pictures and letters; null: the tenant's."
+    )
+    chart: ReportChart | None = strawberry.field(
+        description="What its picture shows; null: it is a table."
+    )
+    recipients: list[str] = strawberry.field(description="Addresses it is mailed to.")
+
+
+def reported(spec: Spec) -> dict[str, Any]:
+    """The values of `Reported`."""
+    return {
+        "kind": ReportKind(spec.kind.value),
+        "format": ReportFormat(spec.format.value),
+        "filter": [
+            ReportFilterValues(dimension=Dimension[name], values=list(values))
+            for name, values in spec.only
+        ],
+        "costs": spec.costs,
+        "locale": spec.locale or None,
+        "chart": None if spec.chart is None else ReportChart.of(spec.chart),
+        "recipients": list(spec.recipients),
+    }
+
+
+@strawberry.type(description="What an export that is a report lists.")
+class Report(Reported):
     start: DateTime = strawberry.field(description="The first instant of its range.")
     end: DateTime = strawberry.field(description="The first instant after it.")
-    costs: bool = strawberry.field(description="Whether its columns of costs are in it.")
-    recipients: list[str] = strawberry.field(description="Addresses it is mailed to.")
 
     @classmethod
     def read(cls, text: str | None) -> Report | None:
@@ -124,14 +183,7 @@ class Report:
         if text is None:
             return None
         spec = read(text)
-        return cls(
-            kind=ReportKind(spec.kind.value),
-            format=ReportFormat(spec.format.value),
-            start=DateTime(spec.start),
-            end=DateTime(spec.end),
-            costs=spec.costs,
-            recipients=list(spec.recipients),
-        )
+        return cls(start=DateTime(spec.start), end=DateTime(spec.end), **reported(spec))
 
 
 @strawberry.input(description="A report that somebody wants as a file.")
@@ -140,7 +192,7 @@ class ReportInput:
     format: ReportFormat = strawberry.field(description="What it is written as.")
     range: RangeInput = strawberry.field(
         description="From when to when, however long; of usage by whole hours, a chart's at most "
-        "92 local days."
+        "`usageRanges.chartDays` local days."
     )
     filter: UsageFilter | None = strawberry.field(
         default=None,
@@ -163,7 +215,7 @@ class ReportInput:
     recipients: list[str] | None = strawberry.field(
         default=None,
         description="Addresses it is mailed to when it is done, each in a letter of its own; at "
-        f"most {REPORT_RECIPIENTS_MAX}.",
+        f"most {REPORT_RECIPIENTS_MAX}. Needs `billing:write` too.",
     )
 
 

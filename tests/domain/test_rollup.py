@@ -75,10 +75,22 @@ def test_a_charge_may_be_of_both() -> None:
     assert counted(usage_of(fact(TEN), 1, 0, posted, is_money, initial)) == paid
 
 
+def test_a_message_is_free_only_where_no_part_of_it_is_paid() -> None:
+    """FI-4: a first tier may cost nothing, and the rest of the same message be paid."""
+    nothing = part(WHATSAPP)
+    paid = part(WHATSAPP, (LotSource.TOP_UP, 70))
+
+    assert "messages_free" in counted(usage_of(fact(TEN), 1, 0, [nothing, nothing], is_money))
+    for parts in ([nothing, paid], [paid, nothing]):
+        assert "messages_free" not in counted(usage_of(fact(TEN), 1, 0, parts, is_money))
+
+
 def test_a_late_rate_adds_what_is_paid_and_no_more() -> None:
-    """EV-3, EV-7: the message and its conversation were counted when it came."""
+    """EV-3, EV-7: the message and its conversation were counted when it came, on its card."""
     parts = [part(WHATSAPP, (LotSource.TOP_UP, 70))]
     for flags in (Flag.CONVERSATION_OPENED, Flag.NONE):
         added = rated_later(fact(TEN), Status.ADJUSTED, flags, parts, is_money)
         assert counted(added) == {"units": UNIT, "cost": 70}
+        free = rated_later(fact(TEN), Status.ADJUSTED, flags, [part(WHATSAPP)], is_money)
+        assert counted(free) == {}
     assert rated_later(fact(TEN), Status.ADJUSTED, Flag.REPEATED, parts, is_money) is None

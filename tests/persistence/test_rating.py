@@ -13,14 +13,15 @@ import pytest
 from api.edge import kept
 from api.ids import encode_charge
 from api.metrics import Metrics
-from api.operations import price_book_publish
+from api.operations import period_close, price_book_publish
+from api.operations.period_close import PeriodClose
 from api.operations.price_book_publish import PriceBookPublish, Published
 from api.rating import Rating
 from api.settling import Cause, Settling
 from domain.facts import Flag, Status
 from domain.fold import ACTION, FACTS, RATED
 from domain.money import micros
-from domain.periods import DAY, HOUR, MINUTE, iso
+from domain.periods import DAY, HOUR, MINUTE, iso, month_label, zone
 from persistence import explanations, log, terms
 from persistence.catalogue import Catalogue
 from persistence.door import CONNECTION_LOST
@@ -158,6 +159,29 @@ async def test_a_further_status_of_such_a_message_stays_without_charge(world: Wo
     await run_out(rating(world))
 
     assert await amounts(world) == [micros(PRICE)]
+
+
+async def test_what_is_rated_behind_its_closing_is_settled_as_it_is(world: World) -> None:
+    """EV-3, EV-9, EV-10: the rate of a closed period's fact leaves nothing to correct, so that the
+    next settling posts no revision and keeps no record."""
+    await world.send([marketing(1), marketing(2, when=TEN - HOUR)])
+    jakarta = zone("Asia/Jakarta")
+    october = jakarta.month_bounds(month_label(2026, 10))
+    world.clock.at = october[1] + 5 * DAY
+    settling = Settling(world.door, world.catalogue, world.clock.now, world.show)
+    request = PeriodClose(tenant="acme", period=month_label(2026, 10), idempotency_key="close")
+    await period_close.run(world.door, settling, request, now=world.clock.at)
+    world.clock.at += DAY
+    await publish(world)
+    await run_out(rating(world))
+    revised = [(1, Status.ADJUSTED)] * 2
+    of_both = "select revision, status from revisions where tenant_id = $1"
+    assert [tuple(row) for row in await world.rows("acme", of_both)] == revised
+
+    settled = await settling.settle(world.tenants["acme"].tenant_id, Cause.DEMAND)
+
+    assert (settled.corrected, settled.settlement_id) == (0, None)
+    assert [tuple(row) for row in await world.rows("acme", of_both)] == revised
 
 
 async def test_its_charge_is_explained_and_refunded_as_any_other(world: World) -> None:

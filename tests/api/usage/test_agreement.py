@@ -57,7 +57,7 @@ MONEY = ("whatsapp", "sms", "email", "voice_outbound", "video", "bot")
 #: What is counted in millionths.
 MICROS = ("COST", "COST_INITIAL", "COST_TOP_UP", "UNITS", "UNITS_INITIAL", "UNITS_TOP_UP")
 METRICS = ("CONVERSATIONS", "VISITORS", "MESSAGES_IN", "MESSAGES_OUT", "EMAILS", "BOT_SESSIONS",
-           *MICROS)  # fmt: skip
+           "SEGMENTS", "SECONDS_BILLED", *MICROS)  # fmt: skip
 FIELDS = {"NUMBER": "numbers", "CHANNEL": "channels", "COUNTRY": "countries", "USER": "users",
           "DIRECTION": "directions", "CATEGORY": "categories",
           "BROADCAST": "broadcasts"}  # fmt: skip

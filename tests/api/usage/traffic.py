@@ -26,7 +26,7 @@ CHANNELS = {1: "whatsapp", 7: "sms", 8: "email", 9: "voice", 10: "video", 12: "b
 ALLOWANCE = 1
 #: The source of what comes behind a closing.
 BEHIND = "late"
-SECOND = 1_000_000
+SECOND = MILLION = 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 CONTACTS = ("+62811000{:04}", "+1213555{:04}", "+57300555{:04}", "+44770090{:04}")
@@ -202,14 +202,21 @@ def _figures(
     charged = sum(sign for sign, *_ in charges) > 0
     if kind in (SENT, DELIVERED, READ, PLAYED) and (charged or now["status"] == UNRATED):
         figures["MESSAGES_OUT"] = 1
+        figures["SEGMENTS"] = data.get("segments", 0)
         figures["CONVERSATIONS"] = int(bool(now["flags"] & OPENED))
     elif kind == RECEIVED:
         figures["MESSAGES_IN"] = 1
+        figures["SEGMENTS"] = data.get("segments", 0)
         figures["VISITORS"] = int(bool(now["flags"] & VISITOR))
     elif kind == EMAIL:
         figures["EMAILS"] = int(data["quantity"])
     elif kind == SESSION:
         figures["BOT_SESSIONS"] = 1
+        figures["SECONDS_BILLED"] = data["seconds"]
+    elif kind == CALL and data["answered"]:
+        # What was charged for, of calls alone: minutes begun are whole ones.
+        paid_for = sum(sign * units for sign, _, units, _, _ in charges) // MILLION
+        figures["SECONDS_BILLED"] = paid_for or data["seconds"]
     for sign, balance_id, units, amount, legs in charges:
         money = in_money[balance_id]
         figures["UNITS"] += sign * units if amount else 0
