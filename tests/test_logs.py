@@ -115,7 +115,8 @@ async def facts(client: httpx2.AsyncClient, key: str) -> None:
 
 async def credentials(client: httpx2.AsyncClient, key: str) -> None:
     """Credentials that are wrong, wherever one is sent."""
-    for wrong in (f"Bearer {FORGED}", f"Bearer {key[:-1]}x", f"Bearer {TOKEN}", f"Basic {KEY}"):
+    other = key[:-1] + ("x" if key[-1] != "x" else "y")
+    for wrong in (f"Bearer {FORGED}", f"Bearer {other}", f"Bearer {TOKEN}", f"Basic {KEY}"):
         for path, body in (("/v1/events", [event("1", WRITTEN)]), ("/graphql", {"query": "{x}"})):
             answer = await client.post(path, json=body, headers={"authorization": wrong})
             assert answer.status_code == 401
