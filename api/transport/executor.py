@@ -6,6 +6,7 @@ what they found for the first: here each event has the context begun afresh.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import structlog
@@ -17,7 +18,19 @@ from strawberry.schema.schema import StrawberryGraphQLCoreExecutionContext
 from api.context import Context
 from api.transport.completion import Complete, Known, kept
 
+#: What the library makes for a field and gives up before it began, because one beside it failed.
+#: Nothing is lost by it, and Python would say so on stderr, at some later moment.
+GIVEN_UP = r"coroutine '.*(_async_resolver|complete_awaitable_value|get_results)' was never awaited"
+
 log = structlog.get_logger("kuota.graphql")
+
+
+def be_quiet() -> None:
+    """Have Python say nothing of what the library gives up."""
+    warnings.filterwarnings("ignore", GIVEN_UP, RuntimeWarning)
+
+
+be_quiet()
 
 
 class Executor(StrawberryGraphQLCoreExecutionContext):
