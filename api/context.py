@@ -33,6 +33,7 @@ from persistence.door import Door
 from persistence.hub import Hub
 from persistence.live import Live
 from persistence.show import Show
+from persistence.snapshot import Snapshot
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -66,12 +67,18 @@ class Context:
     stored: Stored = field(default_factory=Stored)
     spending: Spending | None = None  #: what it is charged to
     audience: Audience = field(default_factory=Audience)  #: of a subscription's event
+    snapshot: Snapshot | None = None  #: of a query
     _loaders: dict[Hashable, DataLoader[Any, Any]] = field(default_factory=dict)
 
     def renew(self) -> None:
         """Begin an event of a subscription: its own instant, and nothing looked up before."""
         self.now = self.clock.now()
         self._loaders.clear()
+
+    @property
+    def figures(self) -> Door:
+        """Where usage is read: what one query shows of it is all of one moment."""
+        return self.snapshot or self.door
 
     def acting(self) -> AbstractContextManager[None]:
         """Who changes what is changed while it is entered; a stranger changes nothing."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -23,6 +23,10 @@ V = TypeVar("V")
 
 #: Connections a process keeps for readers and operations; lanes have their own.
 READERS_MAX = 8
+
+#: What sees one moment over several statements. Who holds a connection for it may wait for another
+#: one meanwhile, so half of them at most are held.
+ONE_MOMENT = "isolation level repeatable read, read only"
 
 #: Connections that wait to be somebody's again, and seconds in which one ends.
 RESTING_MAX = 8
@@ -38,6 +42,7 @@ class Door:
         self._pool: Pool
         self._gathered: dict[Callable[..., Any], Gathered[Any, Any]] = {}
         self._resting: list[Connection] = []
+        self._looks: asyncio.Semaphore
         self._open = True
 
     @classmethod
@@ -46,6 +51,7 @@ class Door:
         """Open a door on `url`; a role that may do more than the app's is lowered to it."""
         door = cls(url)
         door._pool = await open_pool(url, size, door._opened)
+        door._looks = asyncio.Semaphore(max(1, size // 2))
         try:
             yield door
         finally:
@@ -67,6 +73,17 @@ class Door:
             raise ValueError("a system transaction says why it needs no tenant")
         async with self._transaction("set local role kuota_system") as connection:
             yield connection
+
+    @asynccontextmanager
+    async def look(self, scope: str) -> AsyncIterator[Connection]:
+        """A transaction that sees one moment, and changes nothing: what a `Snapshot` shows."""
+        async with self._looks, self._pool.acquire() as pooled:
+            connection: Connection = pooled  # type: ignore[assignment]  # it has its face
+            try:
+                await connection.execute(f"begin {ONE_MOMENT}; {scope}")
+                yield connection
+            finally:
+                await _undo(connection)
 
     @asynccontextmanager
     async def _transaction(self, scope: str) -> AsyncIterator[Connection]:
@@ -143,12 +160,12 @@ async def _answers(connection: Connection, statement: str) -> bool:
 
 async def _undo(connection: Connection) -> None:
     """Roll back, or give the connection up where it no longer answers."""
-    if connection.is_closed():
-        return
     try:
-        await connection.execute("rollback")
+        if not connection.is_closed():
+            await connection.execute("rollback")
     except CONNECTION_LOST:
-        connection.terminate()
+        with suppress(*CONNECTION_LOST):  # the pool may have noticed before
+            connection.terminate()
 
 
 def tenant_scope(tenants: Iterable[int]) -> str:

@@ -52,7 +52,7 @@ async def balance_usage(
     check_whole_days(record.zone, start, end)
 
     async def load(keys: list[Asked]) -> list[list[Taken]]:
-        return await lot_usage.taken(context.door, keys)
+        return await lot_usage.taken(context.figures, keys)
 
     asked = Asked(tenant_id=record.tenant_id, start=start, end=end)
     found = await context.loader("balance usage", load).load(asked)

@@ -143,7 +143,7 @@ class Broadcast:
         """What it took: of all broadcasts of an answer, one statement."""
 
         async def load(asked: list[tuple[int, str]]) -> list[Taken]:
-            return await broadcasts.taken(context.door, asked)
+            return await broadcasts.taken(context.figures, asked)
 
         asked = (self.record.tenant_id, self.told.name)
         return await context.loader("taken by broadcasts", load).load(asked)
@@ -220,7 +220,7 @@ class TenantBroadcasts(Owner):
         )
 
         async def load(keys: list[Asked]) -> list[list[BroadcastRecord]]:
-            return await broadcasts.pages(context.door, keys, limit=size + 1)
+            return await broadcasts.pages(context.figures, keys, limit=size + 1)
 
         found = await context.loader(("broadcasts", size), load).load(asked)
         edges = [
@@ -241,7 +241,7 @@ class TenantBroadcasts(Owner):
         name = _name(str(id), "id")
 
         async def load(keys: list[tuple[int, str]]) -> list[BroadcastRecord | None]:
-            return await broadcasts.by_names(context.door, keys)
+            return await broadcasts.by_names(context.figures, keys)
 
         if not name:
             return None

@@ -55,7 +55,8 @@ async def closed_first(info: Info[Context, None], tenants: Iterable[int]) -> Non
     """Look up what is closed, before figures are read of which `estimate` is asked.
 
     A period may close at any moment, and its last settling changes figures: those that were read
-    before it are not the ones that it made final (FI-1).
+    before it are not the ones that it made final (FI-1). A query sees one moment; the payload of a
+    mutation does not.
     """
     nodes = [info.operation, *info._raw_info.fragments.values()]
     if any(_names(node.selection_set, "estimate") for node in nodes):
@@ -64,7 +65,7 @@ async def closed_first(info: Info[Context, None], tenants: Iterable[int]) -> Non
 
 def _closed(context: Context) -> DataLoader[int, int | None]:
     async def load(keys: list[int]) -> list[int | None]:
-        return await settlements.closed_until(context.door, keys)
+        return await settlements.closed_until(context.figures, keys)
 
     return context.loader("closed", load)
 

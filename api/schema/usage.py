@@ -249,7 +249,7 @@ def rows_loader(info: Info[Context, None], selection: Selection) -> DataLoader[A
 
     async def load(keys: list[Asked]) -> list[list[Sum]]:
         await closed_first(info, [key.tenant_id for key in keys])
-        return await read(info.context.door, selection, keys)
+        return await read(info.context.figures, selection, keys)
 
     return info.context.loader(("usage", selection), load)
 

@@ -312,7 +312,7 @@ async def _summed(info: Info[Context, None], narrowed: Only, asked: list[Asked])
 
     async def load(keys: list[Asked]) -> list[list[Total]]:
         await closed_first(info, [key.tenant_id for key in keys])
-        return await read_totals(info.context.door, selection, keys)
+        return await read_totals(info.context.figures, selection, keys)
 
     rows = await info.context.loader(("usage totals", selection), load).load_many(asked)
     if len(rows) == 1:

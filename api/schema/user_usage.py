@@ -78,7 +78,7 @@ class Scene:
 
         async def load(keys: list[usage.Asked]) -> list[dict[str, tuple[int, ...]]]:
             await closed_first(info, [key.tenant_id for key in keys])
-            found = await read_totals(info.context.door, selection, keys)
+            found = await read_totals(info.context.figures, selection, keys)
             return [{total.key[0]: total.values for total in each} for each in found]
 
         asked = usage.Asked(tenant_id=self.record.tenant_id, hours=hours, days=days)
@@ -88,14 +88,14 @@ class Scene:
         """How many people the range has: one statement for all who ask alike."""
 
         async def load(keys: list[members.Asked]) -> list[Census]:
-            return await members.census(context.door, keys, self.wanted)
+            return await members.census(context.figures, keys, self.wanted)
 
         return await context.loader(("census", self.wanted), load).load(self.range)
 
     async def page(self, context: Context, *, after: int, limit: int) -> list[Member]:
         async def load(keys: list[members.Asked]) -> list[list[Member]]:
             return await members.pages(
-                context.door, keys, self.wanted, after=after, limit=limit
+                context.figures, keys, self.wanted, after=after, limit=limit
             )  # fmt: skip
 
         return await context.loader(("members", self.wanted, after, limit), load).load(self.range)
@@ -110,7 +110,7 @@ class Page:
 
     async def activity(self, context: Context, name: str) -> tuple[int, int] | None:
         async def load(keys: list[activity.Asked]) -> list[dict[str, tuple[int, int]]]:
-            return await activity.spans(context.door, keys)
+            return await activity.spans(context.figures, keys)
 
         of = self.scene.range
         found = await context.loader("activity", load).load(

@@ -7,6 +7,7 @@ of itself is executed once for a document: it is the same until the process ends
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 from graphql import (
@@ -20,11 +21,15 @@ from graphql import (
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.validation_rules.maybe_null import MaybeNullValidationRule
 from strawberry.schema.validation_rules.one_of import OneOfInputValidationRule
+from strawberry.types import ExecutionContext
+from strawberry.types.graphql import OperationType
 
+from api.context import Context
 from api.faults import Fault
 from api.limits import QUERY_ERRORS_MAX, QUERY_REFUSED_COST
 from api.transport.cost import cost
 from api.transport.documents import Document, read
+from persistence.snapshot import Snapshot
 
 
 def validate_document(
@@ -33,6 +38,17 @@ def validate_document(
     """What is wrong with a document, as the library finds it, but not all of it."""
     rules = (*rules, MaybeNullValidationRule, OneOfInputValidationRule)
     return validate(schema, node, rules, max_errors=QUERY_ERRORS_MAX)
+
+
+@asynccontextmanager
+async def looking(execution: ExecutionContext) -> AsyncIterator[None]:
+    """Have a query see all usage as it is at one moment; what changes something sees the newest."""
+    context = execution.context
+    if isinstance(context, Context) and execution.operation_type is OperationType.QUERY:
+        async with aclosing(Snapshot(context.door)) as context.snapshot:
+            yield
+    else:
+        yield
 
 
 class Documents(SchemaExtension):
@@ -67,10 +83,11 @@ class Documents(SchemaExtension):
         await self._charge(bool(context.pre_execution_errors))
         yield
 
-    def on_execute(self) -> Iterator[None]:
+    async def on_execute(self) -> AsyncIterator[None]:
         context, document = self.execution_context, self._document
         if not document.introspects or context.variables:
-            yield
+            async with looking(context):
+                yield
             return
         data = document.answers.get(context.operation_name)
         if data is not None:

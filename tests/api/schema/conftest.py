@@ -51,7 +51,9 @@ class Query:
         return Figures(record=self.owner)
 
 
-SCHEMA = strawberry.Schema(Query, config=StrawberryConfig(scalar_map=SCALARS))
+CONFIG = StrawberryConfig(scalar_map=SCALARS)
+#: As the payload of a mutation shows figures: of no one moment.
+SCHEMA = strawberry.Schema(Query, config=CONFIG)
 
 Ask = Callable[..., Awaitable[dict[str, Any]]]
 
@@ -77,7 +79,11 @@ async def ask(rows: Rows, door: Door, redis_url: str) -> AsyncIterator[Ask]:
     live = Live(valkey, door, Rebuild(valkey, door, catalogue, lambda: NOON))
 
     async def ask(
-        fields: str, *, now: int = NOON, scopes: frozenset[str] = ALL_SCOPES
+        fields: str,
+        *,
+        now: int = NOON,
+        scopes: frozenset[str] = ALL_SCOPES,
+        schema: strawberry.Schema = SCHEMA,
     ) -> dict[str, Any]:
         records = await find_by_ids(door, [TENANT])
         context = Context(
@@ -86,7 +92,7 @@ async def ask(rows: Rows, door: Door, redis_url: str) -> AsyncIterator[Ask]:
             show=NOBODY, live=live, hub=NOBODY, settling=NOBODY, signing=NOBODY, public_url="",
             desk=NOBODY, directory=NOBODY, valkey=NOBODY, paying=NOBODY,
         )  # fmt: skip
-        answer = await SCHEMA.execute(
+        answer = await schema.execute(
             "{ tenant { %s } }" % fields,  # noqa: UP031 - braces are GraphQL's
             root_value=Query(owner=records[TENANT]),
             context_value=context,

@@ -1,4 +1,7 @@
-"""A period that closes while somebody asks: what is called final has changed for the last time."""
+"""A period that closes while somebody asks: what is called final has changed for the last time.
+
+A query sees one moment (`test_one_moment`); these ask as the payload of a mutation is answered.
+"""
 
 from __future__ import annotations
 
