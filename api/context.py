@@ -77,7 +77,7 @@ class Context:
 
     @property
     def figures(self) -> Door:
-        """Where usage is read: what one query shows of it is all of one moment."""
+        """Where usage and what was invoiced is read: all of one moment in a query."""
         return self.snapshot or self.door
 
     def acting(self) -> AbstractContextManager[None]:

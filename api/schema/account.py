@@ -121,7 +121,7 @@ class AccountPayment:
         context = info.context
 
         async def load(keys: list[tuple[int, int]]) -> list[list[tuple[str, int]]]:
-            return await account_payments.paid_by(context.door, keys)
+            return await account_payments.paid_by(context.figures, keys)
 
         name = (self.row.tenant_id, self.row.payment_id)
         found = await context.loader("invoices of payments", load).load(name)
@@ -269,7 +269,7 @@ class Account:
         start, end = tenant.zone.day_bounds(days[0])[0], tenant.zone.day_bounds(days[1])[1]
 
         async def load(asked: list[Asked]) -> list[Page]:
-            return await journal.pages(context.door, asked, limit=size + 1)
+            return await journal.pages(context.figures, asked, limit=size + 1)
 
         asked = Asked(tenant_id=tenant.tenant_id, start=start, end=end, after=place)
         found = await context.loader(("statement", size), load).load(asked)
@@ -300,7 +300,7 @@ class Account:
         size, before = page_size(first), NEWEST if after is None else _payment(after)
 
         async def load(asked: list[tuple[int, int]]) -> list[list[PaymentRow]]:
-            return await account_payments.pages(context.door, asked, limit=size + 1)
+            return await account_payments.pages(context.figures, asked, limit=size + 1)
 
         loader = context.loader(("payments on the account", size), load)
         found = await loader.load((tenant.tenant_id, before))
@@ -324,7 +324,7 @@ class Account:
             return None
 
         async def load(asked: list[tuple[int, int]]) -> list[PaymentRow | None]:
-            return await account_payments.by_ids(context.door, asked)
+            return await account_payments.by_ids(context.figures, asked)
 
         loader = context.loader("payments on the account by id", load)
         found = await loader.load((tenant.tenant_id, number))
@@ -341,7 +341,7 @@ class TenantAccount(Owner):
         context.require(SCOPE)
 
         async def load(asked: list[tuple[int, int]]) -> list[Figures]:
-            return await account_payments.figures(context.door, asked)
+            return await account_payments.figures(context.figures, asked)
 
         today = tenant.zone.date(context.now)
         found = await context.loader("accounts", load).load((tenant.tenant_id, today))

@@ -246,7 +246,7 @@ class TenantCharges(Owner):
             start, end = interval(range, self.record.zone, context.now)
 
         async def load(keys: list[charges.Asked]) -> list[list[ChargeRecord]]:
-            return await charges.pages(context.door, keys, limit=size + 1)
+            return await charges.pages(context.figures, keys, limit=size + 1)
 
         asked = charges.Asked(
             tenant_id=self.record.tenant_id,

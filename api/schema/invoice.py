@@ -130,7 +130,7 @@ class Document(Node):
         context = info.context
 
         async def load(keys: list[tuple[int, int]]) -> list[int]:
-            return await invoice_lists.line_counts(context.door, keys)
+            return await invoice_lists.line_counts(context.figures, keys)
 
         name = (self.kept.tenant_id, self.kept.invoice_id)
         return await context.loader("line counts", load).load(name)
@@ -229,7 +229,7 @@ class Invoice(Document):
         context = info.context
 
         async def load(keys: list[tuple[int, int]]) -> list[list[Paying]]:
-            return await invoice_lists.payments_of(context.door, keys)
+            return await invoice_lists.payments_of(context.figures, keys)
 
         kept = self.kept
         name = (kept.tenant_id, kept.invoice_id)
@@ -242,7 +242,7 @@ class Invoice(Document):
         context = info.context
 
         async def load(keys: list[tuple[int, int]]) -> list[list[InvoiceRecord]]:
-            return await invoice_lists.notes_of(context.door, keys)
+            return await invoice_lists.notes_of(context.figures, keys)
 
         name = (self.kept.tenant_id, self.kept.invoice_id)
         found = await context.loader("credit notes", load).load(name)
@@ -318,14 +318,14 @@ async def document_by_id(context: Context, invoice_id: int) -> Invoice | CreditN
 
 async def _found(context: Context, tenant_id: int, invoice_id: int) -> InvoiceRecord | None:
     async def load(keys: list[tuple[int, int]]) -> list[InvoiceRecord | None]:
-        return await invoice_lists.by_ids(context.door, keys)
+        return await invoice_lists.by_ids(context.figures, keys)
 
     return await context.loader("invoices by id", load).load((tenant_id, invoice_id))
 
 
 async def _lines(context: Context, kept: InvoiceRecord, first: int, last: int) -> tuple[Line, ...]:
     async def load(keys: list[tuple[int, int]]) -> list[tuple[Line, ...]]:
-        return await invoice_lists.lines_of(context.door, keys, first, last)
+        return await invoice_lists.lines_of(context.figures, keys, first, last)
 
     loader = context.loader(("lines of documents", first, last), load)
     return await loader.load((kept.tenant_id, kept.invoice_id))

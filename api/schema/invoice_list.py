@@ -165,7 +165,7 @@ async def _page(
     size = page_size(first)
 
     async def load(keys: list[Asked]) -> list[list[InvoiceRecord]]:
-        return await invoice_lists.pages(context.door, wanted, keys, limit=size + 1)
+        return await invoice_lists.pages(context.figures, wanted, keys, limit=size + 1)
 
     asked = Asked(
         tenant_id=record.tenant_id,
@@ -183,7 +183,7 @@ async def _of_number(context: Context, record: TenantRecord, number: str) -> Inv
     name = _number(number)
 
     async def load(keys: list[tuple[int, str]]) -> list[InvoiceRecord | None]:
-        return await invoice_lists.by_numbers(context.door, keys)
+        return await invoice_lists.by_numbers(context.figures, keys)
 
     if not name:
         return None

@@ -278,7 +278,7 @@ class TenantSubscriptions(Owner):
         context.require(SCOPE)
 
         async def load(tenant_ids: list[int]) -> list[list[Kept]]:
-            return await subscriptions.of_tenants(context.door, tenant_ids)
+            return await subscriptions.of_tenants(context.figures, tenant_ids)
 
         found = await context.loader("subscriptions", load).load(self.record.tenant_id)
         return [TenantSubscription.of(self.record, kept, context.now) for kept in found]
@@ -300,7 +300,7 @@ async def subscription_by_id(context: Context, number: int) -> TenantSubscriptio
 
 
 async def _asked(context: Context, tenant_ids: Sequence[int]) -> list[dict[str, Asked]]:
-    async with context.door.tenant_tx(*tenant_ids) as connection:
+    async with context.figures.tenant_tx(*tenant_ids) as connection:
         return [await invoices.asked(connection, each) for each in tenant_ids]
 
 

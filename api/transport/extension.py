@@ -42,7 +42,7 @@ def validate_document(
 
 @asynccontextmanager
 async def looking(execution: ExecutionContext) -> AsyncIterator[None]:
-    """Have a query see all usage as it is at one moment; what changes something sees the newest."""
+    """Have a query see its figures as of one moment; what changes something sees the newest."""
     context = execution.context
     if isinstance(context, Context) and execution.operation_type is OperationType.QUERY:
         async with aclosing(Snapshot(context.door)) as context.snapshot:
