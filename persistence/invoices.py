@@ -256,13 +256,17 @@ async def asked(connection: Connection, tenant_id: int) -> dict[str, Asked]:
     found: dict[str, Asked] = {}
     for row in await connection.fetch(ASKED, tenant_id):
         month: int | None = row["asked_month"]
-        for key, asks in msgspec.json.decode(row["asks"], type=dict[str, tuple[Ask, ...]]).items():
+        for key, asks in _asks(row["asks"]).items():
             before = found.get(key, Asked())
             months = [each for each in (before.last_month, month) if each is not None]
             found[key] = Asked(
                 asks=(*before.asks, *asks), last_month=max(months) if months else None
             )
     return found
+
+
+_asks = msgspec.json.Decoder(dict[str, tuple[Ask, ...]]).decode
+_snapshot = msgspec.json.Decoder(Invoice).decode
 
 
 def from_row(row: asyncpg.Record) -> InvoiceRecord:
@@ -274,7 +278,7 @@ def from_row(row: asyncpg.Record) -> InvoiceRecord:
         origin=Origin(row["origin"]),
         period=row["period"],
         asked_month=row["asked_month"],
-        asks=msgspec.json.decode(row["asks"], type=dict[str, tuple[Ask, ...]]),
+        asks=_asks(row["asks"]),
         of_id=row["of_id"],
         invoice=snapshot(row["body"]),
         credited=row["credited"],
@@ -288,7 +292,7 @@ def from_row(row: asyncpg.Record) -> InvoiceRecord:
 
 def snapshot(body: str | bytes) -> Invoice:
     """What an invoice says, as its row has it."""
-    return msgspec.json.decode(body, type=Invoice)
+    return _snapshot(body)
 
 
 def _spelt(value: Any) -> str:

@@ -7,6 +7,7 @@ import binascii
 import json
 from typing import Any
 
+import msgspec
 import strawberry
 
 from api.errors import Fault
@@ -26,8 +27,7 @@ class PageInfo:
 
 def cursor(parts: list[Any]) -> str:
     """The opaque text of a position: the values a row is sorted by."""
-    written = json.dumps(parts, separators=(",", ":")).encode()
-    return base64.urlsafe_b64encode(written).rstrip(b"=").decode()
+    return base64.urlsafe_b64encode(msgspec.json.encode(parts)).rstrip(b"=").decode()
 
 
 def position(text: str, *kinds: type) -> list[Any]:
