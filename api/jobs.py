@@ -35,7 +35,7 @@ from api.rating import Rating
 from domain.fold import advance
 from domain.periods import DAY, MINUTE, SECOND
 from domain.state import Changes
-from persistence import deliveries, due, exports, holds, load, record, terms
+from persistence import deliveries, due, exports, holds, load, record, report_letters, terms
 from persistence.catalogue import Catalogue
 from persistence.credentials import clear_widgets
 from persistence.door import CONNECTION_LOST, Door, tenant_scope
@@ -124,6 +124,7 @@ class Jobs:
             "ended widgets": self.clear_widgets,
             "unused holds": self.clear_holds,
             "old deliveries": self.clear_deliveries,
+            "old letters": self.clear_letters,
             "old exports": self.clear_exports,
             **self._more,
         }
@@ -194,6 +195,11 @@ class Jobs:
         """Remove deliveries a month after they were made; gives whether there may be more."""
         kept = DELIVERIES_KEPT_DAYS * DAY
         return await self._clear("deliveries", deliveries.clear, kept, DELIVERIES_CLEARED_MAX)
+
+    async def clear_letters(self) -> bool:
+        """Remove letters with reports as deliveries are; gives whether there may be more."""
+        kept = DELIVERIES_KEPT_DAYS * DAY
+        return await self._clear("letters", report_letters.clear, kept, DELIVERIES_CLEARED_MAX)
 
     async def clear_exports(self) -> bool:
         """Remove files of exports a week after they were made; gives whether there may be more."""

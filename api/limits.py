@@ -344,7 +344,8 @@ WEBHOOKS_OF_ENDPOINT_MAX = 4
 #: Hours for which the secret before signs beside the one that took its place.
 WEBHOOK_SECRET_HOURS = 24
 
-#: Days a delivery that is over stands in the log, and how many are cleared away at once.
+#: Days a delivery that is over stands in the log, as does a letter with a report, and how many of
+#: either are cleared away at once.
 DELIVERIES_KEPT_DAYS = 30
 DELIVERIES_CLEARED_MAX = 1_000
 

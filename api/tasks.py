@@ -144,4 +144,4 @@ class Tasks:
         due_at = self._now() + min(LEASE << min(task.tries, 16), AT_MOST)
         with contextlib.suppress(*CONNECTION_LOST):
             async with self._door.tenant_tx(task.tenant_id) as connection:
-                await tasks.later(connection, task, due_at)
+                await tasks.failed(connection, task, due_at)

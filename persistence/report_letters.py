@@ -191,6 +191,28 @@ async def of_exports(
     return found
 
 
+CLEAR = """
+delete from report_letters l
+using (
+    select tenant_id, export_id, place from report_letters
+    where state <> 1 and coalesce(sent_at, created_at) < $1
+    order by coalesce(sent_at, created_at)
+    limit $2
+) old
+where l.tenant_id = old.tenant_id and l.export_id = old.export_id and l.place = old.place"""
+
+
+async def clear(door: Door, before: int, *, limit: int) -> int:
+    """Remove up to `limit` letters that were over before an instant; how many.
+
+    One that went was over then; of another, which is tried for little more than a day, it is when
+    it began that counts.
+    """
+    async with door.system_tx("letters with reports of all tenants, long over") as connection:
+        done = await connection.execute(CLEAR, before, limit)
+    return int(done.split()[-1])
+
+
 def _from_row(row: Any) -> ReportLetter:
     values = dict(row)
     values["state"] = State(values["state"])

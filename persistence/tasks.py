@@ -167,6 +167,22 @@ async def later(connection: Connection, task: Task, due_at: int) -> bool:
     return held is not None
 
 
+# Tries that went well are counted as well: only failures one after the other are a row. Whoever had
+# the task may have taken a longer lease meanwhile; only what was hurried is due sooner.
+FAILED = """
+update tasks set due_at = case when due_at >= $5 then $6 else due_at end, failed_try = $4,
+    failures = case when failed_try = $4 - 1 then failures + 1 else 1 end
+where tenant_id = $1 and kind = $2 and key = $3 and tries = $4"""
+
+
+async def failed(connection: Connection, task: Task, due_at: int) -> None:
+    """Have a task that failed done again as `later` does, and count how often it did in a row.
+
+    Nothing happens where somebody else has taken it since.
+    """
+    await connection.execute(FAILED, *task[:3], task.tries, task.due_at, due_at)
+
+
 DROP = "delete from tasks where tenant_id = $1 and kind = $2 and key = $3"
 
 

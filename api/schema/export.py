@@ -13,7 +13,12 @@ from api import ids
 from api.context import Context
 from api.documents.files import safe
 from api.faults import Fault
-from api.limits import EXPORTS_KEPT_DAYS, EXPORTS_KEPT_MAX, EXPORTS_UNFINISHED_MAX
+from api.limits import (
+    DELIVERIES_KEPT_DAYS,
+    EXPORTS_KEPT_DAYS,
+    EXPORTS_KEPT_MAX,
+    EXPORTS_UNFINISHED_MAX,
+)
 from api.links import Link, expiry
 from api.operations import export_create
 from api.operations.export_create import PREFIX, SCOPE, ExportCreate, ReportCreate
@@ -125,7 +130,7 @@ class Export:
 
     @computed(
         "The letters it is mailed in, as its recipients were named; none before it is done, nor of "
-        "one that names nobody."
+        f"one that names nobody. One that is over for {DELIVERIES_KEPT_DAYS} days is gone."
     )
     async def letters(self, info: Info[Context, None]) -> list[ReportLetter]:
         return await letters_of(info.context, self.record)

@@ -121,7 +121,7 @@ class ReportSchedule:
 
 @strawberry.type
 class TenantReportSchedules(Owner):
-    """The field of a tenant that lists what is mailed again and again."""
+    """The fields of a tenant that show what is mailed again and again."""
 
     @computed("Its reports that are mailed again and again, oldest first.")
     async def report_schedules(self, info: Info[Context, None]) -> list[ReportSchedule]:
@@ -133,6 +133,25 @@ class TenantReportSchedules(Owner):
 
         found = await context.loader("report schedules", load).load(self.record.tenant_id)
         return [ReportSchedule.from_record(each, self.record) for each in found]
+
+    @computed("One of them by its id, paused or not; null: the tenant has none of it.")
+    async def report_schedule(
+        self,
+        info: Info[Context, None],
+        id: Annotated[strawberry.ID, strawberry.argument(description="The schedule's id.")],
+    ) -> ReportSchedule | None:
+        context = info.context
+        context.require(SCOPE)
+        number = ids.decode(PREFIX, str(id))
+        if number is None:
+            return None
+
+        async def load(asked: list[tuple[int, int]]) -> list[Schedule | None]:
+            found = await report_schedules.by_ids(context.door, asked)
+            return [found.get(each) for each in asked]
+
+        found = await context.loader("report schedule", load).load((self.record.tenant_id, number))
+        return None if found is None else ReportSchedule.from_record(found, self.record)
 
 
 @strawberry.input(description="A report that is made again and again, of the days then over.")

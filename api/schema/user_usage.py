@@ -28,13 +28,14 @@ from api.schema.people import TenantUser, UserRole, place_of
 from api.schema.range import RangeInput, interval
 from api.schema.scalars import BigInt, DateTime, Decimal
 from api.schema.usage import COST_SCOPE, is_estimate, only_of
+from api.schema.user_order import Sorting, UserUsageSort, UserUsageSortInput
 from api.usage.filters import Only, selection_of
 from api.usage.question import check_hours, stretches
 from api.usage.summary import read_totals
 from domain.money import MICRO, text
 from domain.ranges import named
 from persistence import activity, members, usage
-from persistence.members import Census, Member, Wanted
+from persistence.members import Behind, Census, Member, Ranked, Wanted
 from persistence.standing import standing_of
 from persistence.tenants import TenantRecord
 from persistence.usage import Measure
@@ -99,6 +100,21 @@ class Scene:
             )  # fmt: skip
 
         return await context.loader(("members", self.wanted, after, limit), load).load(self.range)
+
+    async def ranked(
+        self, context: Context, sorting: Sorting, *, behind: Behind | None, limit: int
+    ) -> list[Member]:
+        """A page in an order: one statement for all who ask alike."""
+        order = sorting.order
+
+        async def load(keys: list[Ranked]) -> list[list[Member]]:
+            return await members.ranked(
+                context.figures, keys, self.wanted, descending=order.descending, behind=behind,
+                limit=limit,
+            )  # fmt: skip
+
+        name = ("members in order", self.wanted, self.only, order, behind, limit)
+        return await context.loader(name, load).load(Ranked(self.range, sorting.figures))
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +216,9 @@ class UserUsageEdge:
     node: UserUsage = strawberry.field(description="The person, and what was used.")
 
 
-@strawberry.type(description="A page of a range's people, in the order they were added.")
+@strawberry.type(
+    description="A page of a range's people, in the order they were added, or that of `sort`."
+)
 class UserUsageConnection:
     scene: strawberry.Private[Scene]
     edges: list[UserUsageEdge] = strawberry.field(description="The people with their places.")
@@ -289,10 +307,21 @@ class TenantUserUsage(Owner):
                 "whatever case."
             ),
         ] = None,
+        sort: Annotated[
+            UserUsageSortInput | None,
+            strawberry.argument(
+                description="In which order to list them; default: as they were added. A page goes "
+                "on behind the figure that its cursor was given for: whose own changes between two "
+                "pages may come twice, or not at all."
+            ),
+        ] = None,
     ) -> UserUsageConnection:
         context, record = info.context, self.record
         context.require(SCOPE)
-        size, behind = page_size(first), place_of(after)
+        order = None if sort is None else sort.order()
+        if order is not None and order.by is UserUsageSort.COST:
+            context.require(COST_SCOPE)
+        size = page_size(first)
         if range is None:
             plan = standing_of(context.catalogue, record).holding(context.now).plan
             start, end = named(plan.ranges.users, record.zone, context.now)
@@ -312,17 +341,31 @@ class TenantUserUsage(Owner):
                 users=dict(narrowed).get(usage.Dimension.USER),
             ),
         )
-        found = await scene.page(context, after=behind, limit=size + 1)
-        return connection_of(scene, found, size)
+        if order is None:
+            found = await scene.page(context, after=place_of(after), limit=size + 1)
+            return connection_of(scene, found, size)
+        behind = order.behind(after)
+        figures = None
+        if order.measure is not None:
+            place = MEASURES.index(order.measure)
+            sums = await scene.figures(info)
+            figures = {name: values[place] for name, values in sums.items()}
+        sorting = Sorting(order, figures)
+        found = await scene.ranked(context, sorting, behind=behind, limit=size + 1)
+        return connection_of(scene, found, size, sorting)
 
 
-def connection_of(scene: Scene, found: list[Member], size: int) -> UserUsageConnection:
+def connection_of(
+    scene: Scene, found: list[Member], size: int, sorting: Sorting | None = None
+) -> UserUsageConnection:
     """A page of `size` out of at most one row more, which says that there is more."""
     names = (member.user.external_id for member in found[:size])
     page = Page(scene, tuple(name for name in names if name is not None))
     edges = [
         UserUsageEdge(
-            cursor=cursor([ids.encode("usr", member.user.user_id)]),
+            cursor=cursor([ids.encode("usr", member.user.user_id)])
+            if sorting is None
+            else sorting.cursor(member.user.user_id, member.user.external_id),
             node=UserUsage(
                 page=page,
                 user=TenantUser.from_row(member.user),

@@ -52,9 +52,11 @@ PAGES = {"InvoiceLine": INVOICE_LINES_MAX}
 def cost(
     document: Document, schema: GraphQLSchema, operation_name: str | None, variables: dict[str, Any]
 ) -> int:
-    """The values an answer to a valid document may have; a GraphQLError where they are too many."""
-    items_of(variables)
-    total = answered(document, schema, operation_name, variables)
+    """What is asked for by a valid document and sent with it; a GraphQLError where it is too much.
+
+    What is sent is counted anew for each request: only the answer's share is kept of a document.
+    """
+    total = items_of(variables) + answered(document, schema, operation_name, variables)
     return checked("cost", total, QUERY_COST_MAX, "ask for shorter pages or fewer fields")
 
 

@@ -18,8 +18,8 @@ from persistence.checkup.finding import (
 )
 from persistence.connection import Connection
 
-#: Roles that are set and not inherited came with 16.
-VERSION_MIN = 16
+#: Names are looked up by a collation that came with 17, `pg_c_utf8`.
+VERSION_MIN = 17
 SKEW_SECONDS_MAX = 2.0
 #: Open longer than any of ours: it keeps dead rows from being cleared away.
 TRANSACTION_SECONDS_MAX = 300

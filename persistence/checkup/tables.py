@@ -195,10 +195,22 @@ WAITING = {
     "dunning": ("overdue invoices wait", "start the jobs: python -m api serve"),
     "ending": ("endings of subscriptions wait to be told", "start the jobs: python -m api serve"),
     "export": ("exports wait", "start the jobs: python -m api serve"),
+    "report_letter": (
+        "letters with reports wait",
+        "set KUOTA_SMTP_URL, or see the log for what that server answers",
+    ),
+    "report_schedule": ("scheduled reports wait", "start the jobs: python -m api serve"),
 }  # fmt: skip
 
-#: A closing or an invoice that was tried so often stands still, though it is put off each time.
+#: A closing or an invoice that was tried so often stands still, though it is put off each time; and
+#: any other task that failed so often in a row.
 TRIES_MAX = 6
+
+# Behind the last failure there may be the try that is under way.
+FAILING = """
+select kind, count(*) as count, max(failures) as most from tasks
+where failures >= $1 and failed_try >= tries - 1 and kind not in ('close', 'invoice')
+group by kind order by kind"""
 
 
 async def tasks(conn: Connection, now: int) -> Finding:
@@ -214,6 +226,15 @@ async def tasks(conn: Connection, now: int) -> Finding:
         what, remedy = WAITING.get(row["kind"], (f"tasks {row['kind']} wait", "see the log"))
         since = iso(row["since"])
         troubles.append(warned(f"{row['count']} {what}, the first since {since}", remedy))
+    for row in await conn.fetch(FAILING, TRIES_MAX):
+        kind = row["kind"]
+        what, _ = WAITING.get(kind, (f"tasks {kind} wait", ""))
+        troubles.append(
+            warned(
+                f"{row['count']} {what} and fail each time, up to {row['most']} times in a row",
+                f"see the log of the jobs for what stands in the way: `a task failed`, kind {kind}",
+            )
+        )
     # Asked, or pending, for longer than any page stands open.
     open_ones = await conn.fetchval(
         "select count(*) from payments where state in (2, 3) and asked_at < $1", now - 25 * HOUR

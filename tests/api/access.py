@@ -124,6 +124,7 @@ GUARDED = {
     "Tenant.exports": REPORTS,
     "Tenant.export": VIEW,
     "Tenant.reportSchedules": USAGE,
+    "Tenant.reportSchedule": USAGE,
     "Tenant.mailboxes": VIEW,
     "Tenant.webhookDeliveries": VIEW,
     "Tenant.webhookEndpoints": VIEW,
@@ -231,6 +232,7 @@ ARGUMENTS = [
     ("Tenant.usageChart", {"metrics": "[COST]"}, USAGE.and_(VIEW)),
     ("Tenant.usageSeries", {"metrics": "[COST_TOP_UP]"}, USAGE.and_(VIEW)),
     ("UsageSummary.metrics", {"only": "[COST_INITIAL]"}, USAGE.and_(VIEW)),
+    ("Tenant.userUsage", {"sort": "{by: COST}"}, USAGE.and_(VIEW)),
 ]
 
 #: Each type: what everybody has who holds one, and the fields that need no more.

@@ -67,6 +67,7 @@ SAMPLES = {
     "Tenant.invoicePayment.id": '"$collected"',
     "InvoicePayInput.invoice": '"INV-2026-999999"',
     "Tenant.export.id": '"$export"',
+    "Tenant.reportSchedule.id": '"$schedule"',
     "Account.payment.id": '"$payment"',
     "ExportCreateInput.year": "1999",
     "ThresholdSetInput.balance": '"visitors"',

@@ -6,7 +6,7 @@ import pytest
 from graphql import GraphQLError, get_introspection_query, print_ast
 
 from api.schema.root import schema
-from api.transport.cost import _answered, cost
+from api.transport.cost import _answered, answered, cost
 from api.transport.documents import nesting, read
 from tests.api.conftest import Ask
 
@@ -96,6 +96,44 @@ def test_cost_multiplies_pages(query: str, variables: dict[str, object], value: 
     assert cost(read(query), CORE, None, variables) == value
 
 
+ESTIMATE = "query($i: EstimateInput!) { estimate(input: $i) { lines { quantity } } }"
+METRICS = """query($m: [Metric!]!, $n: Int) { tenant(key: "a") {
+  usageSeries(metrics: $m) { total } charges(first: $n) { nodes { id } } } }"""
+
+
+@pytest.mark.parametrize(
+    ("query", "variables", "items"),
+    [
+        (ESTIMATE, {"i": {"recipients": ["+628111"] * 5_000}}, 5_000),
+        (ESTIMATE, {"i": {"recipients": [], "count": 5_000}}, 0),
+        (ESTIMATE, {"i": [{"a": [1, 2]}, [[3], {"b": [4]}]]}, 8),
+        (METRICS, {"m": ["UNITS", "COST"], "n": 3}, 2),
+        ("{ viewer { kind } }", {"unknown": ["x"] * 100}, 100),
+    ],
+)
+def test_each_item_of_a_list_in_variables_costs_one_value(
+    query: str, variables: dict[str, object], items: int
+) -> None:
+    """As often as they are sent, whatever is kept of the document's own cost."""
+    document = read(query)
+    alone = _answered(document, CORE, None, variables)
+    assert [cost(document, CORE, None, variables) for _ in range(2)] == [alone + items] * 2
+
+
+async def test_lists_in_variables_are_charged_with_the_answer(ask: Ask) -> None:
+    few = await ask("{ viewer { kind } }")
+    many = await ask("{ viewer { kind } }", keys=["a"] * 700)
+    assert few["extensions"]["cost"] == 2
+    assert many["extensions"]["cost"] == 2 + 700
+
+
+async def test_variables_with_too_many_values_are_refused_with_the_limit(ask: Ask) -> None:
+    answer = await ask("{ viewer { kind } }", x=[[1] * 10] * 1_200)
+    (error,) = answer["errors"]
+    assert error["extensions"] == error["extensions"] | {"limit": "variables", "max": 12_000}
+    assert "data" not in answer
+
+
 def test_cost_is_of_the_operation_that_runs() -> None:
     document = read("query a { viewer { kind } } query b { viewer { kind scopes } }")
     assert [cost(document, CORE, name, {}) for name in ("a", "b")] == [2, 3]
@@ -129,7 +167,8 @@ def test_what_a_page_costs_is_kept_by_its_length(size: object) -> None:
     document, graph = read(query), schema._schema
     for given in (7, size, 7, size):
         variables = {"size": given, "key": "a"}
-        assert cost(document, graph, None, variables) == _answered(document, graph, None, variables)
+        of_pages = answered(document, graph, None, variables)
+        assert of_pages == _answered(document, graph, None, variables)
 
 
 def test_nothing_long_that_is_sent_is_kept_with_what_it_costs() -> None:

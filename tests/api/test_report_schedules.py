@@ -38,6 +38,8 @@ UPDATE = f"""mutation ($input: ReportScheduleUpdateInput!) {{ reportScheduleUpda
 DELETE = """mutation ($input: ReportScheduleDeleteInput!) { reportScheduleDelete(input: $input) {
   id userErrors { field code message } } }"""
 LIST = f'{{ tenant(key: "shop") {{ reportSchedules {{ {FIELDS} }} }} }}'
+ONE = f"""query ($tenant: String!, $id: ID!) {{
+  tenant(key: $tenant) {{ reportSchedule(id: $id) {{ {FIELDS} }} }} }}"""
 VISITORS: Json = {
     "kind": "VISITORS", "format": "CSV", "costs": False, "recipients": ["ana@shop.example"],
 }  # fmt: skip
@@ -106,6 +108,46 @@ async def test_a_schedule_is_created_changed_listed_and_deleted(shop: Ask, key_o
     assert (await shop(LIST, key=key))["data"]["tenant"]["reportSchedules"] == []
 
 
+async def test_one_schedule_is_found_by_its_id_until_it_is_deleted(
+    shop: Ask, key_of: KeyOf
+) -> None:
+    """Paused ones too; of another tenant, of another kind or of none the answer is null."""
+    ids = []
+    for number in range(3):
+        made = await create(shop, idempotencyKey=f"k{number}", hour=number)
+        ids.append(made["schedule"]["id"])
+    await shop(UPDATE, input={"tenant": "shop", "id": ids[1], "active": False})
+    listed = (await shop(LIST))["data"]["tenant"]["reportSchedules"]
+    key = await key_of("shop", "usage:read")
+
+    async def one(name: str, *, tenant: str = "shop", key: str = key) -> Json:
+        answer = await shop(ONE, key=key, tenant=tenant, id=name)
+        found: Json = answer["data"]["tenant"]["reportSchedule"]
+        return found
+
+    assert [await one(name) for name in ids] == listed
+    # Those of one operation are found by one statement, each in its own place.
+    aliased = " ".join(
+        f'a{place}: reportSchedule(id: "{name}") {{ hour }}'
+        for place, name in enumerate([ids[2], "rsc_none", ids[0], ids[2]])
+    )
+    answer = await shop(f'{{ tenant(key: "shop") {{ {aliased} }} }}', key=key)
+    assert answer["data"]["tenant"] == {
+        "a0": {"hour": 2}, "a1": None, "a2": {"hour": 0}, "a3": {"hour": 2},
+    }  # fmt: skip
+    for name in ("", "rsc_none", ids[0].replace("rsc", "exp"), ids[0] + "0"):
+        assert await one(name) is None
+    rival = await key_of("rival", "usage:read")
+    assert await one(ids[0], tenant="rival", key=rival) is None
+    await shop(DELETE, input={"tenant": "shop", "id": ids[0]})
+    assert await one(ids[0]) is None
+    (error,) = (
+        await shop(ONE, key=await key_of("shop", "billing:write"), tenant="shop", id=ids[1])
+    )["errors"]
+    assert error["extensions"]["code"] == "FORBIDDEN"
+    assert "usage:read" in error["message"]
+
+
 async def test_whoever_only_reads_mails_nothing(shop: Ask, key_of: KeyOf) -> None:
     """An operator's key that reads, too; a report that names nobody it may have."""
     made = await create(shop)
@@ -156,26 +198,25 @@ async def test_another_tenants_schedules_do_not_exist(shop: Ask, key_of: KeyOf) 
             assert (error["code"], error["field"]) == ("NOT_FOUND", field)
 
 
-@pytest.mark.parametrize(
-    ("given", "code", "field"),
-    [
-        ({"hour": 24}, "INVALID", "hour"),
-        ({"report": VISITORS | {"recipients": []}}, "INVALID", "report.recipients"),
-        ({"report": VISITORS | {"recipients": ["x"]}}, "INVALID_EMAIL", "report.recipients[0]"),
-        ({"report": VISITORS | {"format": "PNG"}}, "INVALID", "report.format"),
-        ({"report": VISITORS | {"kind": "USAGE_CHART", "format": "PNG"}}, "INVALID",
-         "report.chart"),
-        ({"idempotencyKey": "payment/1"}, "INVALID", "idempotencyKey"),
-        ({"tenant": "nobody"}, "NOT_FOUND", "tenant"),
-    ],
-)  # fmt: skip
-async def test_what_cannot_be_scheduled_is_said(
-    shop: Ask, given: Json, code: str, field: str
-) -> None:
-    made = await create(shop, **given)
-    assert "userErrors" in made, made
-    (error,) = made["userErrors"]
-    assert (error["code"], error["field"]) == (code, field)
+NOT_SCHEDULED = [
+    ({"hour": 24}, "INVALID", "hour"),
+    ({"report": VISITORS | {"recipients": []}}, "INVALID", "report.recipients"),
+    ({"report": VISITORS | {"recipients": ["x"]}}, "INVALID_EMAIL", "report.recipients[0]"),
+    ({"report": VISITORS | {"format": "PNG"}}, "INVALID", "report.format"),
+    ({"report": VISITORS | {"kind": "USAGE_CHART", "format": "PNG"}}, "INVALID",
+     "report.chart"),
+    ({"idempotencyKey": "payment/1"}, "INVALID", "idempotencyKey"),
+    ({"tenant": "nobody"}, "NOT_FOUND", "tenant"),
+]  # fmt: skip
+
+
+async def test_what_cannot_be_scheduled_is_said(shop: Ask, subtests: pytest.Subtests) -> None:
+    for given, code, field in NOT_SCHEDULED:
+        with subtests.test(given=given):
+            made = await create(shop, **given)
+            assert "userErrors" in made, made
+            (error,) = made["userErrors"]
+            assert (error["code"], error["field"]) == (code, field)
 
 
 async def test_a_picture_is_scheduled_like_a_table(shop: Ask) -> None:

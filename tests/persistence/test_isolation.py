@@ -240,7 +240,7 @@ async def test_the_roles_can_do_no_more(owner: Connection) -> None:
     assert {row["table_name"] for row in granted} == {
         "api_keys", "audit", "billing_grants", "books", "deliveries", "document_series",
         "export_parts", "forecasts", "hold_shares", "holds", "issuers", "markets",
-        "numbers", "plans", "rules", "sandbox_payments", "sign_in_links",
+        "numbers", "plans", "report_letters", "rules", "sandbox_payments", "sign_in_links",
         "signing_keys", "tasks", "taxes", "tenant_head", "tenants", "unrated", "users",
     }  # fmt: skip
 
@@ -294,6 +294,7 @@ def test_who_works_without_a_tenant() -> None:
         "persistence.credentials.page_of_operators",  # the operators' keys
         "persistence.deliveries.clear",  # deliveries of all tenants that are long over
         "persistence.exports.clear",  # files of all tenants that were made long ago
+        "persistence.report_letters.clear",  # letters of all tenants that are long over
         "persistence.due.count",  # how many tenants are due
         "persistence.due.look",  # which of them come first
         "persistence.access.use_link",  # a link comes before its tenant

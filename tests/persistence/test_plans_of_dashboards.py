@@ -69,6 +69,10 @@ DASHBOARDS = {
     "people": "userUsage(range: {preset: LAST_7_DAYS}) { totalCount byRole { __typename }"
     " unassigned { __typename messagesOut } nodes { role active firstActivity lastActivity"
     " figures { messagesOut cost { value } } } }",
+    "people by cost": "userUsage(range: {preset: LAST_7_DAYS},"
+    " sort: {by: COST, direction: DESCENDING}) { nodes { figures { cost { value } } } }",
+    "people by name": "userUsage(range: {preset: LAST_7_DAYS}, sort: {by: NAME})"
+    " { nodes { user { name } } }",
     "users": "users { nodes { email } }",
     "invoices": "invoices(first: 20) { nodes { id number status total { value } lineCount } }",
     "subscriptions": "subscriptions { key status components { key total { value } } }",
@@ -234,22 +238,17 @@ async def test_no_dashboard_reads_facts_charges_or_messages(
     assert seen >= {"usage_day", "usage_hour", "lots", "invoices", "broadcasts", "user_activity"}
 
 
-@pytest.mark.parametrize(
-    ("query", "expected"),
-    [
-        ("select count(*) from facts where tenant_id = $1", "facts"),
-        ("select (select count(*) from facts where tenant_id = $1 and $1 = 0) from tenant_head"
-         " where tenant_id = $1", "tenant_head"),
-    ],
-)  # fmt: skip
-async def test_the_way_of_looking_sees_what_is_read(
-    database: Database, query: str, expected: str
-) -> None:
+async def test_the_way_of_looking_sees_what_is_read(database: Database) -> None:
     """A statement that reads facts is found out, and one that only could is not."""
     await fill(database)
     connection = await connect(database.app_url)
-    plan = await run_again(connection, 1001, query, (1001,))
-    assert set(touched(plan)) & {"facts", "tenant_head"} == {expected}
+    for query, expected in (
+        ("select count(*) from facts where tenant_id = $1", "facts"),
+        ("select (select count(*) from facts where tenant_id = $1 and $1 = 0) from tenant_head"
+         " where tenant_id = $1", "tenant_head"),
+    ):  # fmt: skip
+        plan = await run_again(connection, 1001, query, (1001,))
+        assert set(touched(plan)) & {"facts", "tenant_head"} == {expected}
     await connection.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 from msgspec import structs
 
 from api import ids
-from api.limits import EXPORTS_KEPT_DAYS, REPORT_LETTERS_OF_DAY_MAX
+from api.limits import DELIVERIES_KEPT_DAYS, EXPORTS_KEPT_DAYS, REPORT_LETTERS_OF_DAY_MAX
 from api.operations.report_checks import check_letters
 from api.reaching.smtp import AWAY
 from api.reports.letter import FILE_BYTES_MAX
@@ -21,7 +21,7 @@ from domain.periods import DAY, HOUR, MINUTE
 from domain.problems import Problem
 from domain.report_words import LABELS, PHRASES, TITLES
 from domain.sentences import Language, needs
-from persistence import exports, tasks
+from persistence import exports, report_letters, tasks
 from persistence.report_letters import State
 from tests.api.reaching.office import Office, plain, rich
 from tests.api.reports.mailroom import VISITORS, MailRoom, attached, local, together
@@ -389,6 +389,79 @@ def test_every_word_of_a_report_is_there_in_every_language() -> None:
 
 def test_a_file_is_kept_for_longer_than_letters_are_tried() -> None:
     assert sum(WAITS) < EXPORTS_KEPT_DAYS * DAY
+
+
+async def test_letters_that_are_long_over_are_cleared_away_and_no_others(
+    room: MailRoom, world: World
+) -> None:
+    """As long as deliveries are: what went since then, what never went since it began."""
+    await world.tenant("rival")
+    room.office.answers += ["550 no such address"]
+    refused = await room.report(SHOP, ANA)
+    await room.quiet()
+    world.clock.at += DAY
+    await room.report("rival", BEN, EVA)
+    await room.quiet()
+    room.office.answers += ["451 later"]
+    late = await room.report(SHOP, ANA, BEN)
+    await room.quiet()
+    began = world.clock.at
+    assert [each.state for each in await room.letters(late)] == [State.WAITING, State.SENT]
+    jobs = world.jobs()
+
+    async def left(tenant: str) -> list[tuple[int, int]]:
+        rows = await room.rows(
+            tenant, "select state, place from report_letters where tenant_id = $1 order by 1, 2"
+        )
+        return [tuple(row) for row in rows]
+
+    kept = DELIVERIES_KEPT_DAYS * DAY
+    world.clock.at = NOON + kept
+    assert not await jobs.clear_letters()
+    assert len(await left(SHOP)) == 3
+    world.clock.at = NOON + kept + MINUTE
+    assert not await jobs.clear_letters()
+    assert await room.letters(refused) == []
+    assert (await left(SHOP), await left("rival")) == ([(1, 1), (2, 2)], [(2, 1), (2, 2)])
+    # What goes now is over from now on, however long ago it began; what waits is not over.
+    world.clock.at = began + kept + MINUTE
+    assert not await jobs.clear_letters()
+    assert (await left(SHOP), await left("rival")) == ([(1, 1)], [])
+    await room.quiet()
+    (letter,) = await room.letters(late)
+    assert (letter.state, letter.sent_at) == (State.SENT, world.clock.at)
+    world.clock.at += kept
+    assert not await jobs.clear_letters()
+    assert await left(SHOP) == [(2, 1)]
+    world.clock.at += MINUTE
+    assert not await jobs.clear_letters()
+    assert await left(SHOP) == []
+
+
+async def test_old_letters_are_cleared_away_piece_by_piece_by_index(
+    room: MailRoom, world: World
+) -> None:
+    """However many are waiting or not yet old: those are not looked at."""
+    await room.rows(
+        SHOP,
+        "insert into report_letters (tenant_id, export_id, place, email, final, state, created_at, "
+        f"sent_at) select $1, n, 1, 'x@shop.example', false, 1 + n % 4, {NOON} + n, "
+        f"case when n % 4 = 1 then {NOON} + n + 5 end from generate_series(0, 39) n",
+    )
+    door = world.door
+    assert await report_letters.clear(door, NOON + 6, limit=2) == 2
+    # Over before it are 2, 3, 6 and 7 of those that never went, and none of those that did.
+    rows = await room.rows(
+        SHOP, "select export_id from report_letters where tenant_id = $1 order by export_id limit 6"
+    )
+    assert [row["export_id"] for row in rows] == [0, 1, 4, 5, 6, 7]
+    assert await report_letters.clear(door, NOON + 8, limit=9) == 3  # 1 went at 6
+    async with door.system_tx("a plan") as connection:
+        await connection.execute("set local enable_seqscan = off")
+        plan = "\n".join(
+            row[0] for row in await connection.fetch(f"explain {report_letters.CLEAR}", 0, 1)
+        )
+    assert "report_letters_over" in plan, plan
 
 
 async def test_a_tenant_has_a_bound_of_letters_in_a_day(room: MailRoom) -> None:
