@@ -13,7 +13,7 @@ from typing import Self
 
 from api.edge import kept
 from domain.deeds import Deed
-from domain.facts import Fact, Status
+from domain.facts import Fact, Status, Type
 from domain.rate import claims_message
 from domain.refold import Adjusted, Input, Refold, place
 from domain.refold import Place as Position
@@ -24,8 +24,7 @@ from persistence import checkpoints, closing, load, log, midnights, settling
 from persistence.checkpoints import Checkpoint
 from persistence.connection import Connection
 from persistence.deeds import deeds, refunded
-from persistence.log import BEGINNING, Place, PostedFact
-from persistence.settling import Claim
+from persistence.log import BEGINNING, Place, PostedFact, was_chargeable
 
 PAGE_FACTS = 2_000
 
@@ -52,8 +51,8 @@ class Again:
         self.refold = refold
         self.facts = 0
         self.differences: list[Difference] = []
-        self.claimed: dict[bytes, tuple[bytes, int]] = {}
-        #: by message: the fact that charges it, where the books have a later one
+        self.claimed: dict[bytes, tuple[bytes, int] | None] = {}
+        #: by message: the fact that charges it, where the books have another or none; None: nobody
         self._connection = connection
         self._version = version
         self._after = BEGINNING
@@ -249,15 +248,15 @@ class Again:
             at = self.checkpoint.at
             await midnights.bring_contacts(self._connection, tenant_id, at, facts)
         await load.contacts(self._connection, {tenant_id: state}, facts, table="contacts_again")
-        naming = [fact for fact in facts if claims_message(own, fact)]
-        claims = await settling.claims(self._connection, tenant_id, naming)
         if late:
             await closing.windows(self._connection, own, state, facts)
         first, self._done = self._done, bisect_right(self._deeds, reached, key=place)
-        inputs: Iterable[Input] = merge(
+        merged: Iterable[Input] = merge(
             facts[: len(rows)], self._deeds[first : self._done], (one for one, _ in late), key=place
         )
-        outcomes = self.refold.take(inputs, self._repeated(naming, claims))
+        inputs = [*merged]
+        repeated = await self._repeated(inputs, [*rows, *(row for _, row in late)])
+        outcomes = self.refold.take(inputs, repeated)
         posted = await settling.posted(self._connection, tenant_id, rows) if rows else []
         if late:
             by_time = sorted((row for _, row in late), key=lambda row: row.at)
@@ -324,23 +323,49 @@ class Again:
         if taken[0]:
             await self.read_along(*taken)
 
-    def _repeated(self, naming: Sequence[Fact], claims: dict[bytes, Claim]) -> dict[bytes, int]:
-        """Of facts that name a message: those that another charges, and when."""
-        repeated: dict[bytes, int] = {}
-        closed_until = self.refold.state.closed_until
-        for fact in naming:
-            assert fact.message is not None
-            mine, claim = self.claimed.get(fact.message), claims.get(fact.key)
-            if mine is not None:
-                repeated[fact.key] = mine[1]
-            elif claim is None or claim.charged_by == fact.key:
+    async def _repeated(
+        self, inputs: Iterable[Input], rows: Iterable[PostedFact]
+    ) -> dict[bytes, int]:
+        """Of facts that name a message: those that another charges, and when.
+
+        A book that was published since may charge messages on another status: who has charged one
+        may be nothing to charge by now, and nobody may have, of whom it is.
+        """
+        sent = {row.key for row in rows if row.type == Type.MESSAGE_SENT and was_chargeable(row)}
+        naming: list[tuple[Fact, bytes, bool]] = []
+        for one in inputs:
+            fact = one.fact if isinstance(one, Adjusted) else one
+            if isinstance(fact, Deed) or fact.message is None:
                 continue
-            elif closed_until is not None and fact.began < closed_until:
+            claiming = claims_message(self.terms, fact)
+            if claiming or fact.key in sent:
+                naming.append((fact, fact.message, claiming))
+        claims = await settling.claims(
+            self._connection, self.terms.tenant_id, [fact for fact, _, _ in naming]
+        )
+        repeated: dict[bytes, int] = {}
+        for fact, message, claiming in naming:
+            claim, own = claims.get(fact.key), (fact.key, fact.at)
+            mine = self.claimed.get(message)
+            if not claiming:
+                if message not in self.claimed and claim and claim.charged_by == fact.key:
+                    self.claimed[message] = None
+            elif mine is not None:
+                repeated[fact.key] = mine[1]
+            elif message in self.claimed or claim is None:
+                self.claimed[message] = own
+            elif claim.charged_by == fact.key:
+                continue
+            elif self._is_closed(fact):
                 repeated[fact.key] = claim.charged_at  # a closed period charges nothing anew
             elif (claim.charged_at, claim.source or "", claim.id or "") < (
                 fact.at, fact.source, fact.id
             ):  # fmt: skip
                 repeated[fact.key] = claim.charged_at
             else:
-                self.claimed[fact.message] = (fact.key, fact.at)
+                self.claimed[message] = own
         return repeated
+
+    def _is_closed(self, fact: Fact) -> bool:
+        closed_until = self.refold.state.closed_until
+        return closed_until is not None and fact.began < closed_until

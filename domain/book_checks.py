@@ -21,6 +21,9 @@ Paths = Sequence[tuple[str, Row]]
 #: Asked for a category, channel or market that no row names: what `*` alone answers.
 _ANY_OTHER: Final = "\0"
 
+#: The status that charges a message of which no row says otherwise (EV-5).
+_UNSAID: Final = "delivered"
+
 #: Rates of some countries only: the others have the local one (PR-5).
 _OF_SOME: Final = "_international"
 
@@ -146,8 +149,39 @@ def rated_before(earlier: Book, later: Book, rows: Paths, today: int) -> list[Fa
     ]
 
 
+def charged_otherwise(earlier: Book, later: Book, rows: Iterable[Row], today: int) -> list[Row]:
+    """Rows, valid by a local date, that charge messages on another status than was so before.
+
+    What no row spoke of was charged as it was delivered (EV-5): when it was sent it was nothing to
+    charge, so that it does not wait for a rate. `later` is the whole book with `rows`.
+    """
+    every = (*earlier.rows, *later.rows)
+    if all(row.charged_on == _UNSAID for row in every):
+        return []
+    return [
+        row
+        for row in rows
+        if row.valid_from <= today
+        and any(
+            _statuses(before) != _statuses(after)
+            for before, after in _answers(earlier, later, row, every, today)
+        )
+    ]
+
+
 def _changed(earlier: Book, later: Book, row: Row, every: Iterable[Row], today: int) -> Row | None:
     """A row that has rated what another one would answer otherwise, if there is one."""
+    for before, after in _answers(earlier, later, row, every, today):
+        rated = [each for each in before if each.price is not None]
+        if rated and _meaning(before) != _meaning(after):
+            return rated[0]
+    return None
+
+
+def _answers(
+    earlier: Book, later: Book, row: Row, every: Iterable[Row], today: int
+) -> Iterator[tuple[Sequence[Row], Sequence[Row]]]:
+    """Wherever a row answers up to a date: what answered without its version, and what now does."""
     dates = {each.valid_from for each in every if row.valid_from <= each.valid_from <= today}
     for channel in _asked(row.channel, {each.channel for each in every}):
         for category in _asked(row.category, {each.category for each in every}):
@@ -163,10 +197,12 @@ def _changed(earlier: Book, later: Book, row: Row, every: Iterable[Row], today: 
                     if not before and category.endswith(_OF_SOME):
                         local = (row.basis, channel, category.removesuffix(_OF_SOME), *asked[3:])
                         before = earlier.schedule(*local)
-                    rated = [each for each in before if each.price is not None]
-                    if rated and _meaning(before) != _meaning(after):
-                        return rated[0]
-    return None
+                    yield before, after
+
+
+def _statuses(rows: Sequence[Row]) -> set[str]:
+    """On which status rows charge a message."""
+    return {row.charged_on for row in rows} or {_UNSAID}
 
 
 def _asked(named: str, known: set[str]) -> list[str]:

@@ -183,8 +183,9 @@ class Fold:
         self, fact: Fact, number: NumberTerms, flags: int, revision: int, at: int
     ) -> None:
         """Rate a kept fact whose period was closed meanwhile: what is open at `at` pays."""
-        if flags & Flag.VISITOR and fact.key in self.state.closing:
-            self.state.closing[fact.key].visited = []  # it was the visit itself
+        if flags & Flag.VISITOR:  # what is marked is the visit itself
+            for row in self.state.contacts[(fact.channel, fact.address)]:
+                row.visited = [each for each in row.visited if each != mark(self.terms, fact)]
         _, added, _, parts = self._adjusted(fact, number, at)
         if parts:
             self.state.unsettle(at)

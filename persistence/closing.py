@@ -27,17 +27,37 @@ _OPENED = (
     Flag.CONVERSATION_OPENED | Flag.ENTRY_OPENED | Flag.CATEGORY_OPENED | Flag.SERVICE_OPENED
 )  # fmt: skip
 
-# What moved or opened windows of some parties, in fact order.
+# What moved or opened windows of some parties, in fact order. What had no rate when its period was
+# closed, and has one since, did what it did by then; what came later without a rate does nothing.
 AROUND = f"""
 select f.at, r.rank, f.source, f.id, f.type, f.party, f.number_id, coalesce(f.category, '') as
-    category, coalesce(v.flags, f.flags) as flags,
-    case when f.type = {Type.CALL_ENDED.value}
+    category, o.flags, l.seconds
+{OF_FACTS}
+cross join lateral (
+    select case when f.type = {Type.CALL_ENDED.value}
         then ceil(coalesce((readable(f.data) ->> 'seconds')::numeric, 0))::bigint
         else 0 end as seconds
-{OF_FACTS}
+) l
+cross join lateral (
+    select case when v.status = {Status.ADJUSTED.value} then coalesce(
+        (
+            select flags from revisions
+            where tenant_id = f.tenant_id and at = f.at and key = f.key
+                and status <> {Status.ADJUSTED.value}
+            order by revision desc
+            limit 1
+        ),
+        f.flags
+    ) else coalesce(v.flags, f.flags) end as flags
+) o
 where f.tenant_id = $1 and f.at >= $2 and f.at <= $3 and f.party = any ($4::text[])
     and f.status <> {Status.ADJUSTED.value}
-    and (r.rank = 1 or coalesce(v.flags, f.flags) & {_OPENED} <> 0)
+    and (r.rank = 1 or o.flags & {_OPENED} <> 0)
+    and (f.status <> {Status.UNRATED.value} or not exists (
+        select from checkpoints
+        where tenant_id = f.tenant_id and settings is null and version < f.version
+            and at > f.at - l.seconds * {SECOND}
+    ))
 order by f.at, r.rank, f.source, f.id"""
 
 
@@ -75,12 +95,15 @@ async def windows(connection: Connection, own: Terms, state: State, facts: Seque
         visited.setdefault((row["channel"], row["party"]), []).extend(row["visited"])
     for fact in late:
         contact = state.closing[fact.key] = Contact(fact.channel, fact.party, fact.number_id)
+        contact.visited = visited.get((fact.channel, fact.address), [])
         for row in rows:
             if row["party"] == fact.party and row["number_id"] == fact.number_id:
-                if (row["at"], row["rank"], row["source"], row["id"]) >= place(fact):
+                reached = (row["at"], row["rank"], row["source"], row["id"])
+                if reached == place(fact):
+                    _own(own, contact, fact, row["flags"], lengths[fact.key])
+                if reached >= place(fact):
                     break
                 _move(contact, fact, row, lengths[fact.key])
-        contact.visited = visited.get((fact.channel, fact.address), [])
 
 
 def _lengths(own: Terms, fact: Fact) -> tuple[int, int, int]:
@@ -90,6 +113,20 @@ def _lengths(own: Terms, fact: Fact) -> tuple[int, int, int]:
     if rule is None:
         return (0, 0, 0)
     return (rule.customer_service, rule.conversation, rule.free_entry)
+
+
+def _own(
+    own: Terms, contact: Contact, fact: Fact, flags: int, lengths: tuple[int, int, int]
+) -> None:
+    """Take account of what a fact did when it came in time, and had no rate (EV-7).
+
+    It is inside the free-entry window it opened, and the visit that its contact is known by.
+    """
+    if flags & Flag.ENTRY_OPENED:
+        contact.entry_opened_at, contact.entry_ends_at = fact.at, fact.at + lengths[2]
+    if flags & Flag.VISITOR:
+        month = own.zone.day(fact.at).month
+        contact.visited = [each for each in contact.visited if each != month]
 
 
 def _move(contact: Contact, fact: Fact, row: asyncpg.Record, lengths: tuple[int, int, int]) -> None:
@@ -128,11 +165,14 @@ async def read(connection: Connection, tenant_id: int) -> Checkpoint | None:
 
 _COLUMNS = ", ".join(("tenant_id", "channel", "party", "number_id", *CONTACT_COLUMNS))
 
+#: Whose visits came after their period was closed: they are known by these for ever (VI-1).
+MARKED = "0 > any (visited)"
+
 OPEN_CONTACTS = f"""
 insert into closing_contacts ({_COLUMNS}, closed_until)
 select {_COLUMNS}, $1::bigint from contacts_again
 where service_ends_at > $1 or conversation_ends_at > $1 or entry_ends_at > $1
-    or entry_at is not null or cardinality(category_windows) > 0"""
+    or entry_at is not null or cardinality(category_windows) > 0 or {MARKED}"""
 
 # Of a closing that did not come about, and of those before; the latest is read until then.
 FORGET_CONTACTS = """

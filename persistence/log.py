@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from domain.facts import Status, Type
+from domain.facts import Flag, Status, Type
 from persistence.connection import Connection
 
 
@@ -63,6 +63,12 @@ class PostedFact(KeptFact):
     lot_id: int | None
     came_unrated: int | None  #: of what was rated in a closed period, the flags it had without
     rated_by: int | None  #: the version that rated it there
+
+
+def was_chargeable(fact: PostedFact) -> bool:
+    """Whether a fact was ever something to charge: it may be the one that charged a message."""
+    charged = fact.rule_id is not None or fact.flags & Flag.FURTHER
+    return bool(charged or fact.revision or fact.status == Status.UNRATED)
 
 
 _KEPT = """
@@ -160,13 +166,28 @@ from (
 join facts f on f.tenant_id = $1 and f.at = revised.at and f.key = revised.key{_BESIDE}
 where f.status <> {Status.ADJUSTED.value} and v.status = {Status.ADJUSTED.value}
     and (v.version > $2 or f.arrived_at >= $3)
+union all
+select greatest(f.arrived_at, $3::bigint) as came_at, {_KEPT}, {_OWN}
+{OF_FACTS}
+where f.tenant_id = $1 and f.status = {Status.UNRATED.value}
+    and (f.at < $3 or f.type = {Type.CALL_ENDED.value})
+    and (f.version > $2 or f.arrived_at >= $3)
+    and coalesce(v.status, f.status) = {Status.UNRATED.value} and exists (
+        select from checkpoints c
+        where c.tenant_id = f.tenant_id and c.settings is null and c.version < f.version
+            and c.at > f.at - case when f.type = {Type.CALL_ENDED.value} then 1000000
+                * ceil(coalesce((readable(f.data) ->> 'seconds')::numeric, 0))::bigint else 0 end
+    )
 order by came_at, source, id"""
 
 
 async def adjusted(
     connection: Connection, tenant_id: int, *, after: int, closed_until: int
 ) -> list[tuple[int, PostedFact]]:
-    """Facts that were adjusted by versions later than `after`, and when each took part."""
+    """Facts that were adjusted by versions later than `after`, and when each took part.
+
+    With those that came too late without a rate: who visited that way is known by it.
+    """
     rows = await connection.fetch(ADJUSTED, tenant_id, after, closed_until)
     found = []
     for row in rows:

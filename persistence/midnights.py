@@ -18,6 +18,7 @@ from domain.periods import Zone, date_of
 from domain.terms import Terms
 from persistence.bulk import Columns
 from persistence.checkpoints import COLUMNS, Checkpoint, keep, kept
+from persistence.closing import MARKED
 from persistence.connection import Connection
 from persistence.deeds import KINDS
 from persistence.record import CONTACT_COLUMNS
@@ -47,7 +48,7 @@ where tenant_id = $1 and settings = $2 and at > $3 and at <= $4 and version <= $
 order by at desc"""
 
 # All that came since less what is ahead, as everything of before is too much to be read. Facts of
-# closed periods ($4) take part when they came, and without a rate not at all.
+# closed periods ($4) take part when they came.
 HOLDS = f"""
 select (
     select coalesce(sum(facts), 0)::bigint from commits where tenant_id = $1 and version > $2
@@ -55,11 +56,9 @@ select (
     select count(*) from facts where tenant_id = $1 and at >= $3 and version > $2
 ) + (
     select count(*) from facts
-    where tenant_id = $1 and at < $4 and status = {Status.ADJUSTED.value} and version > $2
+    where tenant_id = $1 and at < $4 and version > $2
+        and status in ({Status.ADJUSTED.value}, {Status.UNRATED.value})
         and greatest(arrived_at, $4) >= $3
-) + (
-    select count(*) from facts
-    where tenant_id = $1 and at < $4 and status = {Status.UNRATED.value} and version > $2
 ) and not exists (
     select from revisions where tenant_id = $1 and version > $2 and at >= $4 and at < $3
 ) and not exists (
@@ -193,7 +192,7 @@ from (
     order by {_KEY}, at desc
 ) known
 where service_ends_at > $3 or conversation_ends_at > $3 or entry_ends_at > $3
-    or entry_at is not null or cardinality(category_windows) > 0
+    or entry_at is not null or cardinality(category_windows) > 0 or {MARKED}
 on conflict do nothing"""
 
 

@@ -214,18 +214,30 @@ async def claims(
 
 
 CLAIM = f"""
-update messages m set charged_by = asked.key, charged_at = asked.at
-from ({_MESSAGES.source}) asked
-where m.tenant_id = $4 and m.message = asked.message"""
+insert into messages (tenant_id, message, charged_by, charged_at)
+select $4, asked.message, asked.key, asked.at from ({_MESSAGES.source}) asked
+on conflict (tenant_id, message) do update
+set charged_by = excluded.charged_by, charged_at = excluded.charged_at"""
+
+_FREED = Columns("message bytea")
+FREE = f"""
+delete from messages m using ({_FREED.source}) asked
+where m.tenant_id = $2 and m.message = asked.message"""
 
 
 async def claim(
-    connection: Connection, tenant_id: int, claimed: Mapping[bytes, tuple[bytes, int]]
+    connection: Connection, tenant_id: int, claimed: Mapping[bytes, tuple[bytes, int] | None]
 ) -> None:
-    """Note who charges messages by their order: by message, the fact and its instant."""
-    if claimed:
-        rows = [(message, key, at) for message, (key, at) in claimed.items()]
+    """Note who charges messages by their order: by message, the fact and its instant.
+
+    None: nobody does any more; the next status to charge it may.
+    """
+    rows = [(message, *by) for message, by in claimed.items() if by is not None]
+    if rows:
         await connection.execute(CLAIM, *_MESSAGES.parameters(rows), tenant_id)
+    freed = [(message,) for message, by in claimed.items() if by is None]
+    if freed:
+        await connection.execute(FREE, *_FREED.parameters(freed), tenant_id)
 
 
 # What ended in a closed period pays nothing any more.

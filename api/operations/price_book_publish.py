@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from domain.book_checks import (
+    charged_otherwise,
     check_plans,
     check_tiers,
     check_version,
@@ -91,7 +92,7 @@ async def run(
             key = draft.rows.key
             version = await put_book(
                 connection, draft.rows, draft.document, shelf.plans_on(key), now=now,
-                rerate_from=_rerated_from(shelf, draft, now) if request.rerate else None,
+                rerate_from=_rerated_from(shelf, draft, request, now),
             )  # fmt: skip
             books.append((key, version or shelf.books[key][-1][0], version is not None))
         if published := [(key, version) for key, version, new in books if new]:
@@ -250,16 +251,32 @@ def earlier_of(shelf: Shelf, key: str) -> Book | None:
 
 def _dated_back(shelf: Shelf, draft: Draft, now: int) -> list[Fault]:
     """Rows that would change what somebody was charged, wherever it is latest (PR-2)."""
-    earlier = earlier_of(shelf, draft.rows.key)
-    if earlier is None or draft.rows.key not in shelf.used or not shelf.zones:
+    if (before := _in_use(shelf, draft, now)) is None:
         return []
-    today = max(zone.date(now) for zone in shelf.zones)
+    earlier, today = before
     return rated_before(earlier, draft.whole, paths_of(draft.rows), today)
 
 
-def _rerated_from(shelf: Shelf, draft: Draft, now: int) -> int | None:
-    """The instant from which open periods are to be settled under a version, if from any."""
-    if not _dated_back(shelf, draft, now):
+def _in_use(shelf: Shelf, draft: Draft, now: int) -> tuple[Book, int] | None:
+    """A book that somebody may have been rated by, and the date it is where it is latest."""
+    earlier = earlier_of(shelf, draft.rows.key)
+    if earlier is None or draft.rows.key not in shelf.used or not shelf.zones:
         return None
+    return earlier, max(zone.date(now) for zone in shelf.zones)
+
+
+def _rerated_from(shelf: Shelf, draft: Draft, request: PriceBookPublish, now: int) -> int | None:
+    """The instant from which open periods are to be settled under a version, if from any.
+
+    What only adds missing rows rates what is unrated, and that is all; unless it charges on another
+    status than no row does: what was sent is to be charged then, and waits for no rate.
+    """
+    if (before := _in_use(shelf, draft, now)) is None:
+        return None
+    earlier, today = before
+    if request.rerate and rated_before(earlier, draft.whole, paths_of(draft.rows), today):
+        rows = draft.rows.rows
+    else:
+        rows = tuple(charged_otherwise(earlier, draft.whole, draft.rows.rows, today))
     # That day begins somewhere before it does in UTC.
-    return min(row.valid_from for row in draft.rows.rows) * DAY - DAY
+    return min((row.valid_from * DAY - DAY for row in rows), default=None)
