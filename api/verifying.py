@@ -19,13 +19,17 @@ from domain.verify import Finding, Findings, Names, of_ledger, of_lots, of_posti
 from persistence import closing, load, midnights, settling, terms, verifying
 from persistence.catalogue import Catalogue
 from persistence.connection import Connection
-from persistence.door import Door, tenant_scope
+from persistence.door import END_SECONDS, Door, tenant_scope
 
 #: Called with how many facts and rows of commits were read so far.
 Told = Callable[[int], Awaitable[None]]
 
 #: Commits of which as often is told how many rows were read.
 TOLD_COMMITS = 500
+
+#: To open a connection takes longer than to verify a small tenant: after so many facts at most it
+#: is kept for the next one, with what its temporary tables have until then.
+RESTING_FACTS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,16 +75,22 @@ class Verifying:
         self, tenant_id: int, *, told: Told | None = None, facts_max: int | None = None
     ) -> Verified:
         """Compare everything; TooLargeError where the log has more than `facts_max` facts."""
-        connection = await self._door.lane()
+        connection = await self._door.session()
         try:
             async with connection.transaction(isolation="repeatable_read"):
                 await connection.execute(tenant_scope([tenant_id]))
                 (counted,) = await verifying.rest(connection, tenant_id, "facts")
                 if facts_max is not None and counted["facts"] > facts_max:
                     raise TooLargeError(counted["facts"])
-                return await self._verify(connection, tenant_id, told)
-        finally:
-            await connection.close(timeout=5)
+                verified = await self._verify(connection, tenant_id, told)
+        except BaseException:
+            await connection.close(timeout=END_SECONDS)
+            raise
+        if verified.facts > RESTING_FACTS:
+            await connection.close(timeout=END_SECONDS)
+        else:
+            await self._door.rest(connection)
+        return verified
 
     async def _verify(self, connection: Connection, tenant_id: int, told: Told | None) -> Verified:
         (own,) = await terms.by_ids(connection, self._catalogue, [tenant_id])

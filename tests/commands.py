@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 
 from tests.conftest import OPERATOR_KEY, ROOT, Served, environment
+from tests.forking import CAN_FORK, fork
 
 #: Figures are the present month's, and the facts below are of October.
 CLOCK = {"KUOTA_CLOCK": "2026-10-20T00:00:00Z"}
@@ -19,6 +20,17 @@ TENANT = ("--plan", "omnichannel-idr", "--timezone", "Asia/Jakarta")
 
 async def command(*arguments: str, stdin: bytes = b"", **variables: str) -> tuple[int, str, str]:
     """Run `python -m api ...` to its end: exit code, stdout, stderr."""
+    if not CAN_FORK:
+        return await started(*arguments, stdin=stdin, **variables)
+    process = await fork(*arguments, env=environment(**variables), stdin=stdin)
+    out, err = await process.communicate()
+    assert process.returncode is not None
+    assert b"Traceback" not in err, err.decode()
+    return process.returncode, out.decode(), err.decode()
+
+
+async def started(*arguments: str, stdin: bytes = b"", **variables: str) -> tuple[int, str, str]:
+    """The same by an interpreter of its own, which shows that a command imports what it needs."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "api", *arguments),
         stdin=asyncio.subprocess.PIPE,
@@ -78,7 +90,9 @@ async def prepared(served: Served, *tenants: str) -> None:
 
 async def graphql(served: Served, query: str, key: str = OPERATOR_KEY) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {key}"}
-    async with httpx2.AsyncClient(base_url=served.url, headers=headers, trust_env=False) as client:
+    async with httpx2.AsyncClient(
+        base_url=served.url, headers=headers, timeout=60, trust_env=False
+    ) as client:
         answer = (await client.post("/graphql", json={"query": query})).json()
     assert "errors" not in answer, answer
     data: dict[str, Any] = answer["data"]

@@ -24,9 +24,11 @@ from typing import Any
 import asyncpg
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from persistence.migrate import migrate
 from persistence.servers import Servers
+from tests.forking import CAN_FORK, Forked, fork
 
 ROOT = Path(__file__).parent.parent
 OPERATOR_KEY = "operator-key-of-the-tests"
@@ -44,9 +46,15 @@ SCRATCH = pytest.StashKey[Path]()
 
 numbers = itertools.count(1)
 
+# Examples are the same in every run, and none is too slow, however busy the machine is; others are
+# drawn by `--hypothesis-profile=drawn`.
+settings.register_profile("drawn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("kept", settings.get_profile("drawn"), derandomize=True, database=None)
+settings.load_profile("kept")
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--worlds", type=int, default=50, help="seeded worlds: seeds 1 to this")
+    parser.addoption("--worlds", type=int, default=12, help="seeded worlds: seeds 1 to this")
     parser.addoption("--world", type=int, help="the seed of one world that is run alone")
     parser.addoption("--fuzz", type=int, default=100, help="random documents sent by test_fuzz")
     parser.addoption("--fuzz-seed", type=int, default=1, help="the seed of those documents")
@@ -105,6 +113,17 @@ def scratch(pytestconfig: pytest.Config) -> Path:
     folder.mkdir(exist_ok=True)
     folder.chmod(0o755)
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nobody_is_trusted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Every client of HTTP reads at first whom it trusts, which takes 40 ms: here nobody.
+
+    Nothing is asked of anybody outside this machine.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("trusted")))
+        yield
 
 
 @pytest.fixture
@@ -220,7 +239,7 @@ class Served:
 
     url: str
     operator_key: str
-    process: asyncio.subprocess.Process
+    process: asyncio.subprocess.Process | Forked
     errors: Path  #: what it writes to stderr
     ready: dict[str, Any] = field(default_factory=dict)
 
@@ -251,7 +270,7 @@ def said(errors: Path) -> str:
 
 
 #: What `run_served` has started.
-RUNNING: list[asyncio.subprocess.Process] = []
+RUNNING: list[asyncio.subprocess.Process | Forked] = []
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -263,17 +282,28 @@ def _no_process_left() -> Iterator[None]:
             process.kill()
 
 
-async def run_served(*arguments: str, variables: dict[str, str], errors: Path) -> Served:
-    """Start `serve`, on a free port unless one is named, and wait until it says it is ready."""
+async def run_served(
+    *arguments: str, variables: dict[str, str], errors: Path, forked: bool = CAN_FORK
+) -> Served:
+    """Start `serve`, on a free port unless one is named, and wait until it says it is ready.
+
+    Unless it is `forked`, by an interpreter of its own: for what is told of starting.
+    """
     port = () if "--port" in arguments else ("--port", "0")
+    words = ("serve", *port, "--json", *arguments)
+    env = environment(**variables)
+    process: asyncio.subprocess.Process | Forked
     with errors.open("wb") as stderr:
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "api", "serve", *port, "--json", *arguments),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=stderr,
-            env=environment(**variables),
-            cwd=ROOT,
-        )
+        if forked:
+            process = await fork(*words, env=env, stderr=stderr)
+        else:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "api", *words),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+                env=env,
+                cwd=ROOT,
+            )
     assert process.stdout is not None
     try:
         line = await asyncio.wait_for(process.stdout.readline(), START_SECONDS)
@@ -304,7 +334,7 @@ async def served(
     """
     started: list[Served] = []
 
-    async def start(*arguments: str, **variables: str) -> Served:
+    async def start(*arguments: str, forked: bool = CAN_FORK, **variables: str) -> Served:
         given = {
             "KUOTA_DATABASE_URL": database.app_url,
             "KUOTA_DATABASE_OWNER_URL": database.owner_url,
@@ -313,7 +343,9 @@ async def served(
             "KUOTA_DRAIN_SECONDS": "0",
         }
         errors = tmp_path / f"served-{len(started)}.log"
-        server = await run_served(*arguments, variables=given | variables, errors=errors)
+        server = await run_served(
+            *arguments, variables=given | variables, errors=errors, forked=forked
+        )
         started.append(server)
         return server
 

@@ -14,7 +14,7 @@ import pytest
 
 from api.cli import main
 from persistence.servers import running
-from tests.commands import CLOCK, TENANT, command, fact, lines_of, prepared, told
+from tests.commands import CLOCK, TENANT, command, fact, lines_of, prepared, started, told
 from tests.conftest import OPERATOR_KEY, Database, ServedFactory
 
 ANA = ("--name", "Ana", "--email", "ana@example.com")
@@ -56,6 +56,13 @@ def test_no_command_is_help(typed: Typed) -> None:
     assert code == 0
     for name in ("serve", "migrate", "tenant", "number", "key", "replay"):
         assert name in out
+
+
+async def test_what_others_fork_imports_what_it_needs() -> None:
+    """Of commands that no other test has an interpreter started for."""
+    code, out, err = await started("settle", "--help")
+    assert (code, err) == (0, "")
+    assert "Put late facts into their order" in out
 
 
 @pytest.mark.parametrize(

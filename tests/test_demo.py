@@ -168,7 +168,9 @@ async def asked(curl: str) -> Any:
         return json.loads(await pasted(curl))
     _, _, url, _, header, _, data = shlex.split(curl)
     name, _, value = header.partition(": ")
-    async with httpx2.AsyncClient(headers={name: value}, trust_env=False) as client:
+    async with httpx2.AsyncClient(
+        headers={name: value}, timeout=START_SECONDS, trust_env=False
+    ) as client:
         response = await client.get(url, params={"query": data.removeprefix("query=")})
     return response.json()
 
@@ -187,7 +189,8 @@ async def what_is_invoiced_is_told(demo: Shown) -> None:
             told.append(line)
         elif line["event"] in ("chart", "file"):
             links[line["event"]] = line["url"]
-    async with httpx2.AsyncClient(trust_env=False) as client:
+    async with httpx2.AsyncClient(timeout=START_SECONDS, trust_env=False) as client:
+        # A process is started for the first picture, which takes long where others are busy.
         assert (await client.get(links["chart"])).content.startswith(b"\x89PNG")
         assert (await client.get(links["file"])).content.startswith(b"PK")
     *invoices, payment, credit = told

@@ -61,8 +61,13 @@ def modules() -> dict[str, ast.Module]:
     return found
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """What a module imports, wherever in it, as (module, name); the name of a whole one is `*`."""
+@cache
+def imports() -> dict[str, list[tuple[str, str]]]:
+    """What each module imports, wherever in it, as (module, name); the name of a whole is `*`."""
+    return {name: [*imports_in(tree)] for name, tree in modules().items()}
+
+
+def imports_in(tree: ast.AST) -> Iterator[tuple[str, str]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from ((alias.name, "*") for alias in node.names)
@@ -77,8 +82,8 @@ def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
 def users(module: str) -> dict[str, set[str]]:
     """Who imports what of a module: functions and classes; constants decide nothing."""
     found: dict[str, set[str]] = {}
-    for name, tree in modules().items():
-        for imported, what in imports(tree):
+    for name, all_of_it in imports().items():
+        for imported, what in all_of_it:
             if imported == module and not what.isupper():
                 found.setdefault(name, set()).add(what)
     return found
@@ -89,14 +94,18 @@ def is_package(name: str) -> bool:
     return (ROOT / Path(*name.split("."))).is_dir()
 
 
+@cache
+def calls() -> dict[str, set[str]]:
+    """What each module calls, as it is written: `function`, or `Class.method`."""
+    return {
+        name: {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+        for name, tree in modules().items()
+    }
+
+
 def callers(function: str) -> set[str]:
     """The modules that call `function`, or `Class.method`."""
-    return {
-        name
-        for name, tree in modules().items()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == function
-    }
+    return {name for name, called in calls().items() if function in called}
 
 
 def tracked() -> list[str]:
@@ -112,8 +121,8 @@ def tracked() -> list[str]:
 def test_imports_go_one_way() -> None:
     wrong = [
         f"{name} imports {imported}"
-        for name, tree in modules().items()
-        for imported, _ in imports(tree)
+        for name, all_of_it in imports().items()
+        for imported, _ in all_of_it
         for layer in [imported.partition(".")[0]]
         if layer in {*LAYERS, "tests"} - {name.partition(".")[0]} - LAYERS[name.partition(".")[0]]
     ]
@@ -128,7 +137,7 @@ def test_the_domain_knows_the_standard_library_alone_and_nothing_outside_the_pro
             continue
         wrong += [
             f"{name} imports {imported}"
-            for imported, _ in imports(tree)
+            for imported, _ in imports()[name]
             if imported.partition(".")[0] not in allowed
         ]
         for node in ast.walk(tree):
@@ -200,9 +209,9 @@ def test_the_schema_never_writes() -> None:
     writes = re.compile(r"(create|record|revoke|write|insert|keep|load|move|update|delete)(_|$)")
     wrong = [
         f"{name} imports {imported}.{what}"
-        for name, tree in modules().items()
+        for name, all_of_it in imports().items()
         if name.startswith("api.schema.")
-        for imported, what in imports(tree)
+        for imported, what in all_of_it
         if imported.startswith("persistence.")
         and (imported.removeprefix("persistence.") not in readers or writes.match(what))
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import CLOCK, TENANT, command
+from tests.commands import CLOCK, TENANT, command, started
 from tests.conftest import Database
 
 
@@ -31,7 +31,7 @@ async def test_a_log_goes_to_a_file_and_comes_from_one(
     code, out, err = await command("log", "export", "acme", "-", **urls)
     assert (code, err[:33]) == (0, "log of acme: 0 facts, 0 actions i"), err
     file = tmp_path / "acme.log.gz"
-    code, told, err = await command("log", "export", "acme", str(file), **urls)
+    code, told, err = await started("log", "export", "acme", str(file), **urls)
     assert (code, err) == (0, "")
     assert told.endswith(f", {file}\n")
     assert os.listdir(tmp_path) == [file.name]
@@ -70,7 +70,7 @@ async def test_a_log_is_imported_by_a_command(
     assert (code, "python -m api migrate" in err) == (1, True), err
     assert (await command("migrate", **there))[0] == 0
 
-    code, out, err = await command("log", "import", str(file), **there)
+    code, out, err = await started("log", "import", str(file), **there)
 
     assert (code, err) == (0, "")
     assert out.startswith("acme: 0 facts, 0 actions in ")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import json
 import os
 import re
 import signal
@@ -19,7 +20,17 @@ import pytest
 
 from persistence.servers import running
 from persistence.servers.process import alive
-from tests.commands import SERVED, TENANT, command, fact, graphql, lines_of, prepared, told
+from tests.commands import (
+    SERVED,
+    TENANT,
+    command,
+    fact,
+    graphql,
+    lines_of,
+    prepared,
+    started,
+    told,
+)
 from tests.conftest import (
     OPERATOR_KEY,
     ROOT,
@@ -35,8 +46,10 @@ IDLE_RSS_KILOBYTES_MAX = 96 * 1024
 
 @contextlib.asynccontextmanager
 async def serving(data: Path, errors: Path, *arguments: str) -> AsyncIterator[Served]:
-    """A serve with embedded servers under `data`, ended cleanly."""
-    served = await run_served("--data", str(data), *arguments, variables=SERVED, errors=errors)
+    """A serve with embedded servers under `data`, started as people do, and ended cleanly."""
+    served = await run_served(
+        "--data", str(data), *arguments, variables=SERVED, errors=errors, forked=False
+    )
     try:
         yield served
     except BaseException:
@@ -100,7 +113,9 @@ async def test_commands_use_the_servers_of_a_running_serve_or_their_own(
     data: Path, tmp_path: Path
 ) -> None:
     where = ("--data", str(data))
-    assert (await told("migrate", *where))["applied"][0].startswith("0001_")
+    code, out, err = await started("migrate", *where, "--json")
+    assert code == 0, err
+    assert json.loads(out)["applied"][0].startswith("0001_")
     await told("tenant", "create", "acme", *TENANT, *where)
     file = tmp_path / "facts.ndjson"
     file.write_bytes(lines_of(*(fact("zeta", number) for number in range(20))))
@@ -127,7 +142,7 @@ async def test_without_an_operator_key_it_says_how_to_make_one(data: Path, tmp_p
     served = await run_served("--data", str(data), variables={}, errors=errors)
     line = said(errors).splitlines()[1]
     assert line.startswith("make an operator's key: python -m api key create --operator")
-    code, out, err = await command(*line.partition("-m api ")[2].split())
+    code, out, err = await started(*line.partition("-m api ")[2].split())
     assert code == 0, err
     viewer = await graphql(served, "{ tenants { nodes { key } } }", key=out.strip())
     assert viewer["tenants"]["nodes"] == []
@@ -138,7 +153,7 @@ async def test_without_an_operator_key_it_says_how_to_make_one(data: Path, tmp_p
 
 @pytest.mark.skipif(sys.platform != "linux", reason="resident memory is read from /proc")
 async def test_an_idle_process_is_small(served: ServedFactory) -> None:
-    server = await served()
+    server = await served(forked=False)
     assert (await ready(server))["status"] == "ready"
     status = Path(f"/proc/{server.process.pid}/status").read_text()  # noqa: ASYNC240
     resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))

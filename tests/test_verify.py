@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from tests.commands import SERVED, command, fact, lines_of, prepared
+from tests.commands import SERVED, command, fact, lines_of, prepared, started
 from tests.conftest import OPERATOR_KEY, Database, ServedFactory, on
 
 
@@ -20,10 +20,12 @@ async def test_what_is_right_and_what_a_hand_changed(
         "replay", "-", "--url", server.url, "--key", OPERATOR_KEY, stdin=sent
     )
     assert code == 0, err
-    run = partial(
-        command, KUOTA_DATABASE_URL=database.app_url, KUOTA_DATABASE_OWNER_URL=database.owner_url,
-        KUOTA_CLOCK=SERVED["KUOTA_CLOCK"],
-    )  # fmt: skip
+    given = {
+        "KUOTA_DATABASE_URL": database.app_url,
+        "KUOTA_DATABASE_OWNER_URL": database.owner_url,
+        "KUOTA_CLOCK": SERVED["KUOTA_CLOCK"],
+    }
+    run = partial(command, **given)
 
     assert await run("verify") == (
         0,
@@ -37,7 +39,7 @@ async def test_what_is_right_and_what_a_hand_changed(
     first, *findings = out.splitlines()
     assert first == "wrong    acme: 5 facts to version 1, 4 values wrong"
     assert findings[1] == "         facts test/m-3: units is 0.000007, should be 1"
-    code, out, err = await run("verify", "acme", "--json")
+    code, out, err = await started("verify", "acme", "--json", **given)
     assert (code, err) == (1, "")
     (shown,) = json.loads(out)["tenants"]
     assert (shown["tenant"], shown["version"], shown["wrong"]) == ("acme", 1, 4)

@@ -225,7 +225,7 @@ async def cloned(servers: Servers, template: str) -> AsyncIterator[Database]:
     addresses = servers.addresses
     assert addresses.owner_url is not None
     name = f"test_{next(numbers)}"
-    await on(addresses.owner_url, f"create database {name} template {template}")
+    await on(addresses.owner_url, f"create database {name} template {template} strategy file_copy")
     app_url, owner_url = named(addresses.app_url, name), named(addresses.owner_url, name)
     yield Database(name=name, owner_url=owner_url, app_url=app_url)
     await on(addresses.owner_url, f"drop database {name} with (force)")

@@ -30,28 +30,29 @@ def sent(**fields: Any) -> bytes:
     return json.dumps({name: value for name, value in whole.items() if value is not ...}).encode()
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
-    [
-        (b"null", 400), (b"5", 400), (b'"x"', 400), (b"true", 400), (b"", 400), (b" ", 400),
-        (b"[]", 400), (b"[" * 100_000, 400), (b"[1", 400), (b"[,]", 400), (b"\xff\xfe", 400),
-        (b"\xef\xbb\xbf{}", 400), (b"{", 400), (b"{}{}", 400), (b'{"key": "\xff"}', 400),
-        (b'{"key": "\xed\xa0\x80"}', 400), (b'{"key": "\\ud800"}', 400),
-        (b'[{"key": "\\ud800"}]', 400), (b'{"tenant": ' + b"[" * 100_000, 400),
-        (b'[{"recipients": [' + b"[" * 100_000, 400), (b'{"a": ' + b"[" * 100_000, 400),
-        (b"[" + b"{}," * 1_000 + b"{}]", 400),
-        (b" " * (10 * 1024 * 1024), 413),
-    ],
-)  # fmt: skip
-async def test_a_body_of_another_shape_is_a_problem(shop: Shop, body: bytes, status: int) -> None:
-    answer = await shop.client.post("/v1/authorize", content=body, headers=JSON)
-    assert answer.status_code == status
-    assert answer.headers["content-type"] == "application/problem+json"
-    problem = answer.json()
-    assert problem["detail"]
-    assert problem["request_id"]
-    if body.startswith(b"[{}"):
-        assert "1,001" in problem["detail"]
+SHAPES = [
+    (b"null", 400), (b"5", 400), (b'"x"', 400), (b"true", 400), (b"", 400), (b" ", 400),
+    (b"[]", 400), (b"[" * 100_000, 400), (b"[1", 400), (b"[,]", 400), (b"\xff\xfe", 400),
+    (b"\xef\xbb\xbf{}", 400), (b"{", 400), (b"{}{}", 400), (b'{"key": "\xff"}', 400),
+    (b'{"key": "\xed\xa0\x80"}', 400), (b'{"key": "\\ud800"}', 400),
+    (b'[{"key": "\\ud800"}]', 400), (b'{"tenant": ' + b"[" * 100_000, 400),
+    (b'[{"recipients": [' + b"[" * 100_000, 400), (b'{"a": ' + b"[" * 100_000, 400),
+    (b"[" + b"{}," * 1_000 + b"{}]", 400),
+    (b" " * (10 * 1024 * 1024), 413),
+]  # fmt: skip
+
+
+async def test_a_body_of_another_shape_is_a_problem(shop: Shop, subtests: pytest.Subtests) -> None:
+    for body, status in SHAPES:
+        with subtests.test(body=body[:40]):
+            answer = await shop.client.post("/v1/authorize", content=body, headers=JSON)
+            assert answer.status_code == status
+            assert answer.headers["content-type"] == "application/problem+json"
+            problem = answer.json()
+            assert problem["detail"]
+            assert problem["request_id"]
+            if body.startswith(b"[{}"):
+                assert "1,001" in problem["detail"]
 
 
 async def test_what_is_no_json_of_ours(shop: Shop) -> None:

@@ -7,6 +7,7 @@ behind it and at a quarter hour.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from api import ids
 from api.app import create_app
 from api.settings import Clock, Settings
 from domain.periods import DAY, zone
+from persistence import account_payments, invoice_lists, journal
 from tests.api.conftest import TENANT_CREATE, Ask, Json
 from tests.api.sockets import until
 from tests.api.test_dashboard import asked
@@ -171,25 +173,26 @@ async def test_an_invoice_by_hand_is_a_draft_until_it_is_issued(
     assert (await listed(ask, "two", key=stranger))["nodes"] == []
 
 
-@pytest.mark.parametrize(
-    ("lines", "code", "field"),
-    [
-        ([], "INVALID", "lines"),
-        ([{**LINES[0], "quantity": "0"}], "INVALID", "lines[0].quantity"),
-        ([{**LINES[0], "quantity": "-1"}], "INVALID", "lines[0].quantity"),
-        ([*LINES, {**LINES[0], "price": "900000000000"}], "INVALID", "lines[1]"),
-        ([{**LINES[0], "quantity": "1", "price": "60000000000"}] * 2, "INVALID", "lines"),
-        ([{**LINES[0], "price": "-1"}], "BELOW_ZERO", "lines"),
-        ([{**LINES[0], "description": " "}], "INVALID_TEXT", "lines[0].description"),
-        ([{**LINES[0], "unit": "a\u0000"}], "INVALID_TEXT", "lines[0].unit"),
-    ],
-)
+NOT_ON_AN_INVOICE = [
+    ([], "INVALID", "lines"),
+    ([{**LINES[0], "quantity": "0"}], "INVALID", "lines[0].quantity"),
+    ([{**LINES[0], "quantity": "-1"}], "INVALID", "lines[0].quantity"),
+    ([*LINES, {**LINES[0], "price": "900000000000"}], "INVALID", "lines[1]"),
+    ([{**LINES[0], "quantity": "1", "price": "60000000000"}] * 2, "INVALID", "lines"),
+    ([{**LINES[0], "price": "-1"}], "BELOW_ZERO", "lines"),
+    ([{**LINES[0], "description": " "}], "INVALID_TEXT", "lines[0].description"),
+    ([{**LINES[0], "unit": "a\u0000"}], "INVALID_TEXT", "lines[0].unit"),
+]
+
+
 async def test_what_cannot_be_on_an_invoice_is_refused(
-    ask: Ask, tenants: list[str], lines: list[Json], code: str, field: str
+    ask: Ask, tenants: list[str], subtests: pytest.Subtests
 ) -> None:
     """IN-4, IN-5: with the place of what is wrong, and nothing is kept."""
-    assert codes(await drawn(ask, lines=lines)) == [(code, field)]
-    assert (await listed(ask))["nodes"] == []
+    for lines, code, field in NOT_ON_AN_INVOICE:
+        with subtests.test(lines=lines):
+            assert codes(await drawn(ask, lines=lines)) == [(code, field)]
+            assert (await listed(ask))["nodes"] == []
 
 
 async def test_a_draft_is_discarded(ask: Ask, tenants: list[str]) -> None:
@@ -270,16 +273,19 @@ async def test_pages_stay_where_they_are(ask: Ask, tenants: list[str], clock: Ha
     ]
 
 
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"first": 101}, {"first": 0}, {"after": "x"}, {"status": []}, {"number": "a\u0000"},
-        {"issued": {"from": "2026-11-21", "until": "2026-11-20"}},
-    ],
-)  # fmt: skip
-async def test_what_cannot_be_asked_is_refused(ask: Ask, tenants: list[str], asked: Json) -> None:
-    answer = await ask(LIST, tenant="one", **asked)
-    assert [each["extensions"]["code"] for each in answer["errors"]] == ["BAD_USER_INPUT"]
+NOT_ASKED = [
+    {"first": 101}, {"first": 0}, {"after": "x"}, {"status": []}, {"number": "a\u0000"},
+    {"issued": {"from": "2026-11-21", "until": "2026-11-20"}},
+]  # fmt: skip
+
+
+async def test_what_cannot_be_asked_is_refused(
+    ask: Ask, tenants: list[str], subtests: pytest.Subtests
+) -> None:
+    for wrong in NOT_ASKED:
+        with subtests.test(wrong=wrong):
+            answer = await ask(LIST, tenant="one", **wrong)
+            assert [each["extensions"]["code"] for each in answer["errors"]] == ["BAD_USER_INPUT"]
 
 
 async def test_lists_of_many_tenants_come_together(
@@ -341,30 +347,32 @@ async def test_lines_come_as_far_as_they_are_asked_for(
         assert [each["extensions"]["code"] for each in answer["errors"]] == ["BAD_USER_INPUT"]
 
 
-@pytest.mark.parametrize(
-    ("first", "lines", "cost"),
-    [
-        (100, "lines { description }", 20_000),
-        (100, "lines(first: 9) { description quantity }", 1_800),
-        (1, "lines(first: 1000) { description }", 1_000),
-        (1, "lines(first: 5000) { description }", 1_000),
-        (100, "lines { kind quantity unit price exact amount { value } }", None),
-        (100, "lines(first: 1000) { description }", None),
-    ],
-)
+COUNTED = [
+    (100, "lines { description }", 20_000),
+    (100, "lines(first: 9) { description quantity }", 1_800),
+    (1, "lines(first: 1000) { description }", 1_000),
+    (1, "lines(first: 5000) { description }", 1_000),
+    (100, "lines { kind quantity unit price exact amount { value } }", None),
+    (100, "lines(first: 1000) { description }", None),
+]
+
+
 async def test_what_lines_may_come_is_counted(
-    asked: list[str], ask: Ask, tenants: list[str], first: int, lines: str, cost: int | None
+    asked: list[str], ask: Ask, tenants: list[str], subtests: pytest.Subtests
 ) -> None:
     """Many invoices with all that each says are refused before any of it is looked up."""
-    asked.clear()
-    answer = await ask(paged(lines, first))
-    if cost is None:
-        assert [each["extensions"]["code"] for each in answer["errors"]] == ["BAD_USER_INPUT"]
-        assert "cost" in answer["errors"][0]["message"]
-        assert [each for each in asked if "invoices" in each] == []
-    else:
-        # The lines, and what else there is of each invoice.
-        assert answer["extensions"]["cost"] == cost + 4 * first + 2
+    for first, lines, cost in COUNTED:
+        with subtests.test(first=first, lines=lines):
+            asked.clear()
+            answer = await ask(paged(lines, first))
+            if cost is None:
+                (error,) = answer["errors"]
+                assert error["extensions"]["code"] == "BAD_USER_INPUT"
+                assert "cost" in error["message"]
+                assert [each for each in asked if "invoices" in each] == []
+            else:
+                # The lines, and what else there is of each invoice.
+                assert answer["extensions"]["cost"] == cost + 4 * first + 2
 
 
 async def test_what_is_issued_last_comes_first(
@@ -422,3 +430,43 @@ async def test_a_subscriptions_first_days_are_on_an_invoice(
         "origin": "START", "month": None, "period": None,
         "lines": [{"kind": "RECURRING", "exact": "110000", "period": days}],
     }  # fmt: skip
+
+
+TOGETHER = """{ tenant(key: "one") {
+  account { open { value } statement { closing { value } } }
+  invoices(first: 100) { nodes { number balance { value } } } } }"""
+
+
+async def test_an_account_is_left_what_its_invoices_are(
+    ask: Ask, tenants: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where one is issued before each of the statements that a query is answered by."""
+    await issued(ask)
+    reading = 0
+
+    def beside(read: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def meanwhile(*arguments: Any, **options: Any) -> Any:
+            nonlocal reading
+            reading += 1
+            await issued(ask, key=f"n{reading}")
+            return await read(*arguments, **options)
+
+        return meanwhile
+
+    for module, name in (
+        (account_payments, "figures"),
+        (journal, "pages"),
+        (invoice_lists, "pages"),
+    ):
+        monkeypatch.setattr(module, name, beside(getattr(module, name)))
+
+    for _ in range(3):
+        told = (await ask(TOGETHER))["data"]["tenant"]
+        left = sum(
+            Decimal(each["balance"]["value"])
+            for each in told["invoices"]["nodes"]
+            if each["number"] is not None
+        )
+        assert told["account"]["open"]["value"] == told["account"]["statement"]["closing"]["value"]
+        assert Decimal(told["account"]["open"]["value"]) == left
+    assert reading == 9

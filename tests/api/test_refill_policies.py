@@ -144,15 +144,15 @@ WRONG: list[tuple[Json, list[tuple[str, str]]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("place", range(len(WRONG)))
-async def test_what_is_wrong_is_told_at_once(shop: Ask, place: int) -> None:
-    given, expected = WRONG[place]
+async def test_what_is_wrong_is_told_at_once(shop: Ask, subtests: pytest.Subtests) -> None:
     await charge_by(shop, "succeeds")
-    wrong = await put(shop, **given)
-    assert wrong["policy"] is None
-    assert codes(wrong) == expected
-    policy = (await shown(shop))["balance"]["refillPolicy"]
-    assert policy is None
+    for given, expected in WRONG:
+        with subtests.test(given=given):
+            wrong = await put(shop, **given)
+            assert wrong["policy"] is None
+            assert codes(wrong) == expected
+            policy = (await shown(shop))["balance"]["refillPolicy"]
+            assert policy is None
 
 
 async def test_enabling_needs_a_payment_method(shop: Ask) -> None:
@@ -230,22 +230,23 @@ async def test_a_token_is_sealed_and_shown_to_nobody(
     assert (await shown(shop))["paymentMethod"] is None
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [
-        ({"provider": "bank"}, ("provider", "UNKNOWN_PROVIDER")),
-        ({"provider": None}, ("provider", "UNKNOWN_PROVIDER")),
-        ({"token": ""}, ("token", "INVALID")),
-        ({"token": "x" * 501}, ("token", "INVALID")),
-        ({"token": "a\nb"}, ("token", "INVALID")),
-        ({"token": None}, ("token", "INVALID")),
-        ({"label": "  "}, ("label", "INVALID_TEXT")),
-        ({"label": None}, ("label", "INVALID_TEXT")),
-    ],
-)
-async def test_a_method_that_is_none(shop: Ask, given: Json, expected: tuple[str, str]) -> None:
-    assert codes(await charge_by(shop, "succeeds", **given)) == [expected]
-    assert (await shown(shop))["paymentMethod"] is None
+NO_METHODS = [
+    ({"provider": "bank"}, ("provider", "UNKNOWN_PROVIDER")),
+    ({"provider": None}, ("provider", "UNKNOWN_PROVIDER")),
+    ({"token": ""}, ("token", "INVALID")),
+    ({"token": "x" * 501}, ("token", "INVALID")),
+    ({"token": "a\nb"}, ("token", "INVALID")),
+    ({"token": None}, ("token", "INVALID")),
+    ({"label": "  "}, ("label", "INVALID_TEXT")),
+    ({"label": None}, ("label", "INVALID_TEXT")),
+]
+
+
+async def test_a_method_that_is_none(shop: Ask, subtests: pytest.Subtests) -> None:
+    for given, expected in NO_METHODS:
+        with subtests.test(given=given):
+            assert codes(await charge_by(shop, "succeeds", **given)) == [expected]
+            assert (await shown(shop))["paymentMethod"] is None
 
 
 async def test_why_it_is_off_is_shown(shop: Ask, database: Database) -> None:
@@ -391,27 +392,28 @@ async def test_a_dry_run_says_what_last_month_would_have_charged(sender: Shop) -
 OCTOBER_12 = {"from": "2026-10-12", "until": "2026-10-12"}
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"minimum": None}, "the plan says no minimum for visitors"),
-        (
-            {"amount": "750", "minimum": "-1"},
-            "minimum is 0 to 100,000,000,000; visitors is sold in",
-        ),
-        ({"dayCap": "1"}, "dayCap is 300000, which one refill costs before tax, or more"),
-        ({"range": {"preset": "TODAY"}}, None),
-        ({"range": {"dates": {"from": "2199-01-01", "until": "2199-01-02"}}}, "nothing happened"),
-        ({"locale": "fr"}, "there are no sentences in 'fr'"),
-    ],
-)
-async def test_a_dry_run_that_cannot_be(sender: Shop, given: Json, words: str | None) -> None:
-    found = await dry_run(sender, **given)
-    if words is None:
-        assert found["times"] == 0
-        return
-    assert found["extensions"]["code"] == "BAD_USER_INPUT"
-    assert words in found["message"]
+NO_DRY_RUNS = [
+    ({"minimum": None}, "the plan says no minimum for visitors"),
+    (
+        {"amount": "750", "minimum": "-1"},
+        "minimum is 0 to 100,000,000,000; visitors is sold in",
+    ),
+    ({"dayCap": "1"}, "dayCap is 300000, which one refill costs before tax, or more"),
+    ({"range": {"preset": "TODAY"}}, None),
+    ({"range": {"dates": {"from": "2199-01-01", "until": "2199-01-02"}}}, "nothing happened"),
+    ({"locale": "fr"}, "there are no sentences in 'fr'"),
+]
+
+
+async def test_a_dry_run_that_cannot_be(sender: Shop, subtests: pytest.Subtests) -> None:
+    for given, words in NO_DRY_RUNS:
+        with subtests.test(given=given):
+            found = await dry_run(sender, **given)
+            if words is None:
+                assert found["times"] == 0
+                continue
+            assert found["extensions"]["code"] == "BAD_USER_INPUT"
+            assert words in found["message"]
 
 
 async def test_a_watcher_is_shown_the_policy_that_was_set(served: ServedFactory) -> None:

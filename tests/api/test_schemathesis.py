@@ -1,7 +1,7 @@
 """What schemathesis writes for each query and each mutation gets a clear answer.
 
 Unlike test_fuzz it takes the schema from `schema.graphql` alone, as a stranger would, and asks for
-what that allows as well as for what it does not. `--fuzz 100` is three of each for a field; 50
+what that allows as well as for what it does not. `--fuzz 100` is two of each for a field; 100
 more are one more.
 """
 
@@ -86,7 +86,7 @@ async def test_what_schemathesis_asks_gets_a_clear_answer(
     capfd: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    examples = 1 + pytestconfig.getoption("fuzz") // 50
+    examples = 1 + pytestconfig.getoption("fuzz") // 100
     # In a thread: the application lives on this loop, and takes its silence for a lost connection.
     texts = await asyncio.to_thread(lambda: [*documents([*world.one.values()], examples)])
     codes: Counter[str] = Counter()

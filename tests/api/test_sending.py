@@ -143,47 +143,47 @@ async def test_every_process_reads_the_terms_again(
 MOST = "write an amount above 0, at most 100000000000"
 
 
-@pytest.mark.parametrize(
-    ("fields", "errors"),
-    [
-        ({"holdSeconds": 9}, [("holdSeconds", "9 does not fit; write a whole number from 10 to "
-                               "86400, without quotes")]),
-        ({"sentSeconds": 604_801, "callSeconds": 0, "recipientsMax": 100_001}, [
-            ("sentSeconds", "604801 does not fit; write a whole number from 60 to 604800, "
-             "without quotes"),
-            ("callSeconds", "0 does not fit; write a whole number from 1 to 3600, without quotes"),
-            ("recipientsMax", "100001 does not fit; write a whole number from 1 to 100000, "
-             "without quotes"),
-        ]),
-        ({"caps": [{"balance": "whatsap", "day": "1"}]},
-         [("caps[0].balance", "'whatsap' is no balance of the plan; did you mean 'whatsapp'?")]),
-        ({"caps": [{"balance": "\ud800", "day": "1"}]},
-         [("caps[0].balance", "'\\ud800' does not fit; name a balance of the plan")]),
-        ({"caps": [{"balance": "whatsapp"}]},
-         [("caps[0]", 'caps nothing; add day = "1000000", or month')]),
-        ({"caps": [{"balance": "whatsapp", "day": "-1"}]},
-         [("caps[0].day", "'-1' has a sign: write it without one; write a decimal in quotes, as "
-           '"1000" or "0.5"')]),
-        ({"failOpen": [{"balance": "whatsapp", "amount": "0"}]},
-         [("failOpen[0].amount", f"0 does not fit; {MOST}")]),
-        ({"failOpen": [{"balance": "whatsapp", "amount": "100000000000.1"}]},
-         [("failOpen[0].amount", f"100000000000.1 does not fit; {MOST}")]),
-        ({"reason": " "}, [("reason", "reason has 1 to 1000 characters")]),
-        ({"reason": "a\0b"}, [("reason", "reason has control characters: leave them out")]),
-        ({"tenant": "none"}, [("tenant", "there is no tenant 'none'")]),
-    ],
-)  # fmt: skip
-async def test_what_is_refused_changes_nothing(
-    ask: Ask, tenants: list[str], database: Database, fields: Json,
-    errors: list[tuple[str, str]],
-) -> None:  # fmt: skip
-    """Every problem at once, by its field of the input, in words to act on."""
-    answer = await put(ask, **fields)
+REFUSED = [
+    ({"holdSeconds": 9}, [("holdSeconds", "9 does not fit; write a whole number from 10 to "
+                           "86400, without quotes")]),
+    ({"sentSeconds": 604_801, "callSeconds": 0, "recipientsMax": 100_001}, [
+        ("sentSeconds", "604801 does not fit; write a whole number from 60 to 604800, "
+         "without quotes"),
+        ("callSeconds", "0 does not fit; write a whole number from 1 to 3600, without quotes"),
+        ("recipientsMax", "100001 does not fit; write a whole number from 1 to 100000, "
+         "without quotes"),
+    ]),
+    ({"caps": [{"balance": "whatsap", "day": "1"}]},
+     [("caps[0].balance", "'whatsap' is no balance of the plan; did you mean 'whatsapp'?")]),
+    ({"caps": [{"balance": "\ud800", "day": "1"}]},
+     [("caps[0].balance", "'\\ud800' does not fit; name a balance of the plan")]),
+    ({"caps": [{"balance": "whatsapp"}]},
+     [("caps[0]", 'caps nothing; add day = "1000000", or month')]),
+    ({"caps": [{"balance": "whatsapp", "day": "-1"}]},
+     [("caps[0].day", "'-1' has a sign: write it without one; write a decimal in quotes, as "
+       '"1000" or "0.5"')]),
+    ({"failOpen": [{"balance": "whatsapp", "amount": "0"}]},
+     [("failOpen[0].amount", f"0 does not fit; {MOST}")]),
+    ({"failOpen": [{"balance": "whatsapp", "amount": "100000000000.1"}]},
+     [("failOpen[0].amount", f"100000000000.1 does not fit; {MOST}")]),
+    ({"reason": " "}, [("reason", "reason has 1 to 1000 characters")]),
+    ({"reason": "a\0b"}, [("reason", "reason has control characters: leave them out")]),
+    ({"tenant": "none"}, [("tenant", "there is no tenant 'none'")]),
+]  # fmt: skip
 
-    assert answer["sending"] is None
-    assert [(each["field"], each["message"]) for each in answer["userErrors"]] == errors
-    assert (await shown(ask))["sending"] == DEFAULT
-    assert await audit(database, "sendingSet") == []
+
+async def test_what_is_refused_changes_nothing(
+    ask: Ask, tenants: list[str], database: Database, subtests: pytest.Subtests
+) -> None:
+    """Every problem at once, by its field of the input, in words to act on."""
+    for fields, errors in REFUSED:
+        with subtests.test(fields=fields):
+            answer = await put(ask, **fields)
+
+            assert answer["sending"] is None
+            assert [(each["field"], each["message"]) for each in answer["userErrors"]] == errors
+            assert (await shown(ask))["sending"] == DEFAULT
+            assert await audit(database, "sendingSet") == []
 
 
 async def test_a_balance_of_any_plan_that_was_agreed(ask: Ask) -> None:

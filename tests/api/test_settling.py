@@ -16,6 +16,7 @@ from api.settings import Clock, Settings
 from api.settling import Cause
 from domain.periods import DAY, HOUR, iso
 from tests.api.conftest import NUMBER_CREATE, TENANT_CREATE, Ask, Json
+from tests.api.sockets import PATIENCE_SECONDS
 from tests.commands import command
 from tests.conftest import Database
 
@@ -204,7 +205,7 @@ async def test_a_process_settles_by_itself(
     await came_from_an_ad(ask, noon)
     settings = Settings(database_url=database.app_url, redis_url=redis_url, settle_seconds=1)
     other = create_app(settings, Clock())
-    async with other.router.lifespan_context(other), asyncio.timeout(15):
+    async with other.router.lifespan_context(other), asyncio.timeout(PATIENCE_SECONDS):
         while True:
             found = (await listed(ask))["settlements"]["nodes"]
             if found:

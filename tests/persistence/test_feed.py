@@ -30,7 +30,7 @@ from persistence.valkey import client, run
 from tests.persistence.traffic import NOW, TENANTS, TopUp, arrive, settle_in, traffic
 from tests.scenarios.world import World
 
-SEED, EVENTS = 5, 260
+SEED, EVENTS = 5, 130
 
 T = TypeVar("T")
 

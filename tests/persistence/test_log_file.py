@@ -110,7 +110,7 @@ async def fresh(servers: Servers, template: str) -> AsyncIterator[Database]:
     addresses = servers.addresses
     assert addresses.owner_url is not None
     name = f"elsewhere_{next(numbers)}"
-    await on(addresses.owner_url, f"create database {name} template {template}")
+    await on(addresses.owner_url, f"create database {name} template {template} strategy file_copy")
     yield Database(
         name=name,
         owner_url=named(addresses.owner_url, name),

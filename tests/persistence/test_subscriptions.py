@@ -25,7 +25,9 @@ async def door(database: Database) -> AsyncIterator[Door]:
 
 
 @given(lives(), st.none() | st.sampled_from(["small", "large"]), st.integers(1, 10**15))
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 async def test_what_is_read_is_what_was_agreed(
     door: Door, of: Subscription, plan: str | None, at: int
 ) -> None:
@@ -57,7 +59,7 @@ def key_of(change: Change) -> str:
 
 
 @given(lives(), st.none() | st.just("small"))
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 def test_what_the_log_has_is_what_was_agreed(of: Subscription, plan: str | None) -> None:
     written = subscriptions.written_first(of, plan)
     assert subscriptions.read_first(written) == (replace(of, changes=()), plan)

@@ -51,7 +51,7 @@ def told_of(verified: Verified) -> list[str]:
 @pytest.mark.parametrize("seed", range(2))
 async def test_honest_books_are_right(world: World, seed: int) -> None:
     """EV-4: what is not settled yet is no error; settled, the log comes to the books."""
-    await arrive(world, seed, 400, 7)
+    await arrive(world, seed, 240, 7)
     for tenant in TENANTS:
         verified = await verify(world, tenant)
         assert told_of(verified) == []
@@ -267,7 +267,7 @@ async def honest(servers: Servers, template: str) -> AsyncIterator[Database]:
     assert addresses.redis_url is not None
     assert addresses.app_url is not None
     name = f"honest_{next(numbers)}"
-    await on(addresses.owner_url, f"create database {name} template {template}")
+    await on(addresses.owner_url, f"create database {name} template {template} strategy file_copy")
     known = Database(
         name=name,
         owner_url=addresses.owner_url.replace("/kuota?", f"/{name}?"),

@@ -28,7 +28,7 @@ async def world(
     addresses = servers.addresses
     assert addresses.owner_url is not None
     assert addresses.redis_url is not None
-    await on(addresses.owner_url, f"create database stories template {template}")
+    await on(addresses.owner_url, f"create database stories template {template} strategy file_copy")
     published = tmp_path_factory.mktemp("catalogue")
     for folder in (SAMPLES, CATALOGUE):
         shutil.copytree(folder, published, dirs_exist_ok=True)

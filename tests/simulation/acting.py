@@ -60,7 +60,7 @@ async def fresh(servers: Servers, template: str) -> AsyncIterator[World]:
     """The way in on a database of its own: what is published concerns everybody on it."""
     owner_url, name = servers.addresses.owner_url, f"worlds_{next(numbers)}"
     assert owner_url is not None
-    await on(owner_url, f"create database {name} template {template}")
+    await on(owner_url, f"create database {name} template {template} strategy file_copy")
     app_url = named(servers.addresses.app_url, name)
     async with opened(named(owner_url, name), app_url, servers) as world:
         yield world

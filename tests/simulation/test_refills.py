@@ -36,7 +36,7 @@ from tests.simulation.mortal import Fate, Mortal
 NOON = at("2026-11-10 12:00")
 NUMBER = "+628001234567"
 #: Of so many worlds one is played here: each is a few seconds of refills.
-FEWER, FEW = 10, 50
+FEWER, FEW = 6, 50
 
 names = count(1)
 
@@ -93,10 +93,10 @@ async def refilled(mortal: Mortal, fate: Fate) -> None:
 async def test_a_process_that_dies_at_any_step_of_a_refill_leaves_exactly_one(
     mortal: Mortal, pytestconfig: pytest.Config
 ) -> None:
-    """AL-4, RF-2: before each statement in turn, and behind each commit; here each third, or all
+    """AL-4, RF-2: before each statement in turn, and behind each commit; here each fifth, or all
     of them where more worlds are asked for.
     """
-    stride = 1 if pytestconfig.getoption("--worlds") > FEW else 3
+    stride = 1 if pytestconfig.getoption("--worlds") > FEW else 5
     for kept in (False, True):
         deaths, step = -1, 0
         while deaths < mortal.deaths:  # until there is no such step any more

@@ -1,6 +1,6 @@
 """Seeded senders that ask first: nothing is granted twice, lost, or beyond what there is.
 
-`python -m pytest tests/simulation/test_sending.py --worlds 400` takes seeds 1 to 100,
+`python -m pytest tests/simulation/test_sending.py --worlds 400` takes seeds 1 to 200,
 `--world 17` one alone.
 """
 

@@ -13,9 +13,10 @@ from random import Random
 
 from tests.simulation import figures, model
 from tests.simulation.closed import closings, fact_order, published
+from tests.simulation.conftest import COVERING_STORED, NAMED_STORED
 from tests.simulation.driver import drive
 from tests.simulation.rulebook import Json, instant
-from tests.simulation.world import RULEBOOK, RULES, SPREAD, Disorder, Tenant, World, world
+from tests.simulation.world import RULEBOOK, RULES, SPREAD, ZONES, Disorder, Tenant, World, world
 
 #: What imports nothing of the product.
 MODEL = ("model.py", "account.py", "closed.py", "refunds.py", "rulebook.py")
@@ -117,12 +118,18 @@ def test_whole_worlds_have_what_only_the_database_knows() -> None:
     legs: set[str] = set()
     flags: set[str] = set()
     given: set[str] = set()
-    for seed in (3, 4, 8, 9, 10, 16, 20):
+    plans: set[str] = set()
+    zones: set[str] = set()
+    disorders: set[tuple[bool, int]] = set()
+    for seed in (*NAMED_STORED, *COVERING_STORED):
         of = world(seed, tenants=1, steps=200, whole=True)
         (tenant,) = of.tenants
         found = model.run(
             RULEBOOK, tenant.setup, tenant.inputs, of.start, of.end, late=tenant.late
         )  # fmt: skip
+        plans.add(tenant.setup["plan"])
+        zones.add(tenant.setup["zone"])
+        disorders.add((of.restless, seed % 2))
         kinds |= {one["action"] for one in tenant.inputs if "action" in one}
         kinds |= {f"rerate {one['rerate']}" for one in published(tenant.inputs)}
         kinds |= {"conflict"} if tenant.conflicts else set()
@@ -146,8 +153,11 @@ def test_whole_worlds_have_what_only_the_database_knows() -> None:
     assert statuses == {"accepted", "adjusted", "unrated"}
     assert {"visitor", "overdrawn", "repeated"} == flags
     assert legs == {"allowance", "action", "overdraft"}
-    assert {"v1", "v2"} <= rules
+    assert {"v1", "v2", "v3"} <= rules
     assert {"back", "allowance"} <= given
+    assert plans == {"small", "talk"}
+    assert zones == {own for own, _ in ZONES}
+    assert disorders == {(False, 0), (False, 1), (True, 1)}  # hours, weeks, and much withdrawn
 
 
 def test_the_model_imports_nothing_of_the_product() -> None:

@@ -24,7 +24,7 @@ OCTOBER = "2026-10-10T10:00:00+07:00"
 #: Five minutes before the month ends, and two minutes after it, in Jakarta.
 LATE_IN_JANUARY, FEBRUARY = "2027-01-31T23:55:00+07:00", "2027-02-01T00:02:00+07:00"
 UNITS = 137
-AT_ONCE = 1_000
+AT_ONCE = 500
 MANY = 100_000
 
 FIGURES = """{ tenant(key: "shop") { balances {
@@ -106,7 +106,7 @@ class Crowd:
         return [answer["hold"] for answer in self.answers.values() if answer["granted"]]
 
 
-async def test_a_thousand_at_two_processes_of_whom_one_is_killed(
+async def test_five_hundred_at_two_processes_of_whom_one_is_killed(
     served: ServedFactory, owner: asyncpg.Connection[Any]
 ) -> None:
     """OC-2, OC-3: 137 units are granted 137 times, and a key that is asked again is one hold."""
@@ -167,7 +167,8 @@ async def test_a_broadcast_to_a_hundred_thousand_is_one_hold(
             found: Json = (await client.post("/v1/authorize", json=body)).json()
             return found
 
-        # A top-up is shown behind its commit.
+        # A top-up is shown behind its commit, and to ask is dear.
+        await until(lambda: figures(client), lambda found: found[2] == str(MANY + 1))
         answer = await until(asked, lambda found: found["granted"])
         assert (answer["recipients"], answer["price"]) == (MANY, str(MANY))
         assert await figures(client) == ("0", str(MANY), "1")

@@ -183,14 +183,27 @@ async def test_valkey_killed_and_started_again_empty(
             traffic = Traffic(told)
             async with watching(server, *told) as watcher:
                 async with traffic.flowing(server):
+                    killed: int | None = None
                     for _ in range(2):
-                        (pid,) = own.pids
-                        assert pid is not None
-                        os.kill(pid, signal.SIGKILL)
+                        # Facts do not wait for it, so it may not have been started again yet.
+                        killed = await another(own, killed)
+                        os.kill(killed, signal.SIGKILL)
                         await traffic.more(60)
                 await feed.agree(told, watcher)
                 await feed.whole(told)
         await server.stop()
+
+
+async def another(own: Servers, killed: int | None) -> int:
+    """The process of Valkey, once it is not the one that was killed."""
+
+    async def pid() -> int | None:
+        (present,) = own.pids
+        return present
+
+    found = await soon(pid, lambda now: now not in (None, killed), "Valkey is not started again")
+    assert found is not None
+    return found
 
 
 async def test_postgres_restarted_while_watched(data: Path, tmp_path: Path) -> None:

@@ -49,8 +49,9 @@ def core(app: Starlette) -> Core:
     return found
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _ends() -> Any:
+    """The process that draws is that of all of these: it takes long to begin."""
     yield
     drawing().close()
 
@@ -177,6 +178,7 @@ async def test_a_chart_is_charged_as_the_work_that_it_is(
     """Before anything is asked; who asks only what it is has nothing asked and nothing drawn."""
     now = core.gate.rates._now()
     monkeypatch.setattr(core.gate.rates, "_now", lambda: now)
+    drawing().close()
     asked: list[Any] = []
     left: list[int] = []
     chart_of = charts.chart
@@ -209,6 +211,7 @@ async def test_one_tenant_has_few_charts_drawn_at_once(
 ) -> None:
     """Whoever opens a link in many places is told to come again, with nothing asked for it."""
     url = (await link(ask, f"{QUESTIONS[0]}, {SIZE}, format: SVG"))["url"]
+    drawing().close()  # until it has begun again, all of them have come
     answers = await asyncio.gather(*(client.get(url) for _ in range(8)))
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses[0] == 200

@@ -30,8 +30,17 @@ CHART = made([((), [5, 7, 3])])
 SPEC = specification(CHART, Theme.LIGHT)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 async def pen() -> AsyncIterator[Drawing]:
+    """One for all who are content with a process that has drawn before; it takes long to begin."""
+    pen = Drawing()
+    yield pen
+    await asyncio.to_thread(pen.close)
+
+
+@pytest.fixture
+async def own() -> AsyncIterator[Drawing]:
+    """One of a test's own, which has not begun its process."""
     pen = Drawing()
     yield pen
     await asyncio.to_thread(pen.close)
@@ -116,10 +125,10 @@ async def test_a_process_does_not_draw_for_ever(
     assert pen.process_id is None
 
 
-async def test_it_ends_with_the_process_it_is_of(pen: Drawing) -> None:
+async def test_it_ends_with_the_process_it_is_of(own: Drawing) -> None:
     """Its input ends, and with it everything: nobody has to look for it."""
-    await pen.draw(SPEC, Form.SVG)
-    process = pen._process
+    await own.draw(SPEC, Form.SVG)
+    process = own._process
     assert process is not None
     assert process.stdin is not None
     process.stdin.close()
@@ -145,15 +154,15 @@ async def test_too_many_at_once_are_told_to_come_again(pen: Drawing) -> None:
 
 
 async def test_the_process_is_told_no_secrets(
-    pen: Drawing, monkeypatch: pytest.MonkeyPatch
+    own: Drawing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUOTA_SECRET", "of nobody else")
-    await pen.draw(SPEC, Form.SVG)
-    with open(f"/proc/{pen.process_id}/environ", "rb") as file:  # noqa: ASYNC230 - it is no file
+    await own.draw(SPEC, Form.SVG)
+    with open(f"/proc/{own.process_id}/environ", "rb") as file:  # noqa: ASYNC230 - it is no file
         assert b"KUOTA" not in file.read()
 
 
-async def test_the_loop_is_free_while_it_draws(pen: Drawing) -> None:
+async def test_the_loop_is_free_while_it_draws(own: Drawing) -> None:
     """Neither the specification nor the picture is made in the thread of the loop."""
     turns = 0
 
@@ -164,7 +173,7 @@ async def test_the_loop_is_free_while_it_draws(pen: Drawing) -> None:
             await asyncio.sleep(0.001)
 
     counting = asyncio.create_task(count())
-    await pen.draw(SPEC, Form.PNG)
+    await own.draw(SPEC, Form.PNG)
     counting.cancel()
     with suppress(asyncio.CancelledError):
         await counting

@@ -41,6 +41,10 @@ class MidtransServer:
 
     def __init__(self) -> None:
         self.url = ""
+        self.begin()
+
+    def begin(self) -> None:
+        """Know of nothing, as in the beginning."""
         self.orders: dict[str, Json] = {}
         self.pages: dict[str, Json] = {}  #: what opened one, by order; the latest holds
         self.collected: dict[str, int] = {}

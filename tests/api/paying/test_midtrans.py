@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -45,10 +45,18 @@ PAGE = replace(CARD, token=None, return_url="https://toko.example/billing")
 S = Standing
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[MidtransServer]:
+@pytest.fixture(scope="module")
+async def started() -> AsyncIterator[MidtransServer]:
+    """One server for all of these, for it is dear to start; each finds it empty."""
     async with midtrans_server() as server:
         yield server
+
+
+@pytest.fixture
+def server(started: MidtransServer) -> Iterator[MidtransServer]:
+    started.begin()
+    yield started
+    started.released.set()
 
 
 @pytest.fixture

