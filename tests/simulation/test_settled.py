@@ -21,7 +21,7 @@ from tests.simulation.world import world as seeded
 
 __all__ = ["BEFORE", "Acting", "seeded", "world", "worlds"]
 
-#: Of every tenant; fifty make ten thousand.
+#: Of every tenant.
 STEPS = 200
 #: Batches between two verifyings, at most; and in worlds that are settled whenever they are.
 BETWEEN, RESTLESS = 80, 4
